@@ -1,0 +1,2 @@
+//! The command behind `cargo diabolo`.
+fn main() {}

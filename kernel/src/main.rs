@@ -1,0 +1,2 @@
+//! The Jupyter kernel of diabolo.
+fn main() {}

@@ -1,0 +1,162 @@
+//! The one error type of the crate.
+//!
+//! A variant stands for a *remedy*: what the reader of the message has to change. A message says what was being done,
+//! what was seen, what was wanted and the next step, because a notebook cell shows nothing but this one line.
+
+use std::path::{Path, PathBuf};
+
+/// A result whose error is [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong, sorted by what mends it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written: mend the path, the permissions or the disk.
+    #[error("{doing} {}: {source}; {next_step}", path.display())]
+    File {
+        /// What was being done, as in "reading".
+        doing: String,
+        /// The file or folder.
+        path: PathBuf,
+        /// What to try next.
+        next_step: String,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+
+    /// A file was read but does not hold what its format asks for: mend or replace the file.
+    #[error("{}: found {found}, wanted {wanted}; {next_step}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the file holds.
+        found: String,
+        /// What it should hold.
+        wanted: String,
+        /// What to try next.
+        next_step: String,
+    },
+
+    /// The images or labels do not allow what was asked: choose other data.
+    #[error("{doing}: found {found}, wanted {wanted}; {next_step}")]
+    Data {
+        /// What was being done.
+        doing: String,
+        /// What the data are.
+        found: String,
+        /// What they should be.
+        wanted: String,
+        /// What to try next.
+        next_step: String,
+    },
+
+    /// The architecture cannot be read or its shapes do not fit: change a number in it.
+    #[error("{place}: found {found}, wanted {wanted}; {next_step}")]
+    Architecture {
+        /// The layer, as in "decoder layer 3, Linear(96, 32)".
+        place: String,
+        /// What was written there.
+        found: String,
+        /// What would fit.
+        wanted: String,
+        /// What to try next.
+        next_step: String,
+    },
+
+    /// A setting is out of its range: change the setting.
+    #[error("setting {name}: found {found}, wanted {wanted}; {next_step}")]
+    Setting {
+        /// The setting's name, as it is written in code.
+        name: String,
+        /// Its value.
+        found: String,
+        /// The legal values.
+        wanted: String,
+        /// What to try next.
+        next_step: String,
+    },
+
+    /// The device that was asked for cannot be used: choose another, or mend its installation.
+    #[error("device {wanted}: {found}; {next_step}")]
+    Device {
+        /// The device that was asked for.
+        wanted: String,
+        /// What was found instead.
+        found: String,
+        /// What to try next.
+        next_step: String,
+    },
+
+    /// libtorch refused an operation.
+    #[error("{doing}: libtorch says: {}", first_line(source))]
+    Torch {
+        /// What was being done.
+        doing: String,
+        /// libtorch's own error.
+        source: tch::TchError,
+    },
+
+    /// A figure could not be drawn.
+    #[error("drawing {what}: {reason}")]
+    Draw {
+        /// The figure.
+        what: String,
+        /// The reason.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::File`] for an operating system error.
+    pub(crate) fn file(doing: &str, path: &Path, next_step: impl Into<String>, source: std::io::Error) -> Self {
+        Self::File { doing: doing.into(), path: path.into(), next_step: next_step.into(), source }
+    }
+
+    /// An [`Error::Format`].
+    pub(crate) fn format(
+        path: &Path,
+        found: impl Into<String>,
+        wanted: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
+        Self::Format { path: path.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+    }
+
+    /// An [`Error::Data`].
+    pub(crate) fn data(
+        doing: impl Into<String>,
+        found: impl Into<String>,
+        wanted: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
+        Self::Data { doing: doing.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+    }
+
+    /// An [`Error::Setting`].
+    pub(crate) fn setting(
+        name: &str,
+        found: impl Into<String>,
+        wanted: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
+        Self::Setting { name: name.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+    }
+}
+
+/// libtorch's messages carry a C++ stack trace after their first line.
+fn first_line(source: &tch::TchError) -> String {
+    source.to_string().lines().next().unwrap_or_default().to_string()
+}
+
+/// Adds what was being done to libtorch's error.
+pub(crate) trait TorchContext<T> {
+    /// Turns a libtorch error into [`Error::Torch`].
+    fn doing(self, doing: &str) -> Result<T>;
+}
+
+impl<T> TorchContext<T> for std::result::Result<T, tch::TchError> {
+    fn doing(self, doing: &str) -> Result<T> {
+        self.map_err(|source| Error::Torch { doing: doing.into(), source })
+    }
+}

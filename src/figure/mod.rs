@@ -1,0 +1,1 @@
+//! Figures: bytes, size and alternative text.

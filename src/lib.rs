@@ -1,0 +1,12 @@
+//! Autoencoders in Rust notebooks: one line trains one, one line ranks what it rebuilt badly, one line draws the figure.
+
+#![deny(missing_docs, rustdoc::broken_intra_doc_links)]
+
+pub mod error;
+pub mod data;
+pub mod model;
+pub mod figure;
+pub mod display;
+
+pub use error::{Error, Result};
+pub use ndarray;

@@ -1,0 +1,11 @@
+//! Networks as data: an [`Architecture`] is two lists of [`Layer`]s that can be parsed, printed, checked and saved.
+
+mod architecture;
+mod layer;
+mod network;
+mod plan;
+
+pub use architecture::Architecture;
+pub use layer::Layer;
+pub use network::Network;
+pub use plan::{FeatureShape, Plan, PlannedLayer};

@@ -1,0 +1,4 @@
+//! A built network.
+/// A built network.
+#[derive(Debug)]
+pub struct Network;

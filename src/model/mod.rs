@@ -7,5 +7,5 @@ mod plan;
 
 pub use architecture::Architecture;
 pub use layer::Layer;
-pub use network::Network;
+pub(crate) use network::{GaussianWaist, Mode, Network, StepRandomness};
 pub use plan::{FeatureShape, Plan, PlannedLayer};

@@ -1,4 +1,407 @@
-//! A built network.
-/// A built network.
+//! A built network: the tensors of a [`Plan`] and the way through them.
+
+use super::{FeatureShape, Layer, Plan, PlannedLayer};
+use crate::device::{Precision, Purpose, dropout_factors, generator, normal_values, uniform_values};
+use crate::error::TorchContext;
+use crate::{Error, Result};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tch::{Kind, TchError, Tensor};
+
+/// Share of the newest batch in the running mean and variance: PyTorch's default.
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
+/// Added to the variance before its root is taken: PyTorch's default.
+const BATCH_NORM_EPSILON: f64 = 1e-5;
+
+/// The tensors of a planned architecture.
+///
+/// All trained values lie in one flat tensor, and all running statistics in another, so that an optimiser step, a copy
+/// of the best weights and a save are a few operations whatever the number of layers.
 #[derive(Debug)]
-pub struct Network;
+pub(crate) struct Network {
+    plan: Plan,
+    /// `[n_parameters]`; the layers' weights are views of it.
+    parameters: Tensor,
+    /// `[n_statistics]`; the layers' running means and variances are views of it.
+    statistics: Tensor,
+    encoder: Vec<BuiltLayer>,
+    decoder: Vec<BuiltLayer>,
+}
+
+/// A layer and the tensors it owns, in the order in which they lie in memory.
+#[derive(Debug)]
+struct BuiltLayer {
+    layer: Layer,
+    output: FeatureShape,
+    /// Trained tensors with PyTorch's names for them, as in ("weight", ..).
+    trained: Vec<(&'static str, Tensor)>,
+    running: Vec<(&'static str, Tensor)>,
+}
+
+/// What one pass gives.
+#[derive(Debug)]
+pub(crate) struct Pass {
+    /// `[n, c, h, w]`.
+    pub(crate) reconstruction: Tensor,
+    /// Of a Gaussian waist only.
+    pub(crate) waist: Option<GaussianWaist>,
+}
+
+/// Mean and log variance of the latents, both `[n, latents]`.
+#[derive(Debug)]
+pub(crate) struct GaussianWaist {
+    pub(crate) mean: Tensor,
+    pub(crate) log_variance: Tensor,
+}
+
+/// How a pass treats dropout, batch statistics and the Gaussian waist.
+pub(crate) enum Mode<'a> {
+    /// Dropout off, running statistics, the waist's mean.
+    Evaluation,
+    /// Dropout on, batch statistics, a draw at the waist.
+    Training(StepRandomness<'a>),
+}
+
+/// The random numbers of one training step.
+pub(crate) struct StepRandomness<'a> {
+    generator: Xoshiro256PlusPlus,
+    /// Stands in for the draws of the waist: `[n, latents]`. Tests give PyTorch's.
+    noise: Option<&'a Tensor>,
+}
+
+impl<'a> StepRandomness<'a> {
+    pub(crate) fn new(seed: u64, epoch: usize, step: usize) -> Self {
+        Self { generator: generator(seed, Purpose::Layers, epoch, step), noise: None }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_noise(mut self, noise: &'a Tensor) -> Self {
+        self.noise = Some(noise);
+        self
+    }
+}
+
+impl Network {
+    /// Builds the network on `device` with PyTorch's default weights, drawn from `seed`.
+    ///
+    /// The draws are made on the host, so that one seed gives one start on every device.
+    pub(crate) fn new(plan: Plan, seed: u64, device: tch::Device) -> Result<Self> {
+        let layers = || plan.encoder.iter().chain(&plan.decoder);
+        let mut generator = generator(seed, Purpose::Weights, 0, 0);
+        let values: Vec<f32> = layers().flat_map(|planned| initial_parameters(planned, &mut generator)).collect();
+        let running: Vec<f32> = layers().flat_map(initial_statistics).collect();
+        Self::from_values(plan, &values, &running, device)
+    }
+
+    /// Builds the network around values in the order of [`Network::named_tensors`].
+    fn from_values(plan: Plan, values: &[f32], running: &[f32], device: tch::Device) -> Result<Self> {
+        let build = || -> Result<Self, TchError> {
+            let parameters = Tensor::f_from_slice(values)?.f_to(device)?;
+            let statistics = Tensor::f_from_slice(running)?.f_to(device)?;
+            let mut trained = Carver { flat: &parameters, offset: 0 };
+            let mut running = Carver { flat: &statistics, offset: 0 };
+            let mut built = |layers: &[PlannedLayer]| -> Result<Vec<_>, TchError> {
+                layers.iter().map(|planned| BuiltLayer::new(planned, &mut trained, &mut running)).collect()
+            };
+            let encoder = built(&plan.encoder)?;
+            let decoder = built(&plan.decoder)?;
+            Ok(Self { encoder, decoder, plan: plan.clone(), parameters, statistics })
+        };
+        build().doing("building the network")
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn device(&self) -> tch::Device {
+        self.parameters.device()
+    }
+
+    /// All trained values, `[n_parameters]`. Changing it changes the layers.
+    pub(crate) fn parameters(&self) -> &Tensor {
+        &self.parameters
+    }
+
+    /// The gradient of `loss` by every trained value, laid out as [`Network::parameters`].
+    pub(crate) fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
+        let leaves: Vec<&Tensor> =
+            self.layers().flat_map(|layer| layer.trained.iter().map(|(_, tensor)| tensor)).collect();
+        if leaves.is_empty() {
+            return Ok(self.parameters.zeros_like());
+        }
+        let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false).doing("working out the gradient")?;
+        let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
+        Tensor::f_cat(&flat, 0).doing("gathering the gradient")
+    }
+
+    /// Copies of all trained values and running statistics.
+    pub(crate) fn snapshot(&self) -> Result<[Tensor; 2]> {
+        let copy = |tensor: &Tensor| {
+            let copied = tensor.f_empty_like().and_then(|mut copy| copy.f_copy_(tensor).map(|()| copy));
+            copied.doing("copying the weights")
+        };
+        Ok([copy(&self.parameters)?, copy(&self.statistics)?])
+    }
+
+    /// Puts a snapshot back.
+    pub(crate) fn restore(&self, [parameters, statistics]: &[Tensor; 2]) -> Result<()> {
+        tch::no_grad(|| {
+            self.parameters.shallow_clone().f_copy_(parameters)?;
+            self.statistics.shallow_clone().f_copy_(statistics)
+        })
+        .doing("putting the kept weights back")
+    }
+
+    /// Whether no weight and no running statistic is infinite or not a number.
+    pub(crate) fn is_finite(&self) -> bool {
+        [&self.parameters, &self.statistics].iter().all(|tensor| tensor.isfinite().all().int64_value(&[]) == 1)
+    }
+
+    /// Every tensor with its name in PyTorch's state dictionary, as in `encoder.0.weight`.
+    pub(crate) fn named_tensors(&self) -> Vec<(String, Tensor)> {
+        let part = |name: &'static str, layers: &[BuiltLayer]| -> Vec<(String, Tensor)> {
+            let named = |(index, layer): (usize, &BuiltLayer)| -> Vec<(String, Tensor)> {
+                let tensors = layer.trained.iter().chain(&layer.running);
+                tensors.map(|(kind, tensor)| (format!("{name}.{index}.{kind}"), tensor.detach())).collect()
+            };
+            layers.iter().enumerate().flat_map(named).collect()
+        };
+        part("encoder", &self.encoder).into_iter().chain(part("decoder", &self.decoder)).collect()
+    }
+
+    /// From images `[n, c, h, w]` to codes `[n, d]`; of a Gaussian waist its mean.
+    pub(crate) fn encode(&self, images: &Tensor, precision: Precision) -> Result<Tensor> {
+        let (code, _) = run(&self.encoder, images, &mut Mode::Evaluation, precision).doing("encoding images")?;
+        code.f_flatten(1, -1).and_then(|code| code.f_to_kind(Kind::Float)).doing("encoding images")
+    }
+
+    /// From images `[n, c, h, w]` to their reconstructions.
+    pub(crate) fn pass(&self, images: &Tensor, mut mode: Mode, precision: Precision) -> Result<Pass> {
+        let mut rebuild = || -> Result<Pass, TchError> {
+            let (code, waist) = run(&self.encoder, images, &mut mode, precision)?;
+            let (reconstruction, _) = run(&self.decoder, &code, &mut mode, precision)?;
+            Ok(Pass { reconstruction: reconstruction.f_to_kind(Kind::Float)?, waist })
+        };
+        rebuild().doing("rebuilding images")
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &BuiltLayer> {
+        self.encoder.iter().chain(&self.decoder)
+    }
+}
+
+/// Cuts a flat tensor into the layers' tensors.
+struct Carver<'a> {
+    flat: &'a Tensor,
+    offset: i64,
+}
+
+impl Carver<'_> {
+    /// The next tensor of this shape, sharing the flat tensor's memory.
+    fn next(&mut self, shape: &[i64]) -> Result<Tensor, TchError> {
+        let n = shape.iter().product();
+        let view = self.flat.f_narrow(0, self.offset, n)?.f_view(shape)?.f_detach()?;
+        self.offset += n;
+        Ok(view)
+    }
+}
+
+impl BuiltLayer {
+    fn new(planned: &PlannedLayer, trained: &mut Carver, running: &mut Carver) -> Result<Self, TchError> {
+        let leaf =
+            |(name, shape): (&'static str, Vec<i64>)| Ok((name, trained.next(&shape)?.f_set_requires_grad(true)?));
+        Ok(Self {
+            layer: planned.layer.clone(),
+            output: planned.output,
+            trained: parameter_shapes(planned).into_iter().map(leaf).collect::<Result<_, TchError>>()?,
+            running: statistic_names(&planned.layer)
+                .map(|(name, channels)| Ok((name, running.next(&[channels as i64])?)))
+                .collect::<Result<_, TchError>>()?,
+        })
+    }
+
+    /// The layer's tensors in the precision of the computation.
+    fn trained_as(&self, precision: Precision) -> Result<Vec<Tensor>, TchError> {
+        let cast = |(_, tensor): &(&str, Tensor)| match precision {
+            Precision::Float32 => Ok(tensor.shallow_clone()),
+            Precision::Bfloat16 => tensor.f_to_kind(Kind::BFloat16),
+        };
+        self.trained.iter().map(cast).collect()
+    }
+}
+
+/// Sends `input` through layers; gives the output and, where there is one, the Gaussian waist.
+fn run(
+    layers: &[BuiltLayer],
+    input: &Tensor,
+    mode: &mut Mode,
+    precision: Precision,
+) -> Result<(Tensor, Option<GaussianWaist>), TchError> {
+    let mut x = match precision {
+        Precision::Float32 => input.shallow_clone(),
+        Precision::Bfloat16 => input.f_to_kind(Kind::BFloat16)?,
+    };
+    let mut waist = None;
+    for built in layers {
+        let tensors = built.trained_as(precision)?;
+        let side = |size: &usize| [*size as i64; 2];
+        x = match &built.layer {
+            Layer::Conv2d { stride, padding, .. } => {
+                x.f_conv2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [1, 1], 1)?
+            }
+            Layer::ConvTranspose2d { stride, padding, .. } => {
+                x.f_conv_transpose2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [0, 0], 1, [1, 1])?
+            }
+            Layer::Linear { .. } => x.f_linear(&tensors[0], Some(&tensors[1]))?,
+            Layer::MaxPool { kernel, stride, padding } => {
+                x.f_max_pool2d(side(kernel), side(stride), side(padding), [1, 1], false)?
+            }
+            Layer::Upsample { .. } => {
+                let FeatureShape::Image([_, height, width]) = built.output else {
+                    unreachable!("the plan gives Upsample an image")
+                };
+                x.f_upsample_nearest2d([height as i64, width as i64], None, None)?
+            }
+            Layer::BatchNorm2d { .. } => x.f_batch_norm(
+                Some(&tensors[0]),
+                Some(&tensors[1]),
+                Some(&built.running[0].1),
+                Some(&built.running[1].1),
+                matches!(mode, Mode::Training(_)),
+                BATCH_NORM_MOMENTUM,
+                BATCH_NORM_EPSILON,
+                true,
+            )?,
+            Layer::Dropout { probability } => match mode {
+                Mode::Training(step) if *probability > 0.0 => {
+                    let factors = dropout_factors(x.numel(), *probability, &mut step.generator);
+                    x.f_mul(
+                        &Tensor::f_from_slice(&factors)?
+                            .f_view(&x.size()[..])?
+                            .f_to(x.device())?
+                            .f_to_kind(x.kind())?,
+                    )?
+                }
+                _ => x,
+            },
+            Layer::ReLU => x.f_relu()?,
+            Layer::LeakyReLU { slope } => {
+                x.f_prelu(&Tensor::f_from_slice(&[*slope as f32])?.f_to(x.device())?.f_to_kind(x.kind())?)?
+            }
+            Layer::Sigmoid => x.f_sigmoid()?,
+            Layer::Tanh => x.f_tanh()?,
+            Layer::Flatten => x.f_flatten(1, -1)?,
+            Layer::Unflatten { shape: [c, h, w] } => x.f_view([-1, *c as i64, *h as i64, *w as i64])?,
+            Layer::Gaussian { .. } => {
+                let mean = x.f_linear(&tensors[0], Some(&tensors[1]))?.f_to_kind(Kind::Float)?;
+                let log_variance = x.f_linear(&tensors[2], Some(&tensors[3]))?.f_to_kind(Kind::Float)?;
+                let code = draw(&mean, &log_variance, mode)?.f_to_kind(x.kind())?;
+                waist = Some(GaussianWaist { mean, log_variance });
+                code
+            }
+        };
+    }
+    Ok((x, waist))
+}
+
+/// The code of a Gaussian waist: in training `mean + noise * exp(log_variance / 2)`, so that the gradient passes
+/// through the draw (Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, section 2.4); otherwise the mean.
+fn draw(mean: &Tensor, log_variance: &Tensor, mode: &mut Mode) -> Result<Tensor, TchError> {
+    let Mode::Training(step) = mode else { return Ok(mean.shallow_clone()) };
+    let noise = match step.noise {
+        Some(noise) => noise.shallow_clone(),
+        None => {
+            let values = normal_values(mean.numel(), &mut step.generator);
+            Tensor::f_from_slice(&values)?.f_view(&mean.size()[..])?.f_to(mean.device())?
+        }
+    };
+    mean.f_add(&noise.f_mul(&log_variance.f_mul_scalar(0.5)?.f_exp()?)?)
+}
+
+/// Names and shapes of a layer's trained tensors, as PyTorch has them.
+fn parameter_shapes(planned: &PlannedLayer) -> Vec<(&'static str, Vec<i64>)> {
+    let weight_and_bias = |weight: &[usize], bias: usize| {
+        vec![("weight", weight.iter().map(|&size| size as i64).collect()), ("bias", vec![bias as i64])]
+    };
+    match planned.layer {
+        Layer::Conv2d { in_channels, out_channels, kernel, .. } => {
+            weight_and_bias(&[out_channels, in_channels, kernel, kernel], out_channels)
+        }
+        Layer::ConvTranspose2d { in_channels, out_channels, kernel, .. } => {
+            weight_and_bias(&[in_channels, out_channels, kernel, kernel], out_channels)
+        }
+        Layer::Linear { in_features, out_features } => weight_and_bias(&[out_features, in_features], out_features),
+        Layer::BatchNorm2d { channels } => weight_and_bias(&[channels], channels),
+        Layer::Gaussian { latents } => {
+            let FeatureShape::Vector(features) = planned.input else {
+                unreachable!("the plan gives Gaussian a vector")
+            };
+            let (latents, features) = (latents as i64, features as i64);
+            vec![
+                ("mean.weight", vec![latents, features]),
+                ("mean.bias", vec![latents]),
+                ("log_variance.weight", vec![latents, features]),
+                ("log_variance.bias", vec![latents]),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn statistic_names(layer: &Layer) -> impl Iterator<Item = (&'static str, usize)> + use<> {
+    let channels = match layer {
+        Layer::BatchNorm2d { channels } => Some(*channels),
+        _ => None,
+    };
+    channels.into_iter().flat_map(|channels| [("running_mean", channels), ("running_var", channels)])
+}
+
+/// PyTorch's defaults: even draws within `1 / sqrt(fan_in)` of zero for weights and biases (its Kaiming start with
+/// `a = sqrt(5)`), one and zero for batch norm.
+fn initial_parameters(planned: &PlannedLayer, generator: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    if let Layer::BatchNorm2d { channels } = planned.layer {
+        return [vec![1.0; channels], vec![0.0; channels]].concat();
+    }
+    let shapes = parameter_shapes(planned);
+    let Some((_, weight)) = shapes.first() else { return Vec::new() };
+    // PyTorch takes the second dimension of the weight as the inputs, for ConvTranspose2d too.
+    let fan_in: i64 = weight[1..].iter().product();
+    let bound = 1.0 / (fan_in as f32).sqrt();
+    let n = shapes.iter().map(|(_, shape)| shape.iter().product::<i64>() as usize).sum();
+    uniform_values(n, bound, generator)
+}
+
+fn initial_statistics(planned: &PlannedLayer) -> Vec<f32> {
+    match planned.layer {
+        Layer::BatchNorm2d { channels } => [vec![0.0; channels], vec![1.0; channels]].concat(),
+        _ => Vec::new(),
+    }
+}
+
+impl Network {
+    /// Builds the network from tensors named as in [`Network::named_tensors`].
+    ///
+    /// # Errors
+    /// [`Error::Architecture`] for a tensor that is missing, left over or of another shape.
+    pub(crate) fn from_named(
+        plan: Plan,
+        mut find: impl FnMut(&str) -> Option<Tensor>,
+        device: tch::Device,
+    ) -> Result<Self> {
+        let network = Self::new(plan, 0, device)?;
+        for (name, mut tensor) in network.named_tensors() {
+            let misfit = |found: String| Error::Architecture {
+                place: format!("weights {name}"),
+                found,
+                wanted: format!("{:?}", tensor.size()),
+                next_step: "open the weights with the architecture that they were saved with".into(),
+            };
+            let saved = find(&name).ok_or_else(|| misfit("no such tensor".into()))?;
+            if saved.size() != tensor.size() {
+                return Err(misfit(format!("{:?}", saved.size())));
+            }
+            tch::no_grad(|| tensor.f_copy_(&saved)).doing("putting the saved weights in")?;
+        }
+        Ok(network)
+    }
+}

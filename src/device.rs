@@ -1,0 +1,261 @@
+//! Where the arithmetic runs, in which precision, and where its random numbers come from.
+
+use crate::data::{Images, Pixels};
+use crate::error::TorchContext;
+use crate::{Error, Result};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
+use tch::{Kind, Tensor};
+
+/// The device to compute on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// The first CUDA device where there is one, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device of this number, from 0.
+    Cuda(usize),
+}
+
+/// The kind of numbers that a network computes with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floats throughout.
+    #[default]
+    Float32,
+    /// 16-bit "brain" floats in the layers; weights, losses and optimiser stay 32-bit.
+    /// Faster where the processor has it; about three decimal digits.
+    Bfloat16,
+}
+
+/// A device that has been tried, and why it was taken.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub(crate) device: tch::Device,
+    /// As in "CPU (no NVIDIA driver found)".
+    pub(crate) reason: String,
+}
+
+impl Device {
+    /// Tries the device with one number on it.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when a CUDA device was asked for and cannot be used; `Auto` never fails.
+    pub(crate) fn choose(self) -> Result<Chosen> {
+        match self {
+            Self::Cpu => Ok(Chosen { device: tch::Device::Cpu, reason: "CPU, as asked".into() }),
+            Self::Cuda(index) => {
+                try_cuda(index).map(|device| Chosen { device, reason: format!("CUDA device {index}, as asked") })
+            }
+            Self::Auto if !has_nvidia_driver() => {
+                Ok(Chosen { device: tch::Device::Cpu, reason: "CPU, since there is no NVIDIA driver".into() })
+            }
+            Self::Auto => Ok(match try_cuda(0) {
+                Ok(device) => Chosen { device, reason: "CUDA device 0, the first one".into() },
+                Err(error) => Chosen { device: tch::Device::Cpu, reason: format!("CPU, since {error}") },
+            }),
+        }
+    }
+}
+
+/// Puts a number on the CUDA device, so that a broken installation shows here and not in the middle of a training.
+fn try_cuda(index: usize) -> Result<tch::Device> {
+    let wanted = || format!("CUDA {index}");
+    load_cuda_library().map_err(|found| Error::Device {
+        wanted: wanted(),
+        found,
+        next_step:
+            "install the whole of libtorch (pip install torch==2.13.0, then `cargo diabolo setup`) on a machine \
+                    with an NVIDIA driver, or choose Device::Cpu"
+                .into(),
+    })?;
+    let device = tch::Device::Cuda(index);
+    match Tensor::f_zeros([1], (Kind::Float, device)) {
+        Ok(_) => Ok(device),
+        Err(source) => Err(Error::Device {
+            wanted: wanted(),
+            found: Error::Torch { doing: "putting a number on it".into(), source }.to_string(),
+            next_step: "mend the driver, or choose Device::Cpu or Device::Auto".into(),
+        }),
+    }
+}
+
+/// Linkers drop `libtorch_cuda.so`, since no symbol of it is named, and libtorch then answers that there is no CUDA.
+/// Loading it by hand registers the backend. The library stays loaded for the life of the process.
+fn load_cuda_library() -> Result<(), String> {
+    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
+    LOADED.get_or_init(load_library_globally).clone()
+}
+
+#[cfg(unix)]
+fn load_library_globally() -> Result<(), String> {
+    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+    let name = if cfg!(target_os = "macos") { "libtorch_cuda.dylib" } else { "libtorch_cuda.so" };
+    // SAFETY: libtorch's own library, made to be loaded into a process that has libtorch_cpu; its initialisers register
+    // the backend and touch nothing of ours.
+    let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) };
+    library.map(std::mem::forget).map_err(|error| format!("libtorch's CUDA part cannot be loaded: {error}"))
+}
+
+#[cfg(not(unix))]
+fn load_library_globally() -> Result<(), String> {
+    // SAFETY: as above.
+    let library = unsafe { libloading::Library::new("torch_cuda.dll") };
+    library.map(std::mem::forget).map_err(|error| format!("libtorch's CUDA part cannot be loaded: {error}"))
+}
+
+fn has_nvidia_driver() -> bool {
+    let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
+    // SAFETY: the driver's user library; loading it is how every CUDA program begins.
+    unsafe { libloading::Library::new(name) }.is_ok()
+}
+
+/// Images gathered on a device, 8-bit where their source is, and scaled a batch at a time.
+#[derive(Debug)]
+pub(crate) struct ResidentImages {
+    /// `[n, c, h, w]`, `uint8` or `float32`.
+    pixels: Tensor,
+    bytes: bool,
+}
+
+impl ResidentImages {
+    /// Copies the images of `range` to `device`.
+    pub(crate) fn new(images: &Images, range: std::ops::Range<usize>, device: tch::Device) -> Result<Self> {
+        let [c, h, w] = images.shape().map(|size| size as i64);
+        let n = range.len() as i64;
+        let doing = "moving images to the device";
+        let (pixels, bytes) = match images.gather(range) {
+            Pixels::Bytes(values) => (Tensor::f_from_slice(values.as_slice().expect("gathered in order")), true),
+            Pixels::Floats(values) => (Tensor::f_from_slice(values.as_slice().expect("gathered in order")), false),
+        };
+        let pixels =
+            pixels.and_then(|flat| flat.f_view([n, c, h, w])).and_then(|host| host.f_to(device)).doing(doing)?;
+        Ok(Self { pixels, bytes })
+    }
+
+    /// The images of these rows, `[rows, c, h, w]`, f32 in -1..=1.
+    pub(crate) fn batch(&self, rows: &Tensor) -> Result<Tensor> {
+        self.pixels.f_index_select(0, rows).and_then(|batch| self.scaled(batch)).doing("gathering a batch")
+    }
+
+    /// All images, likewise.
+    pub(crate) fn all(&self) -> Result<Tensor> {
+        self.scaled(self.pixels.shallow_clone()).doing("scaling images")
+    }
+
+    fn scaled(&self, batch: Tensor) -> Result<Tensor, tch::TchError> {
+        if !self.bytes {
+            return Ok(batch);
+        }
+        batch.f_to_kind(Kind::Float)?.f_div_scalar_(127.5)?.f_sub_scalar_(1.0)
+    }
+}
+
+/// What random numbers are drawn for. Each purpose has its own sequence, so that none disturbs another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    Weights,
+    Order,
+    Layers,
+}
+
+/// A generator that is a function of these four numbers alone: nothing hidden has to be saved for a training to go on
+/// exactly as it would have.
+pub(crate) fn generator(seed: u64, purpose: Purpose, epoch: usize, step: usize) -> Xoshiro256PlusPlus {
+    // SplitMix64's odd constants keep (epoch, step) = (1, 2) and (2, 1) apart; seed_from_u64 does the mixing.
+    let mixed = [purpose as u64, epoch as u64, step as u64]
+        .iter()
+        .fold(seed, |state, &part| (state ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31));
+    Xoshiro256PlusPlus::seed_from_u64(mixed)
+}
+
+/// The rows `0..n` in the random order of this epoch.
+pub(crate) fn shuffled_rows(n: usize, seed: u64, epoch: usize) -> Vec<i64> {
+    let mut rows: Vec<i64> = (0..n as i64).collect();
+    rows.shuffle(&mut generator(seed, Purpose::Order, epoch, 0));
+    rows
+}
+
+/// `n` values drawn evenly from `-bound..bound`.
+pub(crate) fn uniform_values(n: usize, bound: f32, generator: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    (0..n).map(|_| generator.random_range(-bound..bound)).collect()
+}
+
+/// `n` draws from the standard normal distribution.
+pub(crate) fn normal_values(n: usize, generator: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    (0..n).map(|_| generator.sample(StandardNormal)).collect()
+}
+
+/// For each of `n` values 0 with the given probability, else `1 / (1 - probability)`: what dropout multiplies by.
+///
+/// Two values share one 64-bit draw; the probability is right to 2^-32.
+pub(crate) fn dropout_factors(n: usize, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    let threshold = (probability * (1u64 << 32) as f64) as u64;
+    let kept = (1.0 / (1.0 - probability)) as f32;
+    let factor = |draw: u64| if draw < threshold { 0.0 } else { kept };
+    let mut factors = Vec::with_capacity(n + 1);
+    while factors.len() < n {
+        let draw = generator.next_u64();
+        factors.push(factor(draw & 0xFFFF_FFFF));
+        factors.push(factor(draw >> 32));
+    }
+    factors.truncate(n);
+    factors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropout_keeps_its_share_and_its_mean() {
+        for probability in [0.0, 0.2, 0.5, 0.9] {
+            let n = 200_001;
+            let factors = dropout_factors(n, probability, &mut generator(3, Purpose::Layers, 1, 2));
+            let dropped = factors.iter().filter(|&&factor| factor == 0.0).count() as f64 / n as f64;
+            assert_eq!(factors.len(), n);
+            assert!((dropped - probability).abs() < 0.005, "{dropped} dropped at {probability}");
+            assert!((factors.iter().map(|&factor| f64::from(factor)).sum::<f64>() / n as f64 - 1.0).abs() < 0.02);
+        }
+    }
+
+    #[test]
+    fn generators_differ_by_every_argument() {
+        let mut first: Vec<u64> = Vec::new();
+        for (seed, purpose, epoch, step) in [
+            (0, Purpose::Order, 1, 2),
+            (0, Purpose::Order, 2, 1),
+            (0, Purpose::Layers, 1, 2),
+            (1, Purpose::Order, 1, 2),
+            (0, Purpose::Weights, 0, 0),
+        ] {
+            first.push(generator(seed, purpose, epoch, step).next_u64());
+        }
+        let n = first.len();
+        first.sort_unstable();
+        first.dedup();
+        assert_eq!(first.len(), n);
+    }
+
+    #[test]
+    fn a_cuda_device_that_is_not_there_is_an_error_that_says_so() {
+        if has_nvidia_driver() {
+            eprintln!("skipped: this machine has an NVIDIA driver");
+            return;
+        }
+        let message = Device::Cuda(0).choose().unwrap_err().to_string();
+        assert!(message.starts_with("device CUDA 0: "), "{message}");
+        // The whole of libtorch gets as far as the driver; the slim form lacks libraries that its CUDA part needs.
+        assert!(message.contains("Found no NVIDIA driver") || message.contains("cannot be loaded"), "{message}");
+        assert!(!message.contains("from the 'CUDA' backend"), "the backend is not loaded: {message}");
+        assert!(Device::Auto.choose().unwrap().reason.contains("no NVIDIA driver"));
+    }
+}

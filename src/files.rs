@@ -1,0 +1,32 @@
+//! Writing files so that a reader finds the old one or the new one, never half of one.
+
+use crate::{Error, Result};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Writes `bytes` beside `path`, makes sure they are on the disk, and moves them to `path`.
+///
+/// # Errors
+/// [`Error::File`] naming `path`; what was there before is then still there.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let aside = aside_of(path);
+    let written = write_synced(&aside, bytes).and_then(|()| fs::rename(&aside, path));
+    written.map_err(|source| {
+        // The reason that is reported is the first one; that nothing is left over is only tidy.
+        let _ = fs::remove_file(&aside);
+        Error::file("saving", path, "choose a folder that exists, may be written to and has room", source)
+    })
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A name in the same folder, since only there a move is one step; with the process in it, so that two do not meet.
+fn aside_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}

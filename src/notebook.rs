@@ -1,0 +1,44 @@
+//! What `cargo diabolo report` tells the notebooks it runs: which data, which classes are held out, quick or full.
+//!
+//! A notebook that is opened by hand has none of these settings and takes the defaults.
+
+use crate::data::{Split, open};
+use crate::{Error, Result};
+use std::env;
+
+/// Held out where the data have these classes: a pair that people, too, tell apart by shape and not by background.
+const DEFAULT_HOLD_OUT: [&str; 2] = ["cat", "dog"];
+
+/// The data of this run of the notebooks: `scenes` unless `cargo diabolo report --data` named other data.
+///
+/// The held-out classes are those of `--hold-out`, else cat and dog where the data have them, else the first two.
+/// Data without class labels are taken as they are.
+///
+/// # Errors
+/// Those of [`open`] and [`Split::hold_out`].
+pub fn notebook_data() -> Result<Split> {
+    let name = env::var("DIABOLO_NOTEBOOK_DATA").unwrap_or_else(|_| "scenes".into());
+    let split = open(&name)?;
+    match env::var("DIABOLO_NOTEBOOK_HOLD_OUT") {
+        Ok(classes) if !classes.is_empty() => split.hold_out(&classes.split(',').map(str::trim).collect::<Vec<_>>()),
+        _ => match split.class_names() {
+            Some(names) if DEFAULT_HOLD_OUT.iter().all(|name| names.iter().any(|known| known == name)) => {
+                split.hold_out(&DEFAULT_HOLD_OUT)
+            }
+            Some(names) => split.hold_out(&names[..2]),
+            None => Ok(split),
+        },
+    }
+}
+
+/// `quick`, or `full` when the notebooks run with `cargo diabolo report --full`.
+///
+/// # Errors
+/// [`Error::Setting`] when `DIABOLO_NOTEBOOK_MODE` is neither.
+pub fn quick_or_full<T>(quick: T, full: T) -> Result<T> {
+    match env::var("DIABOLO_NOTEBOOK_MODE").as_deref() {
+        Err(_) | Ok("quick") => Ok(quick),
+        Ok("full") => Ok(full),
+        Ok(other) => Err(Error::setting("DIABOLO_NOTEBOOK_MODE", other, "quick or full", "leave it unset for quick")),
+    }
+}

@@ -1,0 +1,208 @@
+//! How badly a model rebuilds each image, and the images in that order.
+
+use crate::data::Images;
+use crate::error::TorchContext;
+use crate::train::Autoencoder;
+use crate::{Error, Result};
+use std::fmt;
+use tch::Kind;
+
+/// One number per image; higher is more anomalous, for every kind of score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Name of the model that gave them, as in "report_cnn".
+    pub model: String,
+    /// What the numbers are, as in "reconstruction error (MSE)".
+    pub name: String,
+    /// One per image, in the images' order.
+    pub values: Vec<f64>,
+    /// Whether each image is an anomaly, where that is known.
+    pub anomalies: Option<Vec<bool>>,
+}
+
+/// Images in the order of their scores, most anomalous first; equal scores by index.
+#[derive(Debug, Clone)]
+pub struct Ranking {
+    /// Mean squared errors, in the images' order.
+    pub scores: Scores,
+    /// Indices of the images, worst rebuilt first.
+    pub order: Vec<usize>,
+    model: Autoencoder,
+    images: Images,
+}
+
+/// A few images of a ranking with what the model made of them.
+#[derive(Debug, Clone)]
+pub struct Picks {
+    /// What they are, as in "report_cnn: the 9 worst rebuilt".
+    pub title: String,
+    /// One per image, in the ranking's order.
+    pub picks: Vec<Pick>,
+    /// The images, `[k, c, h, w]`.
+    pub originals: Images,
+    /// What the model made of them, `[k, c, h, w]`.
+    pub reconstructions: Images,
+}
+
+/// One image of a ranking.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pick {
+    /// Index among the ranked images.
+    pub index: usize,
+    /// Mean of the squared pixel differences, pixels in -1..=1: 0..=4, 0 is perfect.
+    pub mse: f64,
+    /// Root of the sum of the squared pixel differences: `sqrt(mse * c * h * w)`. The report prints this as its "mse".
+    pub l2_norm: f64,
+}
+
+impl Autoencoder {
+    /// Mean squared error of each image's reconstruction: the mean over channels and pixels of the squared difference,
+    /// pixels in -1..=1. 0 is perfect; higher is more anomalous.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when the images have another shape than those of the training.
+    ///
+    /// # Source
+    /// Report, question 1.
+    pub fn score(&self, images: &Images) -> Result<Scores> {
+        let errors = self.stream(images, |network, batch| {
+            let difference = self.rebuild(network, batch)?.f_sub(batch).and_then(|difference| difference.f_square());
+            let mean = difference.and_then(|square| square.f_mean_dim(&[1i64, 2, 3][..], false, Kind::Float));
+            mean.doing("measuring reconstruction errors")
+        })?;
+        Ok(Scores {
+            model: self.name().into(),
+            name: "reconstruction error (MSE)".into(),
+            values: errors.into_iter().map(f64::from).collect(),
+            anomalies: images.anomalies().map(<[bool]>::to_vec),
+        })
+    }
+
+    /// The L2 norm of each image's difference from its reconstruction, `sqrt(mse * c * h * w)`: what the report prints
+    /// as "mse". It ranks images as [`Autoencoder::score`] does.
+    ///
+    /// # Errors
+    /// As [`Autoencoder::score`].
+    pub fn score_l2_norm(&self, images: &Images) -> Result<Scores> {
+        let scores = self.score(images)?;
+        Ok(Scores {
+            name: "reconstruction error (L2 norm)".into(),
+            values: scores.values.iter().map(|&mse| l2_norm(mse, images)).collect(),
+            ..scores
+        })
+    }
+
+    /// Ranks images by how badly the model rebuilds them, worst first; ties by index.
+    ///
+    /// # Errors
+    /// As [`Autoencoder::score`].
+    pub fn rank(&self, images: &Images) -> Result<Ranking> {
+        let scores = self.score(images)?;
+        Ok(Ranking { order: descending_order(&scores.values), scores, model: self.clone(), images: images.clone() })
+    }
+}
+
+impl Ranking {
+    /// The `k` images that are rebuilt worst, worst first.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when `k` is 0 or larger than the number of images.
+    pub fn worst(&self, k: usize) -> Result<Picks> {
+        self.pick(k, "worst", self.order.iter())
+    }
+
+    /// The `k` images that are rebuilt best, best first.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when `k` is 0 or larger than the number of images.
+    pub fn best(&self, k: usize) -> Result<Picks> {
+        // Equal scores by index here too, so the reverse of `order` would not do.
+        let opposite: Vec<f64> = self.scores.values.iter().map(|score| -score).collect();
+        self.pick(k, "best", descending_order(&opposite).iter())
+    }
+
+    /// Mean of all images' mean squared errors.
+    pub fn mse_mean(&self) -> f64 {
+        self.scores.values.iter().sum::<f64>() / self.scores.values.len() as f64
+    }
+
+    fn pick<'a>(&self, k: usize, which: &str, order: impl Iterator<Item = &'a usize>) -> Result<Picks> {
+        let n = self.order.len();
+        if k == 0 || k > n {
+            return Err(Error::setting(
+                "k",
+                k.to_string(),
+                format!("1 to {n}, the images ranked"),
+                "choose fewer images",
+            ));
+        }
+        let indices: Vec<usize> = order.take(k).copied().collect();
+        let originals = self.images.select(&indices)?;
+        let pick = |index| {
+            let mse = self.scores.values[index];
+            Pick { index, mse, l2_norm: l2_norm(mse, &self.images) }
+        };
+        Ok(Picks {
+            title: format!("{}: the {k} {which} rebuilt", self.scores.model),
+            reconstructions: self.model.reconstruct(&originals)?,
+            picks: indices.into_iter().map(pick).collect(),
+            originals,
+        })
+    }
+}
+
+fn l2_norm(mse: f64, images: &Images) -> f64 {
+    (mse * images.shape().iter().product::<usize>() as f64).sqrt()
+}
+
+/// Indices by falling value; equal values by index.
+fn descending_order(values: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+    order
+}
+
+impl fmt::Display for Ranking {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let indices = |order: Vec<&usize>| order.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        write!(
+            f,
+            "{}: {} images by {}, mean {:.4}; worst: {}; best: {}",
+            self.scores.model,
+            self.order.len(),
+            self.scores.name,
+            self.mse_mean(),
+            indices(self.order.iter().take(5).collect()),
+            indices(self.order.iter().rev().take(5).collect()),
+        )
+    }
+}
+
+impl fmt::Display for Picks {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}", self.title)?;
+        for Pick { index, mse, l2_norm } in &self.picks {
+            write!(f, "\n  image {index}: MSE {mse:.4}, L2 norm {l2_norm:.2}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_scores_are_ranked_by_index() {
+        assert_eq!(descending_order(&[1.0, 3.0, 3.0, 0.5, 3.0]), [1, 2, 4, 0, 3]);
+    }
+
+    #[test]
+    fn the_report_example_is_ranked_as_the_report_says() {
+        // Question 1: of the errors 25.4, 33.6, 15, 39, 54.8 the largest two are images 4 and 5, the smallest 1 and 3
+        // (counted from 1).
+        let order = descending_order(&[25.4, 33.6, 15.0, 39.0, 54.8]);
+        assert_eq!(order[..2], [4, 3]);
+        assert_eq!(order[3..], [0, 2]);
+    }
+}

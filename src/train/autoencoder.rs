@@ -1,0 +1,121 @@
+//! A trained autoencoder.
+
+use super::{History, Training};
+use crate::data::Images;
+use crate::device::ResidentImages;
+use crate::error::TorchContext;
+use crate::model::{Architecture, Mode, Network, Plan};
+use crate::{Error, Result};
+use ndarray::Array4;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tch::Tensor;
+
+/// Images per pass when nothing is trained: large enough to keep a GPU busy, small enough for any memory.
+const EVALUATION_BATCH: usize = 256;
+
+/// A network with its weights, the settings it was trained with and the history of its training.
+///
+/// Copies share the weights, which no longer change.
+#[derive(Debug, Clone)]
+pub struct Autoencoder {
+    /// The layers.
+    pub architecture: Architecture,
+    /// The settings of its training.
+    pub training: Training,
+    /// The course of its training.
+    pub history: History,
+    /// Name of the data it was trained on.
+    pub trained_on: String,
+    network: Arc<Mutex<Network>>,
+}
+
+impl Autoencoder {
+    pub(crate) fn new(
+        architecture: Architecture,
+        training: Training,
+        history: History,
+        trained_on: String,
+        network: Network,
+    ) -> Self {
+        Self { architecture, training, history, trained_on, network: Arc::new(Mutex::new(network)) }
+    }
+
+    /// The architecture's name, as in "report_cnn".
+    pub fn name(&self) -> &str {
+        &self.architecture.name
+    }
+
+    /// The layers with their shapes.
+    pub fn plan(&self) -> Plan {
+        self.network().plan().clone()
+    }
+
+    /// Rebuilds images: `[n, c, h, w]` in -1..=1 to the same shape and, after a Tanh, the same range.
+    ///
+    /// Dropout is off and batch norm uses its running statistics; a Gaussian waist gives its mean.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when the images have another shape than those of the training.
+    pub fn reconstruct(&self, images: &Images) -> Result<Images> {
+        let shape = self.plan().image_shape;
+        let pixels = self.stream(images, |network, batch| self.rebuild(network, batch))?;
+        let pixels = Array4::from_shape_vec((images.len(), shape[0], shape[1], shape[2]), pixels)
+            .expect("a reconstruction has the shape of its image");
+        // An output layer without Tanh can leave the range of pixels.
+        Images::from_floats(pixels.mapv_into(|pixel| pixel.clamp(-1.0, 1.0)))
+    }
+
+    /// The network, for saving.
+    pub(crate) fn network(&self) -> MutexGuard<'_, Network> {
+        // A panic while the lock was held cannot have left weights half-written: they do not change after training.
+        self.network.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rebuild(&self, network: &Network, batch: &Tensor) -> Result<Tensor> {
+        Ok(network.pass(batch, Mode::Evaluation, self.training.precision)?.reconstruction)
+    }
+
+    /// Sends images through `compute` a batch at a time, so that memory does not grow with their number, and joins the
+    /// results in order.
+    pub(crate) fn stream(
+        &self,
+        images: &Images,
+        mut compute: impl FnMut(&Network, &Tensor) -> Result<Tensor>,
+    ) -> Result<Vec<f32>> {
+        let network = self.network();
+        let wanted = network.plan().image_shape;
+        if images.shape() != wanted {
+            return Err(Error::data(
+                format!("running {}", self.name()),
+                format!("images of shape {:?}", images.shape()),
+                format!("{wanted:?}, as in its training"),
+                "choose images of that shape, or train on these",
+            ));
+        }
+        let mut values = Vec::new();
+        for start in (0..images.len()).step_by(EVALUATION_BATCH) {
+            let range = start..images.len().min(start + EVALUATION_BATCH);
+            let batch = ResidentImages::new(images, range, network.device())?.all()?;
+            let result = tch::no_grad(|| compute(&network, &batch))?.contiguous().view([-1]);
+            let part = Vec::<f32>::try_from(result.to(tch::Device::Cpu)).doing("reading results from the device")?;
+            values.extend(part);
+        }
+        Ok(values)
+    }
+}
+
+impl fmt::Display for Autoencoder {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let plan = self.plan();
+        writeln!(
+            f,
+            "{}: {} parameters, code of {} values, trained on {}",
+            self.name(),
+            plan.n_parameters(),
+            plan.n_latents(),
+            self.trained_on
+        )?;
+        self.history.fmt(f)
+    }
+}

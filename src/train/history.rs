@@ -1,0 +1,124 @@
+//! What happened in a training.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The course of a training: its losses, and how it ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Loss of the first minibatch, before any step.
+    pub loss_first: f64,
+    /// One record for each epoch that was finished.
+    pub epochs: Vec<Epoch>,
+    /// Where the model's weights come from.
+    pub kept: Kept,
+    /// Why training ended.
+    pub stopped_because: StoppedBecause,
+    /// Wall time of the training loop in seconds.
+    pub seconds: f64,
+    /// Where it ran and why there, as in "CPU, since there is no NVIDIA driver".
+    pub device: String,
+}
+
+/// One pass over the training images. Losses are mean squared errors per pixel, plus the KL term of a Gaussian waist.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Mean over the epoch's images.
+    pub loss_mean: f64,
+    /// Of the epoch's best minibatch.
+    pub loss_lowest_minibatch: f64,
+    /// Wall time in seconds.
+    pub seconds: f64,
+    /// Training speed.
+    pub images_per_second: f64,
+}
+
+/// Where a model's weights come from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Epoch, from 1; 0 for the weights that training began with.
+    pub epoch: usize,
+    /// The loss by which they were chosen; for [`super::Keep::Last`] that of the last epoch.
+    pub loss: f64,
+}
+
+/// Why a training ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StoppedBecause {
+    /// All epochs were done.
+    Finished,
+    /// `max_seconds` had passed.
+    TimeLimit {
+        /// The limit.
+        max_seconds: f64,
+    },
+    /// A loss or a weight was infinite or not a number. The model has the best weights from before.
+    Diverged {
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step within the epoch, from 1.
+        step: usize,
+    },
+    /// The user asked for it.
+    Interrupted,
+    /// A step failed after others had succeeded, out of memory for example.
+    Failed {
+        /// The error.
+        message: String,
+    },
+}
+
+impl History {
+    /// Mean loss of the last finished epoch; not a number where none was finished.
+    pub fn loss_last(&self) -> f64 {
+        self.epochs.last().map_or(f64::NAN, |epoch| epoch.loss_mean)
+    }
+
+    /// What a reader must not overlook: a sentence when training did not finish, else nothing.
+    pub fn warning(&self) -> Option<String> {
+        let kept = match self.kept.epoch {
+            0 => "the model has the weights it began with".to_string(),
+            epoch => format!("the model has the weights of epoch {epoch} (loss {:.4})", self.kept.loss),
+        };
+        match &self.stopped_because {
+            StoppedBecause::Finished => None,
+            StoppedBecause::Diverged { epoch, step } => Some(format!(
+                "training diverged in epoch {epoch}, step {step}: a loss or weight was not finite; {kept}; \
+                 try a lower learning rate"
+            )),
+            stopped => Some(format!("training ended early: {stopped}; {kept}")),
+        }
+    }
+}
+
+impl fmt::Display for StoppedBecause {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Finished => write!(f, "all epochs were done"),
+            Self::TimeLimit { max_seconds } => write!(f, "max_seconds = {max_seconds} had passed"),
+            Self::Diverged { epoch, step } => write!(f, "it diverged in epoch {epoch}, step {step}"),
+            Self::Interrupted => write!(f, "it was interrupted"),
+            Self::Failed { message } => write!(f, "a step failed: {message}"),
+        }
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let plural = if self.epochs.len() == 1 { "" } else { "s" };
+        write!(
+            f,
+            "{} epoch{plural} in {:.1} s on {}: loss {:.4} -> {:.4}, kept epoch {} ({:.4})",
+            self.epochs.len(),
+            self.seconds,
+            self.device,
+            self.loss_first,
+            self.loss_last(),
+            self.kept.epoch,
+            self.kept.loss,
+        )?;
+        self.warning().map_or(Ok(()), |warning| write!(f, "\nWARNING: {warning}"))
+    }
+}

@@ -1,0 +1,300 @@
+//! Training: from an [`Architecture`] and images to an [`Autoencoder`].
+//!
+//! What has cost training time is never thrown away: once the first step is done, a training that diverges, runs out of
+//! time or is interrupted still ends in a model, and [`History::stopped_because`] says what happened.
+
+mod autoencoder;
+mod history;
+mod optimizer;
+mod settings;
+
+pub use autoencoder::Autoencoder;
+pub use history::{Epoch, History, Kept, StoppedBecause};
+pub use settings::{Keep, KlTerm, Optimizer, Training};
+
+use crate::data::Split;
+use crate::device::{ResidentImages, shuffled_rows};
+use crate::error::TorchContext;
+use crate::model::{Architecture, GaussianWaist, Mode, Network, StepRandomness};
+use crate::{Error, Result};
+use optimizer::OptimizerState;
+use std::ops::ControlFlow;
+use std::time::Instant;
+use tch::{Kind, TchError, Tensor};
+
+/// How far a training is, told after every step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// The architecture's name.
+    pub name: String,
+    /// Epoch under way, from 1.
+    pub epoch: usize,
+    /// Epochs asked for.
+    pub n_epochs: usize,
+    /// Steps done in this epoch, from 1.
+    pub step: usize,
+    /// Steps in an epoch.
+    pub n_steps: usize,
+    /// Loss of the minibatch just done.
+    pub loss: f64,
+    /// Mean speed since the training began.
+    pub images_per_second: f64,
+    /// Time since the training began.
+    pub seconds: f64,
+    /// Expected time to the end of the last epoch.
+    pub seconds_remaining: f64,
+}
+
+/// Trains a network to rebuild the training images.
+///
+/// `observe` is called after every step; when it breaks, training ends with the best model so far.
+///
+/// # Errors
+/// [`Error::Setting`] and [`Error::Architecture`] before anything runs, [`Error::Device`] when the device cannot be
+/// used, [`Error::Data`] when the split has fewer than two training images, [`Error::Torch`] when libtorch refuses the
+/// first step (out of memory, for example). Later failures end training with the model so far.
+pub fn fit(
+    architecture: Architecture,
+    split: &Split,
+    training: Training,
+    mut observe: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<Autoencoder> {
+    training.check()?;
+    let images = &split.train;
+    if images.len() < 2 {
+        return Err(Error::data(
+            "training",
+            format!("{} training images", images.len()),
+            "2 or more",
+            "batch statistics need at least two images; open a larger data set",
+        ));
+    }
+    let plan = architecture.plan(images.shape())?;
+    let chosen = training.device.choose()?;
+    let network = Network::new(plan, training.seed, chosen.device)?;
+    let mut training_loop = Loop {
+        images: ResidentImages::new(images, 0..images.len(), chosen.device)?,
+        n_images: images.len(),
+        keeper: Keeper::new(training.keep, &network)?,
+        optimizer: OptimizerState::new(&training, network.parameters()),
+        history: History {
+            loss_first: f64::NAN,
+            epochs: Vec::new(),
+            kept: Kept { epoch: 0, loss: f64::NAN },
+            stopped_because: StoppedBecause::Finished,
+            seconds: 0.0,
+            device: chosen.reason,
+        },
+        name: architecture.name.clone(),
+        network,
+        training,
+        started: Instant::now(),
+    };
+    let stopped_because = match training_loop.run(&mut observe) {
+        Ok(stopped_because) => stopped_because,
+        // Nothing was learned yet, so nothing is lost by saying no.
+        Err(error) if training_loop.keeper.kept.epoch == 0 => return Err(error),
+        Err(error) => StoppedBecause::Failed { message: error.to_string() },
+    };
+    let Loop { keeper, mut history, network, training, started, .. } = training_loop;
+    history.kept = keeper.finish(&network)?;
+    history.stopped_because = stopped_because;
+    history.seconds = started.elapsed().as_secs_f64();
+    Ok(Autoencoder::new(architecture, training, history, split.name.clone(), network))
+}
+
+/// A training under way.
+struct Loop {
+    name: String,
+    training: Training,
+    images: ResidentImages,
+    n_images: usize,
+    network: Network,
+    optimizer: OptimizerState,
+    keeper: Keeper,
+    history: History,
+    started: Instant,
+}
+
+impl Loop {
+    fn run(&mut self, observe: &mut impl FnMut(&Progress) -> ControlFlow<()>) -> Result<StoppedBecause> {
+        for epoch in 1..=self.training.epochs {
+            if let Some(stopped_because) = self.run_epoch(epoch, observe)? {
+                return Ok(stopped_because);
+            }
+        }
+        Ok(StoppedBecause::Finished)
+    }
+
+    /// One pass over the images; gives a reason when training is to end before the next.
+    fn run_epoch(
+        &mut self,
+        epoch: usize,
+        observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Option<StoppedBecause>> {
+        let epoch_started = Instant::now();
+        let rows = Tensor::f_from_slice(&shuffled_rows(self.n_images, self.training.seed, epoch))
+            .and_then(|rows| rows.f_to(self.network.device()))
+            .doing("moving the order of the images to the device")?;
+        let (mut loss_sum, mut loss_lowest) = (0.0, f64::INFINITY);
+        for (step, batch_rows) in (1..).zip(rows.split(self.training.batch_size as i64, 0)) {
+            let loss = self.take_step(epoch, step, &batch_rows)?;
+            if !loss.is_finite() {
+                return Ok(Some(StoppedBecause::Diverged { epoch, step }));
+            }
+            loss_sum += loss * batch_rows.size()[0] as f64;
+            loss_lowest = loss_lowest.min(loss);
+
+            let progress = self.progress(epoch, step, loss);
+            let control = observe(&progress);
+            let is_last_step = progress.seconds_remaining == 0.0;
+            let stopped_because = match self.training.max_seconds {
+                _ if control.is_break() => StoppedBecause::Interrupted,
+                Some(max_seconds) if progress.seconds >= max_seconds && !is_last_step => {
+                    StoppedBecause::TimeLimit { max_seconds }
+                }
+                _ => continue,
+            };
+            self.keeper.stopped_within(&self.network, loss, epoch)?;
+            return Ok(Some(stopped_because));
+        }
+        if !self.network.is_finite() {
+            return Ok(Some(StoppedBecause::Diverged { epoch, step: self.n_steps() }));
+        }
+        let loss_mean = loss_sum / self.n_images as f64;
+        self.keeper.after_epoch(&self.network, loss_mean, epoch)?;
+        let seconds = epoch_started.elapsed().as_secs_f64();
+        self.history.epochs.push(Epoch {
+            loss_mean,
+            loss_lowest_minibatch: loss_lowest,
+            seconds,
+            images_per_second: self.n_images as f64 / seconds,
+        });
+        Ok(None)
+    }
+
+    /// Moves the weights by one minibatch and gives its loss; an infinite or undefined loss moves nothing.
+    fn take_step(&mut self, epoch: usize, step: usize, batch_rows: &Tensor) -> Result<f64> {
+        let batch = self.images.batch(batch_rows)?;
+        let randomness = StepRandomness::new(self.training.seed, epoch, step);
+        let (loss, loss_tensor) = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
+        if epoch == 1 && step == 1 {
+            self.history.loss_first = loss;
+        }
+        if loss.is_finite() {
+            self.keeper.after_minibatch(&self.network, loss, epoch)?;
+            let gradient = self.network.gradient(&loss_tensor)?;
+            // The gradient is final here: processes that train together would average it at this line.
+            self.optimizer.step(self.network.parameters(), &gradient)?;
+        }
+        Ok(loss)
+    }
+
+    fn n_steps(&self) -> usize {
+        self.n_images.div_ceil(self.training.batch_size)
+    }
+
+    fn progress(&self, epoch: usize, step: usize, loss: f64) -> Progress {
+        let (n_epochs, n_steps) = (self.training.epochs, self.n_steps());
+        let steps_done = (epoch - 1) * n_steps + step;
+        let images_done = (epoch - 1) * self.n_images + (step * self.training.batch_size).min(self.n_images);
+        let seconds = self.started.elapsed().as_secs_f64();
+        Progress {
+            name: self.name.clone(),
+            epoch,
+            n_epochs,
+            step,
+            n_steps,
+            loss,
+            images_per_second: images_done as f64 / seconds,
+            seconds,
+            seconds_remaining: seconds / steps_done as f64 * (n_epochs * n_steps - steps_done) as f64,
+        }
+    }
+}
+
+/// The loss of one minibatch, as a number and as a tensor that knows its gradient.
+fn minibatch_loss(
+    network: &Network,
+    batch: &Tensor,
+    randomness: StepRandomness,
+    training: &Training,
+) -> Result<(f64, Tensor)> {
+    let pass = network.pass(batch, Mode::Training(randomness), training.precision)?;
+    let loss = || -> Result<(f64, Tensor), TchError> {
+        let mse = pass.reconstruction.f_mse_loss(batch, tch::Reduction::Mean)?;
+        let loss = match &pass.waist {
+            None => mse,
+            Some(waist) => mse.f_add(&kl_loss(waist, batch, training.kl_term)?)?,
+        };
+        Ok((loss.f_double_value(&[])?, loss))
+    };
+    loss().doing("working out the loss")
+}
+
+/// Divergence of `N(mean, exp(log_variance))` from `N(0, 1)` in closed form (Kingma and Welling, 2014, appendix B),
+/// weighted as the setting says.
+fn kl_loss(waist: &GaussianWaist, batch: &Tensor, kl_term: KlTerm) -> Result<Tensor, TchError> {
+    let GaussianWaist { mean, log_variance } = waist;
+    let twice_negated = log_variance.f_add_scalar(1.0)?.f_sub(&mean.f_square()?)?.f_sub(&log_variance.f_exp()?)?;
+    let sum = twice_negated.f_sum(Kind::Float)?.f_mul_scalar(-0.5)?;
+    match kl_term {
+        KlTerm::CourseSum => Ok(sum),
+        // Mean over images and division by c * h * w are one division by all values of the batch.
+        KlTerm::PerPixel(weight) => sum.f_mul_scalar(weight / batch.numel() as f64),
+    }
+}
+
+/// Holds on to the weights that the keep rule has chosen so far.
+struct Keeper {
+    rule: Keep,
+    kept: Kept,
+    snapshot: [Tensor; 2],
+}
+
+impl Keeper {
+    /// Begins with the first weights, which stay when training diverges at once.
+    fn new(rule: Keep, network: &Network) -> Result<Self> {
+        Ok(Self { rule, kept: Kept { epoch: 0, loss: f64::INFINITY }, snapshot: network.snapshot()? })
+    }
+
+    /// To be called between loss and step: the weights that are kept are those that had the loss.
+    fn after_minibatch(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
+        match self.rule == Keep::LowestMinibatchLoss && loss < self.kept.loss {
+            true => self.keep(network, loss, epoch),
+            false => Ok(()),
+        }
+    }
+
+    fn after_epoch(&mut self, network: &Network, loss_mean: f64, epoch: usize) -> Result<()> {
+        match self.rule {
+            Keep::Last => self.keep(network, loss_mean, epoch),
+            Keep::LowestEpochLoss if loss_mean < self.kept.loss => self.keep(network, loss_mean, epoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Training stops within an epoch: its weights are the last, and better than none where no epoch was finished.
+    fn stopped_within(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
+        let wanted = self.rule == Keep::Last || self.kept.epoch == 0;
+        match wanted && network.is_finite() {
+            true => self.keep(network, loss, epoch),
+            false => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
+        self.kept = Kept { epoch, loss };
+        self.snapshot = network.snapshot()?;
+        Ok(())
+    }
+
+    /// Puts the kept weights into the network.
+    fn finish(self, network: &Network) -> Result<Kept> {
+        network.restore(&self.snapshot)?;
+        Ok(self.kept)
+    }
+}
+
+#[cfg(test)]
+mod oracle_tests;

@@ -1,0 +1,67 @@
+//! Optimiser steps on one flat tensor of weights, as PyTorch takes them.
+
+use super::{Optimizer, Training};
+use crate::Result;
+use crate::error::TorchContext;
+use tch::{TchError, Tensor};
+
+const BETA_1: f64 = 0.9;
+const BETA_2: f64 = 0.999;
+const EPSILON: f64 = 1e-8;
+
+/// An optimiser and what it remembers between steps.
+#[derive(Debug)]
+pub(super) struct OptimizerState {
+    optimizer: Optimizer,
+    learning_rate: f64,
+    /// Steps taken so far.
+    n_steps: i32,
+    /// SGD's velocity, or Adam's mean of gradients: `[n_parameters]`.
+    first_moment: Tensor,
+    /// Adam's mean of squared gradients; empty for SGD.
+    second_moment: Tensor,
+}
+
+impl OptimizerState {
+    pub(super) fn new(training: &Training, parameters: &Tensor) -> Self {
+        let second_moment = match training.optimizer {
+            Optimizer::Sgd { .. } => parameters.empty_like().narrow(0, 0, 0),
+            Optimizer::Adam | Optimizer::AdamW { .. } => parameters.zeros_like(),
+        };
+        Self {
+            optimizer: training.optimizer,
+            learning_rate: training.learning_rate,
+            n_steps: 0,
+            first_moment: parameters.zeros_like(),
+            second_moment,
+        }
+    }
+
+    /// Moves `parameters` one step against `gradient`, both `[n_parameters]`.
+    pub(super) fn step(&mut self, parameters: &Tensor, gradient: &Tensor) -> Result<()> {
+        self.n_steps += 1;
+        tch::no_grad(|| self.try_step(&mut parameters.shallow_clone(), gradient)).doing("taking an optimiser step")
+    }
+
+    fn try_step(&mut self, parameters: &mut Tensor, gradient: &Tensor) -> Result<(), TchError> {
+        let rate = self.learning_rate;
+        match self.optimizer {
+            Optimizer::Sgd { momentum } => {
+                let _ = self.first_moment.f_mul_scalar_(momentum)?.f_add_(gradient)?;
+                let _ = parameters.f_sub_(&self.first_moment.f_mul_scalar(rate)?)?;
+                return Ok(());
+            }
+            Optimizer::Adam => {}
+            Optimizer::AdamW { weight_decay } => {
+                let _ = parameters.f_mul_scalar_(1.0 - rate * weight_decay)?;
+            }
+        }
+        let _ = self.first_moment.f_lerp_(gradient, 1.0 - BETA_1)?;
+        let _ = self.second_moment.f_lerp_(&gradient.f_square()?, 1.0 - BETA_2)?;
+        let root_of_correction_2 = (1.0 - BETA_2.powi(self.n_steps)).sqrt();
+        let correction_1 = 1.0 - BETA_1.powi(self.n_steps);
+        let denominator = self.second_moment.f_sqrt()?.f_div_scalar_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
+        let _ = parameters.f_addcdiv_(&self.first_moment.f_mul_scalar(-rate / correction_1)?, &denominator)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! The four networks against PyTorch: tests/fixtures/make_torch.py made the numbers and repeats the formulas below.
+
+use super::*;
+use crate::model::Layer;
+use safetensors::SafeTensors;
+
+const FIXTURE: &[u8] = include_bytes!("../../tests/fixtures/networks.safetensors");
+
+/// A tensor of the fixture, flat.
+fn fixture(name: &str) -> Vec<f64> {
+    let file = SafeTensors::deserialize(FIXTURE).unwrap();
+    let view = file.tensor(name).unwrap_or_else(|_| panic!("the fixture has no {name}"));
+    match view.dtype() {
+        safetensors::Dtype::F64 => view.data().as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes)).collect(),
+        _ => view.data().as_chunks().0.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes))).collect(),
+    }
+}
+
+fn wave(n: usize, shift: i64) -> Vec<f64> {
+    let value = |i: i64| ((i * 7919 + (i / 97) * 31 + shift * 104_729) % 2001 - 1000) as f64 / 1000.0;
+    (0..n as i64).map(value).collect()
+}
+
+fn wave_tensor(n: i64, d: i64, shift: i64) -> Tensor {
+    let values: Vec<f32> = wave((n * d) as usize, shift).iter().map(|&value| value as f32).collect();
+    Tensor::from_slice(&values).view([n, d])
+}
+
+fn images(n: i64, shift: i64) -> Tensor {
+    let pixel = |i: i64| (i * 48_271 + i / 53 * 7919 + shift * 104_729) % 65_537 % 256;
+    let pixels: Vec<f32> = (0..n * 3072).map(|i| pixel(i) as f32 / 127.5 - 1.0).collect();
+    Tensor::from_slice(&pixels).view([n, 3, 32, 32])
+}
+
+/// The network with the formula's weights, dropout off.
+fn network(architecture: Architecture) -> Network {
+    let off = |layer: &Layer| match layer {
+        Layer::Dropout { .. } => Layer::Dropout { probability: 0.0 },
+        other => other.clone(),
+    };
+    let architecture = Architecture {
+        encoder: architecture.encoder.iter().map(off).collect(),
+        decoder: architecture.decoder.iter().map(off).collect(),
+        ..architecture
+    };
+    let plan = architecture.plan([3, 32, 32]).unwrap();
+    let batch_norms: Vec<String> = [("encoder", &plan.encoder), ("decoder", &plan.decoder)]
+        .iter()
+        .flat_map(|(part, layers)| layers.iter().enumerate().map(move |(index, planned)| (part, index, planned)))
+        .filter(|(_, _, planned)| matches!(planned.layer, Layer::BatchNorm2d { .. }))
+        .map(|(part, index, _)| format!("{part}.{index}.weight"))
+        .collect();
+    let network = Network::new(plan, 0, tch::Device::Cpu).unwrap();
+    for (shift, (name, mut tensor)) in network.named_tensors().into_iter().enumerate() {
+        let fan_in = (tensor.numel() as i64 / tensor.size()[0]) as f64;
+        let value = |wave: f64| match tensor.dim() {
+            _ if name.ends_with("running_var") => 1.0 + 0.2 * wave.abs(),
+            _ if name.ends_with("running_mean") => 0.1 * wave,
+            1 if batch_norms.contains(&name) => 0.05 * wave + 1.0,
+            1 => 0.05 * wave,
+            _ => wave * (3.0 / fan_in).sqrt(),
+        };
+        let values: Vec<f32> = wave(tensor.numel(), shift as i64).into_iter().map(|wave| value(wave) as f32).collect();
+        tch::no_grad(|| tensor.copy_(&Tensor::from_slice(&values).view(&tensor.size()[..])));
+    }
+    network
+}
+
+#[track_caller]
+fn check_close(what: &str, ours: &[f64], theirs: &[f64], tolerance: impl Fn(f64) -> f64) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (index, (&ours, &theirs)) in ours.iter().zip(theirs).enumerate() {
+        assert!((ours - theirs).abs() <= tolerance(theirs), "{what} [{index}]: {ours}, PyTorch has {theirs}");
+    }
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    Vec::<f64>::try_from(tensor.to_kind(Kind::Double).contiguous().view([-1])).unwrap()
+}
+
+/// Reconstructions, codes, ten training steps and running statistics of one network.
+#[track_caller]
+fn check_against_pytorch(key: &str, architecture: Architecture, training: Training) {
+    let network = network(architecture);
+    tch::no_grad(|| {
+        let pass = network.pass(&images(2, 0), Mode::Evaluation, training.precision).unwrap();
+        check_close("reconstruction", &flat(&pass.reconstruction), &fixture(&format!("{key}.reconstruction")), |_| {
+            1e-5
+        });
+        let code = network.encode(&images(2, 0), training.precision).unwrap();
+        check_close("code", &flat(&code), &fixture(&format!("{key}.code")), |theirs| 1e-5 * theirs.abs().max(1.0));
+        if pass.waist.is_some() {
+            let noise = wave_tensor(16, 20, 900).narrow(0, 0, 2);
+            let mode = Mode::Training(StepRandomness::new(0, 1, 1).with_noise(&noise));
+            let drawn = network.pass(&images(2, 0), mode, training.precision).unwrap();
+            let theirs = fixture(&format!("{key}.reconstruction_with_noise"));
+            check_close("reconstruction with noise", &flat(&drawn.reconstruction), &theirs, |_| 1e-5);
+        }
+    });
+    let mut optimizer = OptimizerState::new(&training, network.parameters());
+    let mut losses = Vec::new();
+    for step in 0..10 {
+        let noise = wave_tensor(16, 20, 900 + step);
+        let randomness = StepRandomness::new(0, 1, 1).with_noise(&noise);
+        let (loss, tensor) = minibatch_loss(&network, &images(16, step + 1), randomness, &training).unwrap();
+        optimizer.step(network.parameters(), &network.gradient(&tensor).unwrap()).unwrap();
+        losses.push(loss);
+    }
+    check_close("loss", &losses, &fixture(&format!("{key}.losses")), |theirs| 1e-4 * theirs);
+    let [_, running] = network.snapshot().unwrap();
+    check_close("running statistics", &flat(&running), &fixture(&format!("{key}.running")), |theirs| {
+        1e-4 * theirs.abs().max(1.0)
+    });
+}
+
+#[test]
+fn report_cnn_with_sgd_equals_pytorch() {
+    check_against_pytorch("report_cnn", Architecture::report_cnn(), Training::report_cnn());
+}
+
+#[test]
+fn fcn_with_adamw_equals_pytorch() {
+    check_against_pytorch("fcn", Architecture::fcn(), Training::report_fcn());
+}
+
+#[test]
+fn conv_with_adam_equals_pytorch() {
+    let training = Training { optimizer: Optimizer::Adam, ..Training::default() };
+    check_against_pytorch("conv", Architecture::conv(), training);
+}
+
+#[test]
+fn vae_equals_pytorch() {
+    check_against_pytorch("vae", Architecture::vae(), Training::default());
+}
+
+#[test]
+fn vae_with_the_course_sum_equals_pytorch() {
+    let training = Training { kl_term: KlTerm::CourseSum, ..Training::default() };
+    check_against_pytorch("vae_course_sum", Architecture::vae(), training);
+}

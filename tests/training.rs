@@ -1,0 +1,231 @@
+//! Training, scoring, saving and opening, through the public door.
+
+use diabolo::ndarray::Array4;
+use diabolo::prelude::*;
+use diabolo::train::{StoppedBecause, fit};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+/// A few dozen images of `scenes`, split as in a notebook.
+fn small_scenes() -> Split {
+    let scenes = open("scenes").unwrap();
+    let names: Vec<String> = scenes.class_names().unwrap()[..2].to_vec();
+    let split = scenes.hold_out(&names).unwrap();
+    Split { train: every(&split.train, 40), test: every(&split.test, 40), ..split }
+}
+
+fn every(images: &Images, nth: usize) -> Images {
+    images.select(&(0..images.len()).step_by(nth).collect::<Vec<_>>()).unwrap()
+}
+
+fn quiet(architecture: Architecture, split: &Split, training: Training) -> diabolo::Result<Autoencoder> {
+    fit(architecture, split, training, |_| ControlFlow::Continue(()))
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn all_architectures() -> [Architecture; 4] {
+    [Architecture::report_cnn(), Architecture::fcn(), Architecture::conv(), Architecture::vae()]
+}
+
+#[test]
+fn one_seed_gives_one_model() {
+    let split = small_scenes();
+    for architecture in all_architectures() {
+        let run = |seed| {
+            let model = quiet(architecture.clone(), &split, Training::default().epochs(2).batch_size(32).seed(seed)).unwrap();
+            let losses: Vec<f64> = model.history.epochs.iter().map(|epoch| epoch.loss_mean).collect();
+            (model.score(&split.test).unwrap(), losses)
+        };
+        assert_eq!(run(1), run(1), "{}", architecture.name);
+        assert_ne!(run(1).1, run(2).1, "{}", architecture.name);
+    }
+}
+
+#[test]
+fn training_lowers_the_error_on_images_it_has_not_seen() {
+    let split = small_scenes();
+    for architecture in all_architectures() {
+        let name = architecture.name.clone();
+        let error = |epochs| {
+            let training = Training::default().epochs(epochs).batch_size(16);
+            quiet(architecture.clone(), &split, training).unwrap().rank(&split.test).unwrap().mse_mean()
+        };
+        let (short, long) = (error(1), error(8));
+        assert!(long < 0.95 * short, "{name}: {short} after 1 epoch, {long} after 8");
+    }
+}
+
+#[test]
+fn brain_floats_learn_nearly_as_well() {
+    let split = small_scenes();
+    let error = |precision| {
+        let training = Training { precision, ..Training::default().epochs(4).batch_size(32) };
+        quiet(Architecture::report_cnn(), &split, training).unwrap().rank(&split.test).unwrap().mse_mean()
+    };
+    let (float, brain) = (error(Precision::Float32), error(Precision::Bfloat16));
+    assert!((float - brain).abs() < 0.1 * float, "MSE {float} with 32 bits, {brain} with 16");
+}
+
+#[test]
+fn a_diverging_training_gives_its_best_model_and_says_so() {
+    let split = small_scenes();
+    for keep in [Keep::LowestMinibatchLoss, Keep::LowestEpochLoss, Keep::Last] {
+        let training = Training {
+            learning_rate: 1e30,
+            optimizer: Optimizer::Sgd { momentum: 0.0 },
+            keep,
+            ..Training::default().epochs(3).batch_size(32)
+        };
+        let model = quiet(Architecture::conv(), &split, training).unwrap();
+        let warning = model.history.warning().unwrap();
+        assert!(matches!(model.history.stopped_because, StoppedBecause::Diverged { epoch: 1, .. }), "{warning}");
+        assert!(warning.starts_with("training diverged in epoch 1, step "), "{warning}");
+        assert!(warning.ends_with("try a lower learning rate"), "{warning}");
+        assert!(model.score(&split.test).unwrap().values.iter().all(|score| score.is_finite()), "{keep:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_training_gives_its_best_model_and_says_so() {
+    let split = small_scenes();
+    let mut n_steps = 0;
+    let model = fit(Architecture::fcn(), &split, Training::default().batch_size(16), |_| {
+        n_steps += 1;
+        if n_steps == 5 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .unwrap();
+    assert_eq!(n_steps, 5);
+    assert_eq!(model.history.stopped_because, StoppedBecause::Interrupted);
+    assert!(model.history.warning().unwrap().contains("it was interrupted; the model has the weights of epoch 1"));
+}
+
+#[test]
+fn time_runs_out_after_a_step_and_says_so() {
+    let split = small_scenes();
+    let model = quiet(Architecture::fcn(), &split, Training::default().epochs(100_000).max_seconds(0.2)).unwrap();
+    assert_eq!(model.history.stopped_because, StoppedBecause::TimeLimit { max_seconds: 0.2 });
+    assert!(model.history.seconds < 5.0);
+}
+
+#[test]
+fn one_training_image_is_an_error() {
+    let split = small_scenes();
+    let split = Split { train: split.train.select(&[0]).unwrap(), ..split };
+    let error = quiet(Architecture::fcn(), &split, Training::default()).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "training: found 1 training images, wanted 2 or more; \
+         batch statistics need at least two images; open a larger data set"
+    );
+}
+
+#[test]
+fn images_of_another_shape_are_an_error() {
+    let split = small_scenes();
+    let model = quiet(Architecture::conv(), &split, Training::default().epochs(1)).unwrap();
+    let grey = Images::from_floats(Array4::zeros((2, 1, 28, 28))).unwrap();
+    let error = model.score(&grey).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "running conv: found images of shape [1, 28, 28], wanted [3, 32, 32], as in its training; \
+         choose images of that shape, or train on these"
+    );
+}
+
+#[test]
+fn picking_no_image_or_too_many_is_an_error() {
+    let split = small_scenes();
+    let ranking = quiet(Architecture::fcn(), &split, Training::default().epochs(1)).unwrap().rank(&split.test).unwrap();
+    let n = split.test.len();
+    let wanted = format!("wanted 1 to {n}, the images ranked; choose fewer images");
+    assert_eq!(ranking.worst(0).unwrap_err().to_string(), format!("setting k: found 0, {wanted}"));
+    assert_eq!(ranking.best(n + 1).unwrap_err().to_string(), format!("setting k: found {}, {wanted}", n + 1));
+    assert_eq!(ranking.worst(n).unwrap().picks.len(), n);
+}
+
+#[test]
+fn a_saved_model_gives_the_same_scores() {
+    let split = small_scenes();
+    let folder = folder("saved_model");
+    for architecture in all_architectures() {
+        let model = quiet(architecture, &split, Training::default().epochs(1)).unwrap();
+        let path = folder.join(model.name());
+        model.save(&path).unwrap();
+        let opened = Autoencoder::open(&path).unwrap();
+        assert_eq!(opened.score(&split.test).unwrap(), model.score(&split.test).unwrap());
+        assert_eq!((opened.training, opened.history), (model.training, model.history));
+    }
+    assert!(std::fs::read_dir(&folder).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("part")));
+}
+
+#[test]
+fn a_damaged_model_is_refused_with_what_is_wrong() {
+    let split = small_scenes();
+    let folder = folder("damaged_model");
+    let path = folder.join("conv");
+    quiet(Architecture::conv(), &split, Training::default().epochs(1)).unwrap().save(&path).unwrap();
+    let (weights, json) = (folder.join("conv.safetensors"), folder.join("conv.json"));
+    let (whole_weights, whole_json) = (std::fs::read(&weights).unwrap(), std::fs::read_to_string(&json).unwrap());
+    let message = || Autoencoder::open(&path).unwrap_err().to_string();
+
+    std::fs::write(&weights, &whole_weights[..1000]).unwrap();
+    assert!(message().contains("conv.safetensors: found ") && message().contains("save the model again"), "{}", message());
+    std::fs::write(&weights, whole_weights).unwrap();
+
+    std::fs::write(&json, whole_json.replace("\"format_version\": 1", "\"format_version\": 2")).unwrap();
+    assert!(message().ends_with("found format 2, wanted format 1 or older; open it with the diabolo that wrote it, or a newer one"));
+    std::fs::write(&json, whole_json.replace("Conv2d(12, 24, ", "Conv2d(12, 25, ")).unwrap();
+    assert!(message().contains("encoder layer"), "{}", message());
+    std::fs::write(&json, &whole_json[..100]).unwrap();
+    assert!(message().contains("conv.json: found damaged text"), "{}", message());
+    std::fs::remove_file(&json).unwrap();
+    assert!(message().starts_with("opening ") && message().contains("conv.json: No such file"), "{}", message());
+}
+
+#[test]
+fn a_folder_that_is_not_there_loses_no_model() {
+    let split = small_scenes();
+    let model = quiet(Architecture::conv(), &split, Training::default().epochs(1)).unwrap();
+    let path = folder("unwritable").join("no/such/folder/conv");
+    let message = model.save(&path).unwrap_err().to_string();
+    assert!(message.starts_with("saving ") && message.contains("no/such/folder/conv.safetensors"), "{message}");
+    assert!(message.ends_with("choose a folder that exists, may be written to and has room"), "{message}");
+    model.score(&split.test).unwrap();
+}
+
+/// A full disk, by a limit on file sizes: the test starts itself again in a shell that has one.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_the_old_model_and_loses_none() {
+    const LIMITED: &str = "DIABOLO_TEST_LIMITED_FOLDER";
+    let save_again = |folder: PathBuf| {
+        let model = quiet(Architecture::fcn(), &small_scenes(), Training::default().epochs(1).seed(9)).unwrap();
+        (model.clone(), model.save(folder.join("fcn")))
+    };
+    if let Some(folder) = std::env::var_os(LIMITED) {
+        let (model, saved) = save_again(folder.into());
+        let message = saved.unwrap_err().to_string();
+        assert!(message.starts_with("saving ") && message.contains("fcn.safetensors: "), "{message}");
+        assert!(model.score(&small_scenes().test).is_ok());
+        return;
+    }
+    let folder = folder("full_disk");
+    quiet(Architecture::fcn(), &small_scenes(), Training::default().epochs(1)).unwrap().save(folder.join("fcn")).unwrap();
+    let before = std::fs::read(folder.join("fcn.safetensors")).unwrap();
+    // 64 blocks are 32 or 64 kB, by shell; fcn's weights are 3 MB. The signal would end the process before the error.
+    let status = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" --exact a_full_disk_leaves_the_old_model_and_loses_none"])
+        .arg(std::env::current_exe().unwrap())
+        .env(LIMITED, &folder)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(std::fs::read(folder.join("fcn.safetensors")).unwrap(), before);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "something is left over");
+}

@@ -3,9 +3,12 @@
 mod architecture;
 mod layer;
 mod network;
+mod notation;
 mod plan;
+mod shapes;
+mod signatures;
 
 pub use architecture::Architecture;
-pub use layer::Layer;
+pub use layer::{Layer, Part};
 pub(crate) use network::{GaussianWaist, Mode, Network, StepRandomness};
-pub use plan::{FeatureShape, Plan, PlannedLayer};
+pub use plan::{FeatureShape, Plan, PlanRow, PlannedLayer};

@@ -1,7 +1,10 @@
 //! The shapes of an architecture, worked out for one image shape before anything is built.
 
-use super::Layer;
+use super::{Architecture, Layer, Part, notation, shapes};
 use crate::data::ImageShape;
+use crate::{Error, Result};
+use serde::Serialize;
+use std::fmt;
 
 /// The shape of one image's features between two layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +13,26 @@ pub enum FeatureShape {
     Image([usize; 3]),
     /// A vector of this length.
     Vector(usize),
+}
+
+impl FeatureShape {
+    /// Number of values: `c * h * w`, or the vector's length.
+    pub fn n_values(&self) -> usize {
+        match self {
+            Self::Image(shape) => shape.iter().fold(1, |product, side| product.saturating_mul(*side)),
+            Self::Vector(length) => *length,
+        }
+    }
+}
+
+/// As PyTorch prints a shape: `[12, 16, 16]` or `[32]`.
+impl fmt::Display for FeatureShape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image([c, h, w]) => write!(f, "[{c}, {h}, {w}]"),
+            Self::Vector(length) => write!(f, "[{length}]"),
+        }
+    }
 }
 
 /// A layer with the shapes that reach it and leave it.
@@ -21,17 +44,130 @@ pub struct PlannedLayer {
     pub input: FeatureShape,
     /// Shape of one image's features after the layer.
     pub output: FeatureShape,
+    /// Number of trained values; running statistics are not among them, as in PyTorch's `parameters()`.
+    pub n_parameters: usize,
+    /// Whether the layer was put in where the notation leaves it out.
+    pub inserted: bool,
+}
+
+/// One row of the table that shows a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanRow {
+    /// The half of the network.
+    pub part: Part,
+    /// The layer's notation.
+    pub layer: String,
+    /// The shape after the layer, as in "[12, 16, 16]".
+    pub output: String,
     /// Number of trained values.
     pub n_parameters: usize,
+    /// Whether the layer was put in where the notation leaves it out.
+    pub inserted: bool,
 }
 
 /// An architecture whose shapes fit, with the `Flatten` and `Unflatten` layers that its notation leaves out.
+///
+/// Made by [`Architecture::plan`]. No shape in it has more than 2^31 - 1 values, nor the whole more parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
+    /// The architecture's name.
+    pub name: String,
     /// Shape of an image.
     pub image_shape: ImageShape,
     /// From the image to the code.
     pub encoder: Vec<PlannedLayer>,
     /// From the code to the image.
     pub decoder: Vec<PlannedLayer>,
+}
+
+impl Plan {
+    /// See [`Architecture::plan`].
+    pub(super) fn new(architecture: &Architecture, image_shape: ImageShape) -> Result<Self> {
+        architecture.check()?;
+        if shapes::product(&image_shape).is_none_or(|n_values| n_values == 0) {
+            return Err(Error::data(
+                format!("planning {}", architecture.name),
+                format!("images of {image_shape:?}"),
+                "[channels, height, width] of at least 1 each",
+                "for CIFAR-10 it is [3, 32, 32]",
+            ));
+        }
+        let (encoder, decoder) = shapes::infer(&architecture.encoder, &architecture.decoder, image_shape)?;
+        Ok(Self { name: architecture.name.clone(), image_shape, encoder, decoder })
+    }
+
+    /// Number of trained values of the whole network, as PyTorch counts them.
+    pub fn n_parameters(&self) -> usize {
+        self.encoder.iter().chain(&self.decoder).map(|planned| planned.n_parameters).sum()
+    }
+
+    /// Number of values of a code; of an image-shaped one, `c * h * w`.
+    pub fn n_latents(&self) -> usize {
+        self.encoder.last().map_or(0, |waist| waist.output.n_values())
+    }
+
+    /// The architecture with every layer written out, which is what is saved: its plan inserts nothing.
+    pub fn architecture(&self) -> Architecture {
+        let layers = |part: &[PlannedLayer]| part.iter().map(|planned| planned.layer.clone()).collect();
+        Architecture { name: self.name.clone(), encoder: layers(&self.encoder), decoder: layers(&self.decoder) }
+    }
+
+    /// The encoder's layers on one line, those put in included: what PyTorch's `nn.Sequential` needs.
+    pub fn encoder_notation(&self) -> String {
+        notation::write(self.encoder.iter().map(|planned| &planned.layer))
+    }
+
+    /// The decoder's layers on one line, those put in included: what PyTorch's `nn.Sequential` needs.
+    pub fn decoder_notation(&self) -> String {
+        notation::write(self.decoder.iter().map(|planned| &planned.layer))
+    }
+
+    /// The table that shows the plan, a row for each layer.
+    pub fn rows(&self) -> Vec<PlanRow> {
+        let encoder = self.encoder.iter().map(|planned| (Part::Encoder, planned));
+        let decoder = self.decoder.iter().map(|planned| (Part::Decoder, planned));
+        let row = |(part, planned): (Part, &PlannedLayer)| PlanRow {
+            part,
+            layer: planned.layer.to_string(),
+            output: planned.output.to_string(),
+            n_parameters: planned.n_parameters,
+            inserted: planned.inserted,
+        };
+        encoder.chain(decoder).map(row).collect()
+    }
+}
+
+/// An aligned table: part, layer (with a `+` before those put in), output shape, parameters.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let image = FeatureShape::Image(self.image_shape);
+        let (n_latents, n_parameters) = (self.n_latents(), self.n_parameters());
+        writeln!(f, "{}: images of {image}, {n_latents} latents, {n_parameters} parameters", self.name)?;
+        let cells = |row: PlanRow| {
+            let mark = if row.inserted { "+ " } else { "" };
+            [row.part.to_string(), format!("{mark}{}", row.layer), row.output, row.n_parameters.to_string()]
+        };
+        let rows: Vec<_> = self.rows().into_iter().map(cells).collect();
+        write_table(f, ["part", "layer", "output", "parameters"], &rows)
+    }
+}
+
+/// Writes columns wide enough for their longest cell, the fourth column (numbers) to the right; no line break at the
+/// end.
+pub(super) fn write_table<const N: usize>(
+    f: &mut fmt::Formatter<'_>,
+    head: [&str; N],
+    rows: &[[String; N]],
+) -> fmt::Result {
+    let widths: [usize; N] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).fold(head[column].len(), usize::max));
+    let write_row = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
+            3 => format!("{cell:>width$}"),
+            _ => format!("{cell:<width$}"),
+        });
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    f.write_str(&write_row(head))?;
+    rows.iter().try_for_each(|row| write!(f, "\n{}", write_row(std::array::from_fn(|column| row[column].as_str()))))
 }

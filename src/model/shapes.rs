@@ -1,0 +1,289 @@
+//! Shape inference: walks through the layers with the shape that reaches each, and puts in what the notation leaves
+//! out. The rules are told at [`Architecture::plan`](super::Architecture::plan).
+
+use super::layer::{LARGEST, Misfit};
+use super::{FeatureShape, Layer, Part, PlannedLayer};
+use crate::Result;
+use crate::data::ImageShape;
+
+/// Plans the layers of both parts.
+pub(super) fn infer(
+    encoder: &[Layer],
+    decoder: &[Layer],
+    image_shape: ImageShape,
+) -> Result<(Vec<PlannedLayer>, Vec<PlannedLayer>)> {
+    let shape = FeatureShape::Image(image_shape);
+    let mut walk = Walk { shape, flattened: Vec::new(), planned: Vec::new(), n_parameters: 0 };
+    walk.through(Part::Encoder, encoder)?;
+    let planned_encoder = std::mem::take(&mut walk.planned);
+    walk.through(Part::Decoder, decoder)?;
+    if let Some(last) = decoder.last() {
+        walk.end_as_image(image_shape).map_err(|misfit| misfit.at_layer(Part::Decoder, decoder.len(), last))?;
+    }
+    Ok((planned_encoder, walk.planned))
+}
+
+/// The product, unless it is beyond [`LARGEST`].
+pub(super) fn product(factors: &[usize]) -> Option<usize> {
+    factors.iter().try_fold(1_usize, |product, factor| product.checked_mul(*factor)).filter(|it| *it <= LARGEST)
+}
+
+/// A walk through the layers with the shape that reaches each.
+struct Walk {
+    /// What reaches the next layer.
+    shape: FeatureShape,
+    /// The image shapes that were flattened so far: where a vector may have come from.
+    flattened: Vec<ImageShape>,
+    /// Layers of the part that is being planned.
+    planned: Vec<PlannedLayer>,
+    /// Number of trained values of both parts so far.
+    n_parameters: usize,
+}
+
+impl Walk {
+    fn through(&mut self, part: Part, layers: &[Layer]) -> Result<()> {
+        layers
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, layer)| self.add(layer).map_err(|misfit| misfit.at_layer(part, index + 1, layer)))
+    }
+
+    /// Plans one layer, after what has to be put in before it.
+    fn add(&mut self, layer: &Layer) -> Result<(), Misfit> {
+        let output = match *layer {
+            Layer::Conv2d { in_channels, out_channels, kernel, stride, padding } => {
+                let [c, h, w] = self.image(layer)?;
+                if c != in_channels {
+                    let fits = |i, o| Layer::Conv2d { in_channels: i, out_channels: o, kernel, stride, padding };
+                    return Err(wrong_count(self.shape, (in_channels, out_channels), c, "channels", fits));
+                }
+                let side = |side| n_windows(side, kernel, stride, padding).ok_or_else(|| self.too_small(padding));
+                FeatureShape::Image([out_channels, side(h)?, side(w)?])
+            }
+            Layer::ConvTranspose2d { in_channels, out_channels, kernel, stride, padding } => {
+                let [c, h, w] = self.image(layer)?;
+                if c != in_channels {
+                    let fits =
+                        |i, o| Layer::ConvTranspose2d { in_channels: i, out_channels: o, kernel, stride, padding };
+                    return Err(wrong_count(self.shape, (in_channels, out_channels), c, "channels", fits));
+                }
+                let side = |side: usize| {
+                    let whole = (side - 1).checked_mul(stride).and_then(|steps| steps.checked_add(kernel));
+                    whole
+                        .ok_or_else(|| too_large("values"))?
+                        .checked_sub(2 * padding)
+                        .filter(|side| *side > 0)
+                        .ok_or_else(|| {
+                            Misfit::new(
+                                format!("{} reaching it, of which padding {padding} leaves nothing", self.shape),
+                                "at least one pixel",
+                                "take a smaller padding or a larger kernel",
+                            )
+                        })
+                };
+                FeatureShape::Image([out_channels, side(h)?, side(w)?])
+            }
+            Layer::Linear { in_features, out_features } => {
+                let before = self.shape;
+                let n_values = self.vector()?;
+                if n_values != in_features {
+                    let fits = |i, o| Layer::Linear { in_features: i, out_features: o };
+                    return Err(wrong_count(before, (in_features, out_features), n_values, "values", fits));
+                }
+                FeatureShape::Vector(out_features)
+            }
+            Layer::MaxPool { kernel, stride, padding } => {
+                let [c, h, w] = self.image(layer)?;
+                let side = |side| n_windows(side, kernel, stride, padding).ok_or_else(|| self.too_small(padding));
+                FeatureShape::Image([c, side(h)?, side(w)?])
+            }
+            Layer::Upsample { scale } => {
+                let [c, h, w] = self.image(layer)?;
+                let side = |side| product(&[side, scale]).ok_or_else(|| too_large("values"));
+                FeatureShape::Image([c, side(h)?, side(w)?])
+            }
+            Layer::BatchNorm2d { channels } => {
+                let [c, ..] = self.image(layer)?;
+                if c != channels {
+                    let next_step = format!("{} would fit", Layer::BatchNorm2d { channels: c });
+                    return Err(Misfit::new(
+                        format!("{} reaching it", self.shape),
+                        format!("{channels} channels"),
+                        next_step,
+                    ));
+                }
+                self.shape
+            }
+            Layer::Flatten => FeatureShape::Vector(self.shape.n_values()),
+            Layer::Unflatten { shape } => match self.shape {
+                FeatureShape::Vector(n_values) if product(&shape) == Some(n_values) => FeatureShape::Image(shape),
+                _ => return Err(self.not_unflattened(shape)),
+            },
+            Layer::Gaussian { latents } => {
+                self.vector()?;
+                FeatureShape::Vector(latents)
+            }
+            Layer::Dropout { .. } | Layer::ReLU | Layer::LeakyReLU { .. } | Layer::Sigmoid | Layer::Tanh => self.shape,
+        };
+        self.push(layer.clone(), output, false)
+    }
+
+    /// Length of the vector that reaches the next layer, after a `Flatten` where an image did.
+    fn vector(&mut self) -> Result<usize, Misfit> {
+        let n_values = self.shape.n_values();
+        if let FeatureShape::Image(_) = self.shape {
+            self.push(Layer::Flatten, FeatureShape::Vector(n_values), true)?;
+        }
+        Ok(n_values)
+    }
+
+    /// Shape of the image that reaches `layer`, after an `Unflatten` where a vector did.
+    fn image(&mut self, layer: &Layer) -> Result<ImageShape, Misfit> {
+        let n_values = match self.shape {
+            FeatureShape::Image(shape) => return Ok(shape),
+            FeatureShape::Vector(n_values) => n_values,
+        };
+        let channels = match *layer {
+            Layer::Conv2d { in_channels, .. } | Layer::ConvTranspose2d { in_channels, .. } => Some(in_channels),
+            Layer::BatchNorm2d { channels } => Some(channels),
+            _ => None,
+        };
+        let fits = |shape: &ImageShape| product(shape) == Some(n_values) && channels.is_none_or(|c| c == shape[0]);
+        // The decoder mirrors the encoder, so the shape that was flattened last comes back first.
+        let came_from = self.flattened.iter().rev().copied().find(fits);
+        let shape = came_from.or_else(|| square(n_values, channels?)).ok_or_else(|| {
+            let (wanted, next_step) = match channels {
+                Some(c) => {
+                    let side = (n_values / c).isqrt().max(1);
+                    let count = c.saturating_mul(side * side);
+                    (
+                        format!("{c} channels of a square image, as in {c}*{side}*{side} = {count} values"),
+                        "otherwise put",
+                    )
+                }
+                None => ("an image".to_string(), "put"),
+            };
+            Misfit::new(
+                format!("{} reaching it", self.shape),
+                wanted,
+                format!("{next_step} Unflatten(1, (c, h, w)) before it"),
+            )
+        })?;
+        self.push(Layer::Unflatten { shape }, FeatureShape::Image(shape), true)?;
+        Ok(shape)
+    }
+
+    fn push(&mut self, layer: Layer, output: FeatureShape, inserted: bool) -> Result<(), Misfit> {
+        if let FeatureShape::Image(shape) = output {
+            product(&shape).ok_or_else(|| too_large("values"))?;
+        }
+        let n_parameters = n_parameters(&layer, self.shape).ok_or_else(|| too_large("parameters"))?;
+        self.n_parameters += n_parameters;
+        if self.n_parameters > LARGEST {
+            return Err(too_large("parameters"));
+        }
+        if let (Layer::Flatten, FeatureShape::Image(shape)) = (&layer, self.shape) {
+            self.flattened.push(shape);
+        }
+        self.planned.push(PlannedLayer { layer, input: self.shape, output, n_parameters, inserted });
+        self.shape = output;
+        Ok(())
+    }
+
+    /// Makes an image of the decoder's output.
+    fn end_as_image(&mut self, image_shape: ImageShape) -> Result<(), Misfit> {
+        let image = FeatureShape::Image(image_shape);
+        if self.shape == image {
+            return Ok(());
+        }
+        let next_step = match self.shape {
+            FeatureShape::Vector(n_values) if n_values == image.n_values() => {
+                return self.push(Layer::Unflatten { shape: image_shape }, image, true);
+            }
+            FeatureShape::Vector(_) => format!("the last Linear has to give {} values", image.n_values()),
+            FeatureShape::Image([c, ..]) if c != image_shape[0] => {
+                format!("the last convolution has to give {} channels", image_shape[0])
+            }
+            FeatureShape::Image(_) => {
+                "every halving of the sides in the encoder needs a doubling in the decoder, by Upsample or stride"
+                    .into()
+            }
+        };
+        Err(Misfit::new(format!("output {}", self.shape), format!("{image}, the shape of an image"), next_step))
+    }
+
+    /// An image that is smaller than the windows of a layer.
+    fn too_small(&self, padding: usize) -> Misfit {
+        let smallest_side = match self.shape {
+            FeatureShape::Image([_, h, w]) => h.min(w),
+            FeatureShape::Vector(_) => 1,
+        };
+        let largest_kernel = smallest_side.saturating_add(2 * padding);
+        Misfit::new(
+            format!("{} reaching it", self.shape),
+            "sides that the kernel fits into".to_string(),
+            format!("a kernel of at most {largest_kernel} would fit"),
+        )
+    }
+
+    fn not_unflattened(&self, shape: ImageShape) -> Misfit {
+        let wanted = match product(&shape) {
+            Some(n_values) => {
+                format!("a vector of {} = {n_values} values", shape.map(|side| side.to_string()).join("*"))
+            }
+            None => return too_large("values"),
+        };
+        let next_step = match self.shape {
+            FeatureShape::Image(_) => "put Flatten() before it",
+            FeatureShape::Vector(_) => "change its shape or the layer before it",
+        };
+        Misfit::new(format!("{} reaching it", self.shape), wanted, next_step)
+    }
+}
+
+/// Positions of a window along one padded side: `(side + 2 * padding - kernel) / stride + 1`, rounded down.
+fn n_windows(side: usize, kernel: usize, stride: usize, padding: usize) -> Option<usize> {
+    let room = side.checked_add(2 * padding)?.checked_sub(kernel)?;
+    Some(room / stride + 1)
+}
+
+/// `n_values` as `channels` of a square image.
+fn square(n_values: usize, channels: usize) -> Option<ImageShape> {
+    let side = (n_values / channels).isqrt();
+    let shape = [channels, side, side];
+    (product(&shape) == Some(n_values)).then_some(shape)
+}
+
+/// Number of trained values of a layer that `input` reaches: weights and biases, as PyTorch counts them.
+fn n_parameters(layer: &Layer, input: FeatureShape) -> Option<usize> {
+    match *layer {
+        Layer::Conv2d { in_channels, out_channels, kernel, .. }
+        | Layer::ConvTranspose2d { in_channels, out_channels, kernel, .. } => {
+            product(&[in_channels, out_channels, kernel, kernel])?.checked_add(out_channels)
+        }
+        Layer::Linear { in_features, out_features } => product(&[in_features, out_features])?.checked_add(out_features),
+        Layer::BatchNorm2d { channels } => product(&[2, channels]),
+        Layer::Gaussian { latents } => product(&[2, input.n_values().checked_add(1)?, latents]),
+        _ => Some(0),
+    }
+}
+
+/// A layer of (in, out) = `written` that `count` values or channels reach; the report's decoder writes (out, in).
+fn wrong_count(
+    reached_by: FeatureShape,
+    written: (usize, usize),
+    count: usize,
+    unit: &str,
+    with: impl Fn(usize, usize) -> Layer,
+) -> Misfit {
+    let (n_in, n_out) = written;
+    let next_step = match count == n_out {
+        true => format!("written as (out, in)? {} would fit", with(n_out, n_in)),
+        false => format!("{} would fit", with(count, n_out)),
+    };
+    Misfit::new(format!("{reached_by} ({count} {unit}) reaching it"), format!("{n_in} {unit}"), next_step)
+}
+
+fn too_large(what: &str) -> Misfit {
+    Misfit::new(format!("more than {LARGEST} {what}"), format!("at most {LARGEST}"), "take smaller numbers")
+}

@@ -104,12 +104,12 @@ fn the_reports_decoder_is_refused_with_the_numbers_that_would_fit() {
     let cnn = Architecture::report_cnn();
     assert_eq!(
         planning_error(&cnn.encoder_notation(), "Linear(96, 32) / ReLU() / Linear(96*2*2, 96)\nReLU()"),
-        "decoder layer 1, Linear(96, 32): found [32] (32 values) reaching it, wanted 96 values; \
+        "decoder layer 1, Linear(96, 32): found [32] reaching it, wanted 96 values; \
          written as (out, in)? Linear(32, 96) would fit"
     );
     assert_eq!(
         planning_error(&cnn.encoder_notation(), "Linear(32, 96) / ReLU() / Linear(96*2*2, 96)\nReLU()"),
-        "decoder layer 3, Linear(384, 96): found [96] (96 values) reaching it, wanted 384 values; \
+        "decoder layer 3, Linear(384, 96): found [96] reaching it, wanted 384 values; \
          written as (out, in)? Linear(96, 384) would fit"
     );
 }
@@ -120,72 +120,86 @@ fn a_mismatch_names_the_layer_the_shape_and_the_number_that_fits() {
         (
             "Conv2d(4, 6, 3, 1, 1)",
             WIDE_DECODER,
-            "encoder layer 1, Conv2d(4, 6, 3, 1, 1): found [3, 32, 32] (3 channels) reaching it, wanted 4 channels; Conv2d(3, 6, 3, 1, 1) would fit",
+            "encoder layer 1, Conv2d(4, 6, 3, 1, 1): found [3, 32, 32] (3 channels) reaching it, wanted 4 channels; \
+             Conv2d(3, 6, 3, 1, 1) would fit",
         ),
         (
             "Conv2d(6, 3, 3, 1, 1)",
             WIDE_DECODER,
-            "encoder layer 1, Conv2d(6, 3, 3, 1, 1): found [3, 32, 32] (3 channels) reaching it, wanted 6 channels; written as (out, in)? Conv2d(3, 6, 3, 1, 1) would fit",
+            "encoder layer 1, Conv2d(6, 3, 3, 1, 1): found [3, 32, 32] (3 channels) reaching it, wanted 6 channels; \
+             written as (out, in)? Conv2d(3, 6, 3, 1, 1) would fit",
         ),
         (
             "MaxPool(2) / Linear(3072, 8)",
             WIDE_DECODER,
-            "encoder layer 2, Linear(3072, 8): found [3, 16, 16] (768 values) reaching it, wanted 3072 values; Linear(768, 8) would fit",
+            "encoder layer 2, Linear(3072, 8): found [3, 16, 16] (768 values) reaching it, wanted 3072 values; \
+             Linear(768, 8) would fit",
         ),
         (
             "ReLU() / BatchNorm2d(8)",
             WIDE_DECODER,
-            "encoder layer 2, BatchNorm2d(8): found [3, 32, 32] reaching it, wanted 8 channels; BatchNorm2d(3) would fit",
+            "encoder layer 2, BatchNorm2d(8): found [3, 32, 32] reaching it, wanted 8 channels; BatchNorm2d(3) \
+             would fit",
         ),
         (
             "Conv2d(3, 6, 40)",
             WIDE_DECODER,
-            "encoder layer 1, Conv2d(3, 6, 40, 1, 0): found [3, 32, 32] reaching it, wanted sides that the kernel fits into; a kernel of at most 32 would fit",
+            "encoder layer 1, Conv2d(3, 6, 40, 1, 0): found [3, 32, 32] reaching it, wanted sides that the kernel \
+             fits into; a kernel of at most 32 would fit",
         ),
         (
             "MaxPool(40, 2, 2)",
             WIDE_DECODER,
-            "encoder layer 1, MaxPool2d(40, 2, 2): found [3, 32, 32] reaching it, wanted sides that the kernel fits into; a kernel of at most 36 would fit",
+            "encoder layer 1, MaxPool2d(40, 2, 2): found [3, 32, 32] reaching it, wanted sides that the kernel fits \
+             into; a kernel of at most 36 would fit",
         ),
         (
             "Unflatten(1, (3, 32, 32))",
             WIDE_DECODER,
-            "encoder layer 1, Unflatten(1, (3, 32, 32)): found [3, 32, 32] reaching it, wanted a vector of 3*32*32 = 3072 values; put Flatten() before it",
+            "encoder layer 1, Unflatten(1, (3, 32, 32)): found [3, 32, 32] reaching it, wanted a vector of 3*32*32 \
+             = 3072 values; put Flatten() before it",
         ),
         (
             "Linear(3072, 32)",
             "Unflatten(1, (8, 2, 3))",
-            "decoder layer 1, Unflatten(1, (8, 2, 3)): found [32] reaching it, wanted a vector of 8*2*3 = 48 values; change its shape or the layer before it",
+            "decoder layer 1, Unflatten(1, (8, 2, 3)): found [32] reaching it, wanted a vector of 8*2*3 = 48 \
+             values; change its shape or the layer before it",
         ),
         (
             "Linear(3072, 32)",
             "Linear(32, 100) / ConvTranspose2d(48, 3, 3)",
-            "decoder layer 2, ConvTranspose2d(48, 3, 3, 1, 0): found [100] reaching it, wanted 48 channels of a square image, as in 48*1*1 = 48 values; otherwise put Unflatten(1, (c, h, w)) before it",
+            "decoder layer 2, ConvTranspose2d(48, 3, 3, 1, 0): found [100] reaching it, wanted 48 channels of a \
+             square image, as in 48*1*1; give 48 values or put Unflatten(1, (c, h, w)) before it",
         ),
         (
             "Linear(3072, 32)",
             "Upsample(2)",
-            "decoder layer 1, Upsample(scale_factor=2): found [32] reaching it, wanted an image; put Unflatten(1, (c, h, w)) before it",
+            "decoder layer 1, Upsample(scale_factor=2): found [32] reaching it, wanted an image; put Unflatten(1, \
+             (c, h, w)) before it",
         ),
         (
             "MaxPool(32)",
             "ConvTranspose2d(3, 3, 1, 1, 1)",
-            "decoder layer 1, ConvTranspose2d(3, 3, 1, 1, 1): found [3, 1, 1] reaching it, of which padding 1 leaves nothing, wanted at least one pixel; take a smaller padding or a larger kernel",
+            "decoder layer 1, ConvTranspose2d(3, 3, 1, 1, 1): found [3, 1, 1] reaching it, of which padding 1 \
+             leaves nothing, wanted at least one pixel; take a smaller padding or a larger kernel",
         ),
         (
             "Linear(3072, 2000000)",
             "Linear(2000000, 3072)",
-            "encoder layer 1, Linear(3072, 2000000): found more than 2147483647 parameters, wanted at most 2147483647; take smaller numbers",
+            "encoder layer 1, Linear(3072, 2000000): found more than 2147483647 parameters, wanted at most \
+             2147483647; take smaller numbers",
         ),
         (
             "Upsample(100000)",
             WIDE_DECODER,
-            "encoder layer 1, Upsample(scale_factor=100000): found more than 2147483647 values, wanted at most 2147483647; take smaller numbers",
+            "encoder layer 1, Upsample(scale_factor=100000): found more than 2147483647 values, wanted at most \
+             2147483647; take smaller numbers",
         ),
         (
             "ConvTranspose2d(3, 3, 2147483647, 2147483647, 2147483647)",
             WIDE_DECODER,
-            "encoder layer 1, ConvTranspose2d(3, 3, 2147483647, 2147483647, 2147483647): found more than 2147483647 values, wanted at most 2147483647; take smaller numbers",
+            "encoder layer 1, ConvTranspose2d(3, 3, 2147483647, 2147483647, 2147483647): found more than 2147483647 \
+             values, wanted at most 2147483647; take smaller numbers",
         ),
     ] {
         assert_eq!(planning_error(encoder, decoder), message);
@@ -198,17 +212,20 @@ fn an_output_unlike_the_input_is_an_error() {
         (
             "Linear(3072, 32)",
             "Linear(32, 3000) / Tanh()",
-            "decoder layer 2, Tanh(): found output [3000], wanted [3, 32, 32], the shape of an image; the last Linear has to give 3072 values",
+            "decoder layer 2, Tanh(): found output [3000], wanted [3, 32, 32], the shape of an image; the last \
+             Linear has to give 3072 values",
         ),
         (
             "MaxPool(2)",
             "Tanh()",
-            "decoder layer 1, Tanh(): found output [3, 16, 16], wanted [3, 32, 32], the shape of an image; every halving of the sides in the encoder needs a doubling in the decoder, by Upsample or stride",
+            "decoder layer 1, Tanh(): found output [3, 16, 16], wanted [3, 32, 32], the shape of an image; every \
+             halving of the sides in the encoder needs a doubling in the decoder, by Upsample or stride",
         ),
         (
             "Conv2d(3, 6, 3, 1, 1)",
             "ReLU()",
-            "decoder layer 1, ReLU(): found output [6, 32, 32], wanted [3, 32, 32], the shape of an image; the last convolution has to give 3 channels",
+            "decoder layer 1, ReLU(): found output [6, 32, 32], wanted [3, 32, 32], the shape of an image; the last \
+             convolution has to give 3 channels",
         ),
     ] {
         assert_eq!(planning_error(encoder, decoder), message);

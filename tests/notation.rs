@@ -140,11 +140,13 @@ fn broken_notation_is_pointed_at() {
         ("Linear(3072 32)", "layer 1, line 1, column 13: found `32)`, wanted `,` or `)`; check the layer's brackets"),
         (
             "ReLU() Tanh()",
-            "layer 1, line 1, column 8: found `Tanh()`, wanted a slash or a line break after the layer; ReLU() is complete; check what follows it",
+            "layer 1, line 1, column 8: found `Tanh()`, wanted a slash or a line break after the layer; ReLU() is \
+             complete; check what follows it",
         ),
         (
             "ReLU())",
-            "layer 1, line 1, column 7: found `)`, wanted a slash or a line break after the layer; ReLU() is complete; check what follows it",
+            "layer 1, line 1, column 7: found `)`, wanted a slash or a line break after the layer; ReLU() is \
+             complete; check what follows it",
         ),
         (
             "ReLU / Tanh()",
@@ -161,11 +163,13 @@ fn broken_notation_is_pointed_at() {
         ("Linear(3072, 3.2.1)", "layer 1, line 1, column 14: found `3.2.1)`, wanted a number; write it as in 3 or 0.5"),
         (
             "Linear(3072, 8/0)",
-            "layer 1, line 1, column 15: found `/0)`, wanted a number up to 9007199254740992; take smaller numbers, and divide by none that is 0",
+            "layer 1, line 1, column 15: found `/0)`, wanted a number up to 9007199254740992; take smaller numbers, \
+             and divide by none that is 0",
         ),
         (
             "Linear(3072, 'a' * 3)",
-            "layer 1, line 1, column 18: found `* 3)`, wanted numbers on both sides; only numbers can be calculated with",
+            "layer 1, line 1, column 18: found `* 3)`, wanted numbers on both sides; only numbers can be calculated \
+             with",
         ),
         (
             "Upsample(2, 'nearest)",
@@ -173,7 +177,8 @@ fn broken_notation_is_pointed_at() {
         ),
         (
             "Linear(in_features=3072, 32)",
-            "layer 1, line 1, column 26: found `32)`, wanted a named argument after a named one; put it first or name it",
+            "layer 1, line 1, column 26: found `32)`, wanted a named argument after a named one; put it first or \
+             name it",
         ),
         (
             "Linear(3072,, 32)",
@@ -189,7 +194,8 @@ fn wrong_arguments_are_named() {
     for (encoder, message) in [
         (
             "Conv2d(3, 6)",
-            "found no kernel_size, wanted Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0); add kernel_size",
+            "found no kernel_size, wanted Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0); add \
+             kernel_size",
         ),
         (
             "Linear(3, 6, True, 3)",
@@ -210,7 +216,8 @@ fn wrong_arguments_are_named() {
         ("Tanh(3)", "found `3`, one argument too many, wanted Tanh(); leave it out"),
         (
             "Conv2d(3, 6, 3, pading=1)",
-            "found pading=1, wanted Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0); did you mean padding?",
+            "found pading=1, wanted Conv2d(in_channels, out_channels, kernel_size, stride=1, padding=0); did you \
+             mean padding?",
         ),
         ("Linear(3, 6, device='cuda')", "found device='cuda', wanted Linear(in_features, out_features); leave it out"),
         ("Linear(3.5, 6)", "found in_features=3.5, wanted a whole number from 0 to 2147483647; change it"),

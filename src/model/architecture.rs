@@ -56,7 +56,7 @@ impl Architecture {
     ///
     /// let mistake = Architecture::parse("Linaer(3072, 8)", "Linear(8, 3072)").unwrap_err();
     /// assert!(mistake.to_string().ends_with("did you mean Linear?"));
-    /// # diabolo::Result::Ok(())
+    /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn parse(encoder: &str, decoder: &str) -> Result<Self> {
         let architecture = Self {
@@ -98,7 +98,8 @@ impl Architecture {
         Self::named_one(
             "fcn",
             "Linear(32*32*3, 128) / ReLU() / Linear(128, 64) / ReLU() / Linear(64, 12) / ReLU() / Linear(12, 3)",
-            "Linear(3, 12) / ReLU() / Linear(12, 64) / ReLU() / Linear(64, 128) / ReLU() / Linear(128, 32*32*3) / Tanh()",
+            "Linear(3, 12) / ReLU() / Linear(12, 64) / ReLU() / Linear(64, 128) / ReLU()
+             Linear(128, 32*32*3) / Tanh()",
         )
     }
 
@@ -160,7 +161,7 @@ impl Architecture {
     /// let as_in_the_report = Architecture::parse("Linear(3072, 32)", "Linear(96, 32) / Linear(3072, 96)")?;
     /// let mistake = as_in_the_report.plan([3, 32, 32]).unwrap_err();
     /// assert!(mistake.to_string().ends_with("written as (out, in)? Linear(32, 96) would fit"));
-    /// # diabolo::Result::Ok(())
+    /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn plan(&self, image_shape: ImageShape) -> Result<Plan> {
         Plan::new(self, image_shape)

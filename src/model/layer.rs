@@ -1,7 +1,6 @@
 //! One layer of a network, how it is written, and which numbers it may hold. What it does to a shape is in `plan`.
 
 use crate::Error;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The largest size, number of values and number of parameters that an architecture may ask for.
@@ -178,8 +177,7 @@ impl Layer {
 }
 
 /// The half of the network that a layer belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// From the image to the code.
     Encoder,

@@ -36,6 +36,14 @@ pub(super) fn read(part: Part, text: &str) -> Result<Vec<Layer>> {
     Ok(layers)
 }
 
+/// The beginning of a text that is too long for a message.
+fn shortened(text: &str, n_characters: usize) -> String {
+    match text.char_indices().nth(n_characters) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
+}
+
 /// A place in the text of one part.
 struct Reader<'a> {
     part: Part,
@@ -70,33 +78,34 @@ impl<'a> Reader<'a> {
         if !self.eat('(') {
             return Err(self.unexpected(start, "brackets after the layer's name", format!("write {name}(...)")));
         }
-        let (positional, named) = self.arguments()?;
+        let mut call = Call::new(name);
+        self.arguments(&mut call)?;
         let written = self.text[start..self.position].split_whitespace().collect::<Vec<_>>().join(" ");
+        let written = shortened(&written, 100);
         self.skip(|c| c.is_whitespace() && c != '\n' || c == '\\');
         if self.peek().is_some_and(|c| !matches!(c, '\n' | '/' | ',')) {
             let next_step = format!("{written} is complete; check what follows it");
             return Err(self.unexpected(self.position, "a slash or a line break after the layer", next_step));
         }
         let place = format!("{} layer {}, {written}", self.part, self.number);
-        signatures::layer(Call::new(name, positional, named)).map_err(|misfit| misfit.at(place))
+        signatures::layer(call).map_err(|misfit| misfit.at(place))
     }
 
     /// The arguments and the closing bracket: those without a name, then those with one.
-    fn arguments(&mut self) -> Result<(Vec<Argument>, Vec<(String, Argument)>)> {
-        let (mut positional, mut named) = (Vec::new(), Vec::new());
+    fn arguments(&mut self, call: &mut Call) -> Result<()> {
         loop {
             self.skip_space();
             if self.eat(')') {
-                return Ok((positional, named));
+                return Ok(());
             }
             let start = self.position;
             let name = self.argument_name();
             let value_start = self.position;
             let value = self.sum(0)?;
-            let argument = Argument { value, written: self.text[value_start..self.position].trim().to_string() };
+            let argument = Argument { value, written: shortened(self.text[value_start..self.position].trim(), 40) };
             match name {
-                Some(name) => named.push((name, argument)),
-                None if named.is_empty() => positional.push(argument),
+                Some(name) => call.named.push((name, argument)),
+                None if call.named.is_empty() => call.positional.push_back(argument),
                 None => {
                     return Err(self.unexpected(
                         start,
@@ -267,17 +276,13 @@ impl<'a> Reader<'a> {
 
     /// The error that points at what stands at `start`.
     fn unexpected(&self, start: usize, wanted: impl Into<String>, next_step: impl Into<String>) -> Error {
-        const SHOWN: usize = 24;
         let (before, rest) = self.text.split_at(start);
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-        let mut characters = rest.lines().next().unwrap_or_default().trim_end().chars();
-        let shown: String = characters.by_ref().take(SHOWN).collect();
-        let found = match (shown.is_empty(), characters.next()) {
-            (true, _) if rest.trim_start().is_empty() => "the end of the text".to_string(),
-            (true, _) => "the end of the line".to_string(),
-            (false, None) => format!("`{shown}`"),
-            (false, Some(_)) => format!("`{shown}...`"),
+        let found = match rest.lines().next().unwrap_or_default().trim_end() {
+            "" if rest.trim_start().is_empty() => "the end of the text".to_string(),
+            "" => "the end of the line".to_string(),
+            shown => format!("`{}`", shortened(shown, 24)),
         };
         let place = format!("{} layer {}, line {line}, column {column}", self.part, self.number);
         Misfit::new(found, wanted, next_step).at(place)

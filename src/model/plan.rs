@@ -3,7 +3,6 @@
 use super::{Architecture, Layer, Part, notation, shapes};
 use crate::data::ImageShape;
 use crate::{Error, Result};
-use serde::Serialize;
 use std::fmt;
 
 /// The shape of one image's features between two layers.
@@ -51,7 +50,7 @@ pub struct PlannedLayer {
 }
 
 /// One row of the table that shows a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanRow {
     /// The half of the network.
     pub part: Part,

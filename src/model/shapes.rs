@@ -53,11 +53,11 @@ impl Walk {
         let output = match *layer {
             Layer::Conv2d { in_channels, out_channels, kernel, stride, padding } => {
                 let [c, h, w] = self.image(layer)?;
+                let side = |side| n_windows(side, kernel, stride, padding).ok_or_else(|| too_small([c, h, w], padding));
                 if c != in_channels {
                     let fits = |i, o| Layer::Conv2d { in_channels: i, out_channels: o, kernel, stride, padding };
                     return Err(wrong_count(self.shape, (in_channels, out_channels), c, "channels", fits));
                 }
-                let side = |side| n_windows(side, kernel, stride, padding).ok_or_else(|| self.too_small(padding));
                 FeatureShape::Image([out_channels, side(h)?, side(w)?])
             }
             Layer::ConvTranspose2d { in_channels, out_channels, kernel, stride, padding } => {
@@ -69,17 +69,12 @@ impl Walk {
                 }
                 let side = |side: usize| {
                     let whole = (side - 1).checked_mul(stride).and_then(|steps| steps.checked_add(kernel));
-                    whole
-                        .ok_or_else(|| too_large("values"))?
-                        .checked_sub(2 * padding)
-                        .filter(|side| *side > 0)
-                        .ok_or_else(|| {
-                            Misfit::new(
-                                format!("{} reaching it, of which padding {padding} leaves nothing", self.shape),
-                                "at least one pixel",
-                                "take a smaller padding or a larger kernel",
-                            )
-                        })
+                    let whole = whole.ok_or_else(|| too_large("values"))?;
+                    let found = format!("{} reaching it, of which padding {padding} leaves nothing", self.shape);
+                    match whole.checked_sub(2 * padding) {
+                        Some(side @ 1..) => Ok(side),
+                        _ => Err(Misfit::new(found, "at least one pixel", "take a smaller padding or a larger kernel")),
+                    }
                 };
                 FeatureShape::Image([out_channels, side(h)?, side(w)?])
             }
@@ -94,7 +89,7 @@ impl Walk {
             }
             Layer::MaxPool { kernel, stride, padding } => {
                 let [c, h, w] = self.image(layer)?;
-                let side = |side| n_windows(side, kernel, stride, padding).ok_or_else(|| self.too_small(padding));
+                let side = |side| n_windows(side, kernel, stride, padding).ok_or_else(|| too_small([c, h, w], padding));
                 FeatureShape::Image([c, side(h)?, side(w)?])
             }
             Layer::Upsample { scale } => {
@@ -152,22 +147,19 @@ impl Walk {
         // The decoder mirrors the encoder, so the shape that was flattened last comes back first.
         let came_from = self.flattened.iter().rev().copied().find(fits);
         let shape = came_from.or_else(|| square(n_values, channels?)).ok_or_else(|| {
-            let (wanted, next_step) = match channels {
+            let (wanted, give) = match channels {
                 Some(c) => {
                     let side = (n_values / c).isqrt().max(1);
                     let count = c.saturating_mul(side * side);
                     (
-                        format!("{c} channels of a square image, as in {c}*{side}*{side} = {count} values"),
-                        "otherwise put",
+                        format!("{c} channels of a square image, as in {c}*{side}*{side}"),
+                        format!("give {count} values or "),
                     )
                 }
-                None => ("an image".to_string(), "put"),
+                None => ("an image".to_string(), String::new()),
             };
-            Misfit::new(
-                format!("{} reaching it", self.shape),
-                wanted,
-                format!("{next_step} Unflatten(1, (c, h, w)) before it"),
-            )
+            let next_step = format!("{give}put Unflatten(1, (c, h, w)) before it");
+            Misfit::new(format!("{} reaching it", self.shape), wanted, next_step)
         })?;
         self.push(Layer::Unflatten { shape }, FeatureShape::Image(shape), true)?;
         Ok(shape)
@@ -212,20 +204,6 @@ impl Walk {
         Err(Misfit::new(format!("output {}", self.shape), format!("{image}, the shape of an image"), next_step))
     }
 
-    /// An image that is smaller than the windows of a layer.
-    fn too_small(&self, padding: usize) -> Misfit {
-        let smallest_side = match self.shape {
-            FeatureShape::Image([_, h, w]) => h.min(w),
-            FeatureShape::Vector(_) => 1,
-        };
-        let largest_kernel = smallest_side.saturating_add(2 * padding);
-        Misfit::new(
-            format!("{} reaching it", self.shape),
-            "sides that the kernel fits into".to_string(),
-            format!("a kernel of at most {largest_kernel} would fit"),
-        )
-    }
-
     fn not_unflattened(&self, shape: ImageShape) -> Misfit {
         let wanted = match product(&shape) {
             Some(n_values) => {
@@ -245,6 +223,15 @@ impl Walk {
 fn n_windows(side: usize, kernel: usize, stride: usize, padding: usize) -> Option<usize> {
     let room = side.checked_add(2 * padding)?.checked_sub(kernel)?;
     Some(room / stride + 1)
+}
+
+/// An image with a side that the window of a layer does not fit into.
+fn too_small([c, h, w]: ImageShape, padding: usize) -> Misfit {
+    Misfit::new(
+        format!("{} reaching it", FeatureShape::Image([c, h, w])),
+        "sides that the kernel fits into",
+        format!("a kernel of at most {} would fit", h.min(w).saturating_add(2 * padding)),
+    )
 }
 
 /// `n_values` as `channels` of a square image.
@@ -277,11 +264,16 @@ fn wrong_count(
     with: impl Fn(usize, usize) -> Layer,
 ) -> Misfit {
     let (n_in, n_out) = written;
-    let next_step = match count == n_out {
-        true => format!("written as (out, in)? {} would fit", with(n_out, n_in)),
-        false => format!("{} would fit", with(count, n_out)),
+    let next_step = if count == n_out {
+        format!("written as (out, in)? {} would fit", with(n_out, n_in))
+    } else {
+        format!("{} would fit", with(count, n_out))
     };
-    Misfit::new(format!("{reached_by} ({count} {unit}) reaching it"), format!("{n_in} {unit}"), next_step)
+    let found = match reached_by {
+        FeatureShape::Image(_) => format!("{reached_by} ({count} {unit}) reaching it"),
+        FeatureShape::Vector(_) => format!("{reached_by} reaching it"),
+    };
+    Misfit::new(found, format!("{n_in} {unit}"), next_step)
 }
 
 fn too_large(what: &str) -> Misfit {

@@ -59,8 +59,8 @@ pub(super) struct Argument {
 /// A layer as it was written: arguments are taken from it in PyTorch's order, each by its name.
 pub(super) struct Call<'a> {
     name: &'a str,
-    positional: VecDeque<Argument>,
-    named: Vec<(String, Argument)>,
+    pub(super) positional: VecDeque<Argument>,
+    pub(super) named: Vec<(String, Argument)>,
     /// Names of the arguments that were asked for so far.
     known: Vec<&'static str>,
 }
@@ -163,8 +163,9 @@ pub(super) fn layer(mut call: Call) -> Result<Layer, Misfit> {
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn new(name: &'a str, positional: Vec<Argument>, named: Vec<(String, Argument)>) -> Self {
-        Self { name, positional: positional.into(), named, known: Vec::new() }
+    /// A call without arguments so far.
+    pub(super) fn new(name: &'a str) -> Self {
+        Self { name, positional: VecDeque::new(), named: Vec::new(), known: Vec::new() }
     }
 
     /// The next argument, whether by its place or by its name.

@@ -1,0 +1,223 @@
+//! The ten objects, each a few flat shapes laid over one another and lit from the upper left.
+//!
+//! Shapes are given in the object's own frame: x to the right, y down, both about -1..=1. A shape is its signed
+//! distance, negative inside, so that edges come out smooth at any size.
+
+use super::{Canvas, Colour, Dice, SIDE_PX};
+
+/// Class names, in the order of the class indices.
+pub(super) const CLASS_NAMES: [&str; 10] =
+    ["balloon", "boat", "car", "fish", "flower", "house", "moon", "mushroom", "star", "tree"];
+
+type Point = (f32, f32);
+
+/// Colours that any object may have.
+const PAINTS: [Colour; 8] = [
+    [0.80, 0.16, 0.14],
+    [0.90, 0.48, 0.12],
+    [0.92, 0.76, 0.18],
+    [0.18, 0.52, 0.30],
+    [0.14, 0.36, 0.70],
+    [0.48, 0.24, 0.58],
+    [0.88, 0.46, 0.60],
+    [0.86, 0.84, 0.78],
+];
+const DARK: Colour = [0.10, 0.09, 0.10];
+const WOOD: Colour = [0.36, 0.23, 0.13];
+const PALE: Colour = [0.93, 0.90, 0.82];
+const GLASS: Colour = [0.62, 0.78, 0.86];
+
+/// Where an object stands, and how.
+pub(super) struct Place {
+    pub(super) x_px: f32,
+    pub(super) y_px: f32,
+    /// Half the object's size.
+    pub(super) scale_px: f32,
+    /// Cosine and sine of the tilt.
+    tilt: Point,
+    is_mirrored: bool,
+}
+
+impl Place {
+    pub(super) fn draw(dice: &mut Dice) -> Self {
+        let scale_px = dice.between(8.0, 12.5);
+        let room_px = SIDE_PX as f32 / 2.0 - scale_px;
+        let middle_px = SIDE_PX as f32 / 2.0;
+        // The tangent of half the angle gives both without a sine; 0.12 is a tilt of 14 degrees.
+        let half = dice.between(-0.12, 0.12);
+        Self {
+            x_px: middle_px + room_px * dice.between(-1.0, 1.0),
+            y_px: middle_px + room_px * dice.between(-1.0, 1.0),
+            scale_px,
+            tilt: ((1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half)),
+            is_mirrored: dice.happens(0.5),
+        }
+    }
+
+    /// The point in the object's frame that the middle of a pixel shows.
+    fn frame(&self, pixel: usize) -> Point {
+        let x = ((pixel % SIDE_PX) as f32 + 0.5 - self.x_px) / self.scale_px;
+        let y = ((pixel / SIDE_PX) as f32 + 0.5 - self.y_px) / self.scale_px;
+        let (cosine, sine) = self.tilt;
+        let across = x * cosine + y * sine;
+        (if self.is_mirrored { -across } else { across }, y * cosine - x * sine)
+    }
+}
+
+/// Draws an object of a class over the canvas.
+pub(super) fn draw(canvas: &mut Canvas, class: usize, place: &Place, dice: &mut Dice) {
+    let paint = |dice: &mut Dice| {
+        let colour = dice.pick(&PAINTS);
+        dice.near(colour)
+    };
+    let (main, second) = (paint(dice), paint(dice));
+    let mut brush = Brush { canvas, place };
+    match CLASS_NAMES[class] {
+        "balloon" => brush.balloon(main, second),
+        "boat" => brush.boat(main, second),
+        "car" => brush.car(main),
+        "fish" => brush.fish(main, second),
+        "flower" => brush.flower(main, second),
+        "house" => brush.house(main, second),
+        "moon" => brush.moon(main),
+        "mushroom" => brush.mushroom(main),
+        "star" => brush.star(main),
+        _ => brush.tree(main),
+    }
+}
+
+/// Paints shapes of one object.
+struct Brush<'a> {
+    canvas: &'a mut Canvas,
+    place: &'a Place,
+}
+
+impl Brush<'_> {
+    /// Lays a shape over what is there.
+    fn fill(&mut self, colour: Colour, distance: impl Fn(Point) -> f32) {
+        for (pixel, under) in self.canvas.iter_mut().enumerate() {
+            let point = self.place.frame(pixel);
+            let cover = (0.5 - distance(point) * self.place.scale_px).clamp(0.0, 1.0);
+            let light = 1.0 - 0.16 * (point.0 + point.1);
+            for (under, channel) in under.iter_mut().zip(colour) {
+                *under += ((channel * light).clamp(0.0, 1.0) - *under) * cover;
+            }
+        }
+    }
+
+    fn balloon(&mut self, main: Colour, second: Colour) {
+        self.fill(DARK, |p| segment(p, (-0.38, 0.2), (-0.14, 0.75), 0.03).min(segment(p, (0.38, 0.2), (0.14, 0.75), 0.03)));
+        self.fill(main, |p| ellipse(p, (0.0, -0.3), (0.66, 0.7)));
+        self.fill(second, |p| ellipse(p, (0.0, -0.3), (0.26, 0.7)));
+        self.fill(WOOD, |p| polygon(p, &[(-0.22, 0.7), (0.22, 0.7), (0.17, 0.98), (-0.17, 0.98)]));
+    }
+
+    fn boat(&mut self, main: Colour, second: Colour) {
+        self.fill(WOOD, |p| segment(p, (0.0, -0.92), (0.0, 0.4), 0.05));
+        self.fill(PALE, |p| polygon(p, &[(0.09, -0.86), (0.09, 0.22), (0.78, 0.22)]));
+        self.fill(second, |p| polygon(p, &[(-0.09, -0.62), (-0.09, 0.22), (-0.58, 0.22)]));
+        self.fill(main, |p| polygon(p, &[(-0.96, 0.34), (0.96, 0.34), (0.62, 0.82), (-0.62, 0.82)]));
+    }
+
+    fn car(&mut self, main: Colour) {
+        self.fill(main, |p| polygon(p, &[(-0.62, 0.0), (-0.4, -0.46), (0.3, -0.46), (0.62, 0.0)]));
+        self.fill(GLASS, |p| polygon(p, &[(-0.44, -0.04), (-0.31, -0.34), (0.22, -0.34), (0.42, -0.04)]));
+        self.fill(main, |p| polygon(p, &[(-0.98, -0.02), (0.86, -0.02), (0.98, 0.16), (0.98, 0.44), (-0.98, 0.44)]));
+        for x in [-0.52, 0.52] {
+            self.fill(DARK, |p| ellipse(p, (x, 0.44), (0.25, 0.25)));
+            self.fill(PALE, |p| ellipse(p, (x, 0.44), (0.1, 0.1)));
+        }
+    }
+
+    fn fish(&mut self, main: Colour, second: Colour) {
+        self.fill(second, |p| polygon(p, &[(-0.4, 0.0), (-0.98, -0.46), (-0.8, 0.0), (-0.98, 0.46)]));
+        self.fill(second, |p| polygon(p, &[(-0.2, -0.3), (0.1, -0.66), (0.4, -0.3)]));
+        self.fill(main, |p| ellipse(p, (0.16, 0.0), (0.78, 0.44)));
+        self.fill(PALE, |p| ellipse(p, (0.58, -0.1), (0.14, 0.14)));
+        self.fill(DARK, |p| ellipse(p, (0.6, -0.1), (0.07, 0.07)));
+    }
+
+    fn flower(&mut self, main: Colour, second: Colour) {
+        const LEAF: Colour = [0.20, 0.46, 0.16];
+        self.fill(LEAF, |p| segment(p, (0.0, 0.0), (0.0, 0.95), 0.06));
+        self.fill(LEAF, |p| ellipse(p, (0.26, 0.66), (0.26, 0.11)));
+        for (x, y) in [(0.46, 0.0), (0.23, 0.4), (-0.23, 0.4), (-0.46, 0.0), (-0.23, -0.4), (0.23, -0.4)] {
+            self.fill(main, |p| ellipse(p, (x, y - 0.3), (0.26, 0.26)));
+        }
+        self.fill(second, |p| ellipse(p, (0.0, -0.3), (0.24, 0.24)));
+    }
+
+    fn house(&mut self, main: Colour, second: Colour) {
+        self.fill(main, |p| polygon(p, &[(-0.66, -0.12), (0.66, -0.12), (0.66, 0.8), (-0.66, 0.8)]));
+        self.fill(second, |p| polygon(p, &[(-0.92, -0.08), (0.0, -0.86), (0.92, -0.08)]));
+        self.fill(WOOD, |p| polygon(p, &[(-0.42, 0.26), (-0.12, 0.26), (-0.12, 0.8), (-0.42, 0.8)]));
+        self.fill(GLASS, |p| polygon(p, &[(0.12, 0.12), (0.46, 0.12), (0.46, 0.44), (0.12, 0.44)]));
+    }
+
+    fn moon(&mut self, main: Colour) {
+        self.fill(main, |p| ellipse(p, (0.0, 0.0), (0.9, 0.9)).max(-ellipse(p, (0.44, -0.12), (0.72, 0.72))));
+    }
+
+    fn mushroom(&mut self, main: Colour) {
+        self.fill(PALE, |p| polygon(p, &[(-0.2, 0.0), (0.2, 0.0), (0.3, 0.9), (-0.3, 0.9)]));
+        self.fill(main, |p| ellipse(p, (0.0, 0.12), (0.92, 0.92)).max(p.1 - 0.12));
+        for (x, y, radius) in [(-0.42, -0.12, 0.15), (0.06, -0.46, 0.17), (0.48, -0.1, 0.13)] {
+            self.fill(PALE, |p| ellipse(p, (x, y), (radius, radius)));
+        }
+    }
+
+    fn star(&mut self, main: Colour) {
+        // Five points on a circle of radius 0.98, and five between them on one of 0.4.
+        const OUTLINE: [Point; 10] = [
+            (0.0, -0.98),
+            (0.235, -0.324),
+            (0.932, -0.303),
+            (0.38, 0.124),
+            (0.576, 0.793),
+            (0.0, 0.4),
+            (-0.576, 0.793),
+            (-0.38, 0.124),
+            (-0.932, -0.303),
+            (-0.235, -0.324),
+        ];
+        self.fill(main, |p| polygon(p, &OUTLINE));
+    }
+
+    fn tree(&mut self, main: Colour) {
+        self.fill(WOOD, |p| polygon(p, &[(-0.12, 0.2), (0.12, 0.2), (0.16, 0.96), (-0.16, 0.96)]));
+        for y in [0.5, 0.06, -0.38] {
+            self.fill(main, |p| polygon(p, &[(-0.35 - 0.5 * (y + 0.38), y), (0.0, y - 0.58), (0.35 + 0.5 * (y + 0.38), y)]));
+        }
+    }
+}
+
+fn length((x, y): Point) -> f32 {
+    (x * x + y * y).sqrt()
+}
+
+/// Distance to an ellipse: exact for a circle, near enough elsewhere at the edge, where it matters.
+fn ellipse((x, y): Point, centre: Point, radii: Point) -> f32 {
+    (length(((x - centre.0) / radii.0, (y - centre.1) / radii.1)) - 1.0) * radii.0.min(radii.1)
+}
+
+/// Distance to a line of round ends.
+fn segment((x, y): Point, from: Point, to: Point, radius: f32) -> f32 {
+    let (along, point) = ((to.0 - from.0, to.1 - from.1), (x - from.0, y - from.1));
+    let share = (point.0 * along.0 + point.1 * along.1) / (along.0 * along.0 + along.1 * along.1);
+    let share = share.clamp(0.0, 1.0);
+    length((point.0 - along.0 * share, point.1 - along.1 * share)) - radius
+}
+
+/// Distance to a polygon: that of its nearest side, negative where a ray to the right crosses an odd number of sides.
+fn polygon((x, y): Point, corners: &[Point]) -> f32 {
+    let sides = corners.iter().zip(corners.iter().cycle().skip(1));
+    let mut distance = f32::INFINITY;
+    let mut is_inside = false;
+    for (&from, &to) in sides {
+        distance = distance.min(segment((x, y), from, to, 0.0));
+        if (from.1 > y) != (to.1 > y) && x < from.0 + (y - from.1) / (to.1 - from.1) * (to.0 - from.0) {
+            is_inside = !is_inside;
+        }
+    }
+    if is_inside { -distance } else { distance }
+}

@@ -1,0 +1,152 @@
+//! Training and test images of one data set, and the report's experiment: holding classes out.
+
+use super::images::Images;
+use crate::{Error, Result};
+use std::fmt;
+
+/// Images to train on and images to test on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Split {
+    /// Where the images come from, as in "CIFAR-10".
+    pub name: String,
+    /// Images to train on.
+    pub train: Images,
+    /// Images to test on.
+    pub test: Images,
+    /// Names of the classes that training never sees; their test images are the anomalies.
+    pub held_out: Vec<String>,
+    /// Files, and what was decided while reading them.
+    source: String,
+    /// The images to train on before any class was held out, to start again from.
+    train_of_all_classes: Option<Images>,
+}
+
+impl Split {
+    /// Pairs images to train on with images to test on.
+    ///
+    /// One image is enough to test on, not to train on: a batch of one has no spread that batch normalisation could
+    /// divide by, and nothing but that image could be learnt.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if the two differ in shape, or there are fewer than two images to train on.
+    pub fn new(name: impl Into<String>, train: Images, test: Images) -> Result<Self> {
+        if train.len() < 2 {
+            return Err(Error::data(
+                "splitting into training and test images",
+                "one image to train on",
+                "at least two",
+                "add images; a single one can only be tested on",
+            ));
+        }
+        if train.shape() != test.shape() {
+            return Err(Error::data(
+                "splitting into training and test images",
+                format!("test images of shape {:?}", test.shape()),
+                format!("{:?} as in training", train.shape()),
+                "bring both to the same channels, height and width",
+            ));
+        }
+        let source = "made in memory".into();
+        Ok(Self { name: name.into(), train, test, held_out: Vec::new(), source, train_of_all_classes: None })
+    }
+
+    /// The report's experiment: trains on the other classes and tests on all, with the held-out ones as anomalies.
+    ///
+    /// Copies no pixels. Holding out again starts from all classes, so that running a notebook's cell twice gives the
+    /// same as running it once.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if a class is unknown or named twice, if none or all are named, if classes are not known, or if
+    /// fewer than two images would be left to train on.
+    ///
+    /// # Example
+    /// ```
+    /// let data = diabolo::data::open("scenes")?.hold_out(&["boat", "car"])?;
+    /// assert_eq!((data.train.len(), data.test.len()), (6_400, 2_000));
+    /// assert_eq!(data.test.anomalies().unwrap().iter().filter(|&&is_anomaly| is_anomaly).count(), 400);
+    ///
+    /// let error = data.hold_out(&["boot"]).unwrap_err().to_string();
+    /// assert!(error.contains("did you mean boat?"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn hold_out(&self, class_names: &[&str]) -> Result<Self> {
+        let all_train = self.train_of_all_classes.as_ref().unwrap_or(&self.train);
+        let refuse = |found: String, wanted: String, next_step: String| {
+            Err(Error::data("holding out classes", found, wanted, next_step))
+        };
+        let (Some(known), Some(train_classes), Some(test_classes)) =
+            (all_train.class_names(), all_train.class_indices(), self.test.class_indices())
+        else {
+            return refuse(
+                format!("images without classes in {}", self.name),
+                "a class for every image".into(),
+                "train on these images as they are, or open cifar10 or scenes".into(),
+            );
+        };
+        let all_names = known.join(", ");
+        if class_names.is_empty() {
+            return refuse("no class".into(), format!("some of {all_names}"), "name at least one class".into());
+        }
+        let mut is_held_out = vec![false; known.len()];
+        for &name in class_names {
+            let Some(class) = known.iter().position(|known| known == name) else {
+                let hint = nearest(name, known).map_or("check the spelling".into(), |near| format!("did you mean {near}?"));
+                return refuse(format!("unknown class {name:?}"), format!("some of {all_names}"), hint);
+            };
+            if std::mem::replace(&mut is_held_out[class], true) {
+                return refuse(format!("{name} twice"), "every class once".into(), "leave one of the two out".into());
+            }
+        }
+        if class_names.len() == known.len() {
+            return refuse(
+                format!("all {} classes", known.len()),
+                "at least one class to train on".into(),
+                "hold out fewer classes".into(),
+            );
+        }
+        let kept = Vec::from_iter((0..all_train.len()).filter(|&index| !is_held_out[train_classes[index]]));
+        let anomalies = test_classes.iter().map(|&class| is_held_out[class]).collect();
+        if kept.len() < 2 {
+            return refuse(
+                format!("{} image left to train on", kept.len()),
+                "at least two".into(),
+                "hold out fewer classes".into(),
+            );
+        }
+        Ok(Self {
+            train: all_train.select(&kept)?,
+            test: self.test.clone().with_anomalies(anomalies)?,
+            held_out: class_names.iter().map(|name| name.to_string()).collect(),
+            train_of_all_classes: Some(all_train.clone()),
+            ..self.clone()
+        })
+    }
+
+    /// Where the images come from and what was decided while reading them, in one line.
+    pub fn description(&self) -> &str {
+        &self.source
+    }
+
+    /// Says where the images come from.
+    pub(super) fn from_source(self, source: impl Into<String>) -> Self {
+        Self { source: source.into(), ..self }
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        write!(formatter, "{}: {} to train on, {} to test on", self.name, self.train.len(), self.test)?;
+        if !self.held_out.is_empty() {
+            write!(formatter, "; held out: {}", self.held_out.join(", "))?;
+        }
+        write!(formatter, "\n{}", self.source)
+    }
+}
+
+/// The known name that looks most like `name`, if any does.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
+    let similarity = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), known);
+    let scored = known.into_iter().map(|known| (similarity(known), known.as_str()));
+    scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}

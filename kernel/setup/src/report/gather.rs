@@ -66,7 +66,7 @@ impl Gathered {
     /// Why the report is not to be trusted; empty if it is.
     pub fn failures(&self) -> Vec<String> {
         let sentences = self.values.get(FAILURES).and_then(Value::as_array);
-        sentences.into_iter().flatten().map(|sentence| text_of(sentence)).collect()
+        sentences.into_iter().flatten().map(text_of).collect()
     }
 
     /// The figures as `report.json` lists them.

@@ -135,19 +135,19 @@ mod tests {
 
     #[test]
     fn a_question_mark_that_met_an_error_is_a_failure() {
-        let stderr = stream("stderr", "opening x: no such file\n");
+        let stderr = [stream("stderr", "opening x: no such file\n")];
         for source in ["open(\"x\")?", "let data = open(\"x\")?;", "let data = open(\"x\")?; // the data"] {
-            assert_eq!(verdict(source, &[stderr.clone()], false).unwrap(), "opening x: no such file", "{source}");
+            assert_eq!(verdict(source, &stderr, false).unwrap(), "opening x: no such file", "{source}");
         }
         assert!(verdict("save()?;", &[], false).unwrap().contains("did not reach its end"));
     }
 
     #[test]
     fn warnings_of_a_cell_that_ended_well_are_no_failure() {
-        let stderr = stream("stderr", "warning: slow disk\n");
-        assert_eq!(verdict("let data = open(\"x\")?;", &[stderr.clone()], true), None);
-        assert_eq!(verdict("open(\"x\")?", &[stderr.clone(), value()], false), None);
-        assert_eq!(verdict("eprintln!(\"hello\");", &[stderr], false), None);
+        let warning = || stream("stderr", "warning: slow disk\n");
+        assert_eq!(verdict("let data = open(\"x\")?;", &[warning()], true), None);
+        assert_eq!(verdict("open(\"x\")?", &[warning(), value()], false), None);
+        assert_eq!(verdict("eprintln!(\"hello\");", &[warning()], false), None);
     }
 
     #[test]

@@ -86,8 +86,9 @@ def answer(**values):
     protocol.flush()
 
 
-# Libraries that print would disturb the answers.
-protocol, sys.stdout = sys.stdout, sys.stderr
+# Kernels and libraries that print would disturb the answers.
+protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
 executor = Executor()
 with executor.kernel:
     for line in sys.stdin:

@@ -1,2 +1,66 @@
-//! The command behind `cargo diabolo`.
-fn main() {}
+//! The command behind `cargo diabolo`: sets the machine up, runs the notebooks, tests, cleans.
+//!
+//! It is compiled before anything else can be shown, so it stays light: no libtorch, no evcxr.
+
+mod cache;
+mod clean;
+mod commands;
+mod files;
+mod jupyter;
+mod kernel;
+mod libtorch;
+mod progress;
+mod python;
+mod report;
+mod setup;
+mod testing;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo diabolo", bin_name = "cargo diabolo", version, about, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  cargo diabolo setup                     everything that notebooks need, once
+  cargo diabolo report                    run every notebook, then open target/report/index.html
+  cargo diabolo report --data cifar10     the same on CIFAR-10
+  cargo diabolo test                      the crate's tests")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Find or install libtorch, build and register the kernel, and compile what cells need
+    Setup,
+    /// Set up, run every notebook and write the report
+    Report(report::Options),
+    /// Set up, then run `cargo test --workspace`
+    Test(testing::Options),
+    /// Remove what set-up installed
+    Clean(clean::Options),
+}
+
+fn main() -> ExitCode {
+    // Installed with `cargo install`, cargo passes the subcommand's own name first.
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == "diabolo") {
+        arguments.remove(1);
+    }
+    let result = match Arguments::parse_from(arguments).command {
+        Command::Setup => setup::run(),
+        Command::Report(options) => report::run(&options),
+        Command::Test(options) => testing::run(&options),
+        Command::Clean(options) => clean::run(&options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

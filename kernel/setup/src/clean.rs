@@ -1,0 +1,87 @@
+//! `cargo diabolo clean`: removes what set-up made, and says what that was.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::cache::{Cache, PARTS};
+use crate::files;
+use crate::kernel;
+use crate::workspace::Workspace;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo diabolo clean --dry-run     only say what would be removed, and how large it is
+  cargo diabolo clean               remove it; `cargo diabolo setup` makes it again
+
+Data sets in the cache, saved runs and the folder `target` stay.")]
+pub struct Options {
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs `cargo diabolo clean`.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let cache = Cache::find()?;
+    let mut doomed: Vec<PathBuf> = PARTS.map(|part| cache.part(part)).into();
+    doomed.extend(own_registration(&cache)?);
+    // Without it plain cargo would look for a libtorch and a build folder that are gone.
+    doomed.extend(Workspace::find()?.map(|workspace| workspace.config_file()));
+    doomed.retain(|path| path.exists());
+
+    let mut n_bytes = 0;
+    for path in &doomed {
+        let size = files::size_bytes(path);
+        n_bytes += size;
+        println!("{:>9}  {}", megabytes(size), path.display());
+        if !options.dry_run {
+            remove(path)?;
+        }
+    }
+    match (doomed.is_empty(), options.dry_run) {
+        (true, _) => println!("Nothing to remove: {} holds nothing of set-up.", cache.root().display()),
+        (false, true) => println!("{:>9}  would be removed", megabytes(n_bytes)),
+        (false, false) => println!("{:>9}  removed", megabytes(n_bytes)),
+    }
+    if !options.dry_run {
+        remove_if_nothing_else_is_there(cache.root());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The kernel's registration, if it starts a kernel in this cache.
+fn own_registration(cache: &Cache) -> Result<Option<PathBuf>> {
+    let folder = kernel::kernelspec_folder()?;
+    let specification = fs::read(folder.join("kernel.json")).unwrap_or_default();
+    let specification: serde_json::Value = serde_json::from_slice(&specification).unwrap_or_default();
+    let program = specification["argv"][0].as_str().unwrap_or_default();
+    Ok(Path::new(program).starts_with(cache.root()).then_some(folder))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let result = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match result {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}; is a notebook still running?", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tag goes with the last part; a folder that holds data sets stays, tag included.
+fn remove_if_nothing_else_is_there(root: &Path) {
+    let n_entries = fs::read_dir(root).map(Iterator::count).unwrap_or_default();
+    if n_entries == 1 && fs::remove_file(root.join("CACHEDIR.TAG")).is_ok() {
+        // An empty folder left behind does no harm.
+        let _ = fs::remove_dir(root);
+    }
+}
+
+fn megabytes(n_bytes: u64) -> String {
+    format!("{:.1} MB", n_bytes as f64 / 1e6)
+}

@@ -1,0 +1,169 @@
+//! Child processes: their output goes to a log file, their last line to the step's moving line.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::Step;
+
+/// How many lines of a log an error message quotes.
+const N_QUOTED_LINES: usize = 15;
+
+/// Variables that `cargo run` sets for the program it runs. A cargo started from here would pass them on to build
+/// scripts, or take them for a change and compile again.
+const SET_BY_CARGO_RUN: [&str; 5] = ["CARGO", "CARGO_BIN_NAME", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
+
+/// A cargo as the user would start it.
+pub fn cargo() -> Command {
+    without_cargo_variables(Command::new("cargo"))
+}
+
+/// The command without what `cargo run` told this program about itself.
+pub fn without_cargo_variables(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_the_package = ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| text.starts_with(prefix));
+        if of_the_package || SET_BY_CARGO_RUN.iter().any(|variable| text == *variable) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
+/// Runs `command` to its end and returns its standard output. Both of its outputs are written to `log`.
+///
+/// # Errors
+/// When the command cannot be started, or fails: then with `doing`, the end of the log and where it is.
+pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut log_file = log_file(log)?;
+    writeln!(log_file, "$ {command:?}")?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{doing}: cannot start `{program}`; is it installed and on PATH?"))?;
+    let stdout = child.stdout.take().expect("it was piped");
+    let stderr = child.stderr.take().expect("it was piped");
+    let (sender, lines) = mpsc::channel::<(bool, String)>();
+    thread::scope(|scope| {
+        let from_stdout = sender.clone();
+        scope.spawn(move || each_line(stdout, |line| drop(from_stdout.send((true, line)))));
+        scope.spawn(move || each_line(stderr, |line| drop(sender.send((false, line)))));
+        let mut output = String::new();
+        for (is_stdout, line) in lines {
+            writeln!(log_file, "{line}")?;
+            if is_stdout {
+                output.push_str(&line);
+                output.push('\n');
+            }
+            // cargo's machine-readable messages are not for people.
+            if !line.starts_with('{') && !line.trim().is_empty() {
+                step.now(&shortened(line.trim()));
+            }
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("{doing} failed ({status}):\n{}\nthe whole log: {}", tail(log), log.display());
+        }
+        Ok(output)
+    })
+}
+
+/// Calls `handle` with each line; a carriage return ends one too, because progress bars use it.
+fn each_line(mut source: impl Read, mut handle: impl FnMut(String)) {
+    let mut pending = Vec::new();
+    let mut chunk = [0; 4096];
+    while let Ok(n_bytes @ 1..) = source.read(&mut chunk) {
+        for &byte in &chunk[..n_bytes] {
+            match byte {
+                b'\n' | b'\r' => {
+                    if !pending.is_empty() {
+                        handle(String::from_utf8_lossy(&pending).into_owned());
+                    }
+                    pending.clear();
+                }
+                _ => pending.push(byte),
+            }
+        }
+    }
+    if !pending.is_empty() {
+        handle(String::from_utf8_lossy(&pending).into_owned());
+    }
+}
+
+/// cargo's bar, "Building [==>   ] 45/312: syn, serde", without the drawing.
+fn shortened(line: &str) -> String {
+    match (line.find('['), line.find("] ")) {
+        (Some(opening), Some(closing)) if opening < closing && line[opening..closing].contains('=') => {
+            format!("{} {}", line[..opening].trim(), &line[closing + 2..])
+        }
+        _ => line.to_string(),
+    }
+}
+
+/// The last lines of a log, indented, without the movements of progress bars.
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let is_worth_quoting =
+        |line: &&str| !line.starts_with(['{', '$']) && !line.contains("] ") || line.contains("error");
+    let lines: Vec<_> = text.lines().filter(is_worth_quoting).collect();
+    let first = lines.len().saturating_sub(N_QUOTED_LINES);
+    lines[first..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+fn log_file(log: &Path) -> Result<File> {
+    if let Some(folder) = log.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    File::create(log).with_context(|| format!("writing the log {}", log.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Progress;
+
+    fn error_of(command: Command, doing: &str, log: &Path) -> String {
+        let result = Progress::new().run("test", "fails", |step| Ok((run(command, doing, log, step)?, String::new())));
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lines_end_at_newlines_and_at_carriage_returns() {
+        let mut lines = Vec::new();
+        each_line(&b"one\rtwo\r\nthree"[..], |line| lines.push(line));
+        assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn the_drawing_of_a_bar_is_left_out() {
+        assert_eq!(shortened("Building [=====>      ] 45/312: syn, serde"), "Building 45/312: syn, serde");
+        assert_eq!(shortened("Compiling syn v3.0.10"), "Compiling syn v3.0.10");
+    }
+
+    #[test]
+    fn a_failing_command_tells_its_last_words_and_where_the_log_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("step.log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo useful; echo no space left on device >&2; exit 3"]);
+        let message = error_of(command, "installing it", &log);
+        assert!(message.contains("installing it failed"), "{message}");
+        assert!(message.contains("no space left on device"), "{message}");
+        assert!(message.contains(log.to_str().unwrap()), "{message}");
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = error_of(Command::new("no-such-program"), "doing it", &folder.path().join("log"));
+        assert!(message.contains("cannot start `no-such-program`"), "{message}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Writing files so that nobody ever reads half of one, and measuring folders.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+/// Writes `content` aside and renames it into place; does nothing when the file already holds it.
+///
+/// Returns whether the file changed.
+pub fn write_if_changed(path: &Path, content: &[u8]) -> Result<bool> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(false);
+    }
+    write_whole(path, |aside| fs::write(aside, content))?;
+    Ok(true)
+}
+
+/// Copies a program into place, permissions included.
+pub fn install_program(built: &Path, path: &Path) -> Result<()> {
+    write_whole(path, |aside| fs::copy(built, aside).map(drop))
+}
+
+/// Lets `write` make a file beside `path`, and renames it into place.
+fn write_whole(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+    let aside = path.with_added_extension(format!("{}.part", std::process::id()));
+    let written = match path.parent() {
+        Some(folder) => fs::create_dir_all(folder),
+        None => Ok(()),
+    };
+    written
+        .and_then(|()| write(&aside))
+        .and_then(|()| fs::rename(&aside, path))
+        .with_context(|| format!("writing {}; is its folder writable and the disk not full?", path.display()))
+}
+
+/// The bytes that removing `path` would free; a file that several folders share counts once for all of them.
+pub fn size_bytes(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len() / n_links(&metadata);
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| size_bytes(&entry.path())).sum()
+}
+
+#[cfg(unix)]
+fn n_links(metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(metadata).max(1)
+}
+
+#[cfg(not(unix))]
+fn n_links(_: &fs::Metadata) -> u64 {
+    1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unchanged_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/file.toml");
+        assert!(write_if_changed(&path, b"one").unwrap());
+        assert!(!write_if_changed(&path, b"one").unwrap());
+        assert!(write_if_changed(&path, b"two").unwrap());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_folder_is_as_large_as_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        fs::write(folder.path().join("inner/a"), [0; 300]).unwrap();
+        fs::write(folder.path().join("b"), [0; 20]).unwrap();
+        assert_eq!(size_bytes(folder.path()), 320);
+    }
+}

@@ -1,0 +1,167 @@
+//! The Jupyter kernel: its program, its registration, and the warm build of what cells need.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::cache::{Cache, Key, Part};
+use crate::commands;
+use crate::files;
+use crate::libtorch::Libtorch;
+use crate::progress::Progress;
+use crate::workspace::Workspace;
+
+/// The name by which notebooks ask for the kernel.
+pub const KERNEL_NAME: &str = "diabolo";
+
+/// Cells compute as fast as a release build: evcxr's own settings leave a third of the speed and every check in.
+const CELL_PROFILE: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_DEV_OPT_LEVEL", "3"),
+    ("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false"),
+    ("CARGO_PROFILE_DEV_OVERFLOW_CHECKS", "false"),
+];
+
+/// Before the first cell evcxr compiles an empty crate, and cargo forgets the pinned versions; this puts them back.
+const START_COMMANDS: &str = "!cp \"$EVCXR_CONFIG_DIR/Cargo.lock\" \"$EVCXR_TMPDIR/Cargo.lock\"\n";
+
+/// Builds the kernel, unless the cache holds the one that belongs to these sources, and returns its path.
+pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+    let kernel_folder = workspace.root().join("kernel");
+    let key = Key::default()
+        .add(workspace.rustc())
+        .add(workspace.read("Cargo.lock")?)
+        .add(workspace.read("Cargo.toml")?)
+        .add(workspace.read("kernel/Cargo.toml")?)
+        .add_files(&kernel_folder.join("src"), &["rs"])?
+        .finish();
+    let program = cache.part("kernel").join(&key).join(format!("diabolo-kernel{}", env::consts::EXE_SUFFIX));
+    if program.exists() {
+        return Ok(program);
+    }
+    progress.run("kernel", "compiling the Jupyter kernel (evcxr), once", |step| {
+        let _lock = cache.lock("kernel", step)?;
+        let mut command = commands::cargo();
+        command
+            // All programs of the workspace at once: cargo then chooses the same features as `cargo test` does, and the
+            // tests compile none of this a second time.
+            .args(["build", "--workspace", "--bins", "--message-format", "json-render-diagnostics"])
+            .current_dir(workspace.root())
+            .env("CARGO_BUILD_BUILD_DIR", cache.part("build"))
+            .env("CARGO_TERM_PROGRESS_WHEN", "always")
+            .env("CARGO_TERM_PROGRESS_WIDTH", "100");
+        let messages = commands::run(command, "compiling the kernel", &cache.log("kernel"), step)?;
+        let built = messages.lines().find_map(executable_of_the_kernel).context("cargo built no kernel")?;
+        files::install_program(&built, &program)?;
+        Ok((program, "the kernel is compiled".into()))
+    })
+}
+
+/// The folder in which cells find their dependencies compiled, after compiling what is missing or out of date.
+pub fn warm(
+    workspace: &Workspace,
+    cache: &Cache,
+    kernel: &Path,
+    libtorch: &Libtorch,
+    progress: &Progress,
+) -> Result<PathBuf> {
+    let lock_file = workspace.read("Cargo.lock")?;
+    // The crate's own sources are no ingredient: when they change, cargo compiles that one crate again.
+    let key = Key::default()
+        .add(workspace.rustc())
+        .add(&lock_file)
+        .add(libtorch.folder.as_os_str().as_encoded_bytes())
+        .add(libtorch.version().unwrap_or_default())
+        .add(format!("{CELL_PROFILE:?}"))
+        .finish();
+    let cells = cache.part("cells").join(&key);
+    let sources = Key::default()
+        .add(workspace.read("Cargo.toml")?)
+        .add(workspace.read("build.rs")?)
+        .add_files(&workspace.root().join("src"), &["rs"])?
+        .finish();
+    // Several clones share the folder; each has its own stamp.
+    let clone = Key::default().add(workspace.root().as_os_str().as_encoded_bytes()).finish();
+    let part = Part::with_stamp(cells.clone(), &format!("warm-{clone}"));
+    if part.is_complete(&sources) {
+        return Ok(cells);
+    }
+    progress.run("cells", "compiling what notebook cells need, so that the first one does not wait", |step| {
+        let _lock = cache.lock("cells", step)?;
+        files::write_if_changed(&cells.join("config/init.evcxr"), START_COMMANDS.as_bytes())?;
+        files::write_if_changed(&cells.join("config/Cargo.lock"), &lock_file)?;
+        let mut command = commands::without_cargo_variables(Command::new(kernel));
+        command.arg("warm").arg(workspace.root()).envs(environment(&cells, libtorch));
+        commands::run(command, "compiling what cells need", &cache.log("cells"), step)?;
+        part.complete(&sources)?;
+        Ok((cells, "what cells need is compiled".into()))
+    })
+}
+
+/// Registers the kernel for this user, and returns the registration's folder.
+pub fn register(kernel: &Path, cells: &Path, libtorch: &Libtorch) -> Result<PathBuf> {
+    let folder = kernelspec_folder()?;
+    let specification = json!({
+        "argv": [kernel, "--control_file", "{connection_file}"],
+        "display_name": "Rust (diabolo)",
+        "language": "rust",
+        "interrupt_mode": "message",
+        "env": environment(cells, libtorch).into_iter().collect::<BTreeMap<_, _>>(),
+    });
+    let text = serde_json::to_string_pretty(&specification)? + "\n";
+    files::write_if_changed(&folder.join("kernel.json"), text.as_bytes())?;
+    Ok(folder)
+}
+
+/// Where the kernel is registered: in the user's Jupyter data folder.
+pub fn kernelspec_folder() -> Result<PathBuf> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || variable(if cfg!(windows) { "APPDATA" } else { "HOME" }).context("no home folder: set HOME");
+    let data = match variable("JUPYTER_DATA_DIR") {
+        Some(folder) => folder,
+        None if cfg!(windows) => home()?.join("jupyter"),
+        None if cfg!(target_os = "macos") => home()?.join("Library/Jupyter"),
+        None => match variable("XDG_DATA_HOME") {
+            Some(folder) => folder.join("jupyter"),
+            None => home()?.join(".local/share/jupyter"),
+        },
+    };
+    Ok(data.join("kernels").join(KERNEL_NAME))
+}
+
+/// The environment of cells, as the kernelspec holds it: an editor starts kernels without the user's shell.
+pub fn environment(cells: &Path, libtorch: &Libtorch) -> Vec<(&'static str, String)> {
+    let mut variables = vec![
+        ("DIABOLO_CELLS", cells.to_string_lossy().into_owned()),
+        ("LIBTORCH", libtorch.folder.to_string_lossy().into_owned()),
+    ];
+    variables.extend(CELL_PROFILE.map(|(name, value)| (name, value.to_string())));
+    // The toolchain that compiled the warm build.
+    variables.extend(env::var("RUSTUP_TOOLCHAIN").ok().map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
+    variables
+}
+
+/// The kernel's path, if this line of cargo's messages announces it.
+fn executable_of_the_kernel(message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_kernel = message["target"]["name"] == "diabolo-kernel";
+    is_kernel.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_found_among_the_messages_of_cargo() {
+        let other = r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#;
+        let kernel =
+            r#"{"reason":"compiler-artifact","target":{"name":"diabolo-kernel"},"executable":"/t/diabolo-kernel"}"#;
+        assert_eq!(executable_of_the_kernel(other), None);
+        assert_eq!(executable_of_the_kernel("not a message"), None);
+        assert_eq!(executable_of_the_kernel(kernel), Some("/t/diabolo-kernel".into()));
+    }
+}

@@ -1,0 +1,140 @@
+//! Steps that run side by side, each with one moving line; plain lines where there is no terminal.
+
+use std::io::{IsTerminal, stderr};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// The moving lines of several steps.
+pub struct Progress {
+    bars: Option<MultiProgress>,
+    started: Instant,
+}
+
+/// One step: what it does, what it is doing now, and how it ended.
+pub struct Step {
+    bar: Option<ProgressBar>,
+    bars: Option<MultiProgress>,
+    name: String,
+    started: Instant,
+    last_plain_line: Mutex<Instant>,
+}
+
+impl Progress {
+    /// Moving lines on a terminal, plain ones elsewhere.
+    pub fn new() -> Self {
+        Self { bars: stderr().is_terminal().then(MultiProgress::new), started: Instant::now() }
+    }
+
+    /// Begins a step. `purpose` says what it does and why.
+    fn step(&self, name: &str, purpose: &str) -> Step {
+        let bar = self.bars.as_ref().map(|bars| {
+            let bar = bars.add(ProgressBar::new(0).with_style(moving_style()).with_prefix(name.to_string()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar.set_message(purpose.to_string());
+            bar
+        });
+        if bar.is_none() {
+            eprintln!("{name:>10}  {purpose}");
+        }
+        let now = Instant::now();
+        Step { bar, bars: self.bars.clone(), name: name.into(), started: now, last_plain_line: Mutex::new(now) }
+    }
+
+    /// Runs one step: `work` returns its result and a sentence about it.
+    pub fn run<T>(&self, name: &str, purpose: &str, work: impl FnOnce(&Step) -> Result<(T, String)>) -> Result<T> {
+        let step = self.step(name, purpose);
+        match work(&step) {
+            Ok((result, sentence)) => {
+                step.done(&sentence);
+                Ok(result)
+            }
+            Err(error) => {
+                step.failed();
+                Err(error)
+            }
+        }
+    }
+
+    /// Prints one line that stays.
+    pub fn say(&self, line: &str) {
+        match &self.bars {
+            // A closed terminal is no reason to stop.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// The time since the beginning.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl Step {
+    /// Says what the step is doing at this moment.
+    pub fn now(&self, doing: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(doing.to_string()),
+            None => {
+                // A log file wants a sign of life, not every movement.
+                let mut last = self.last_plain_line.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                if last.elapsed() > Duration::from_secs(20) {
+                    *last = Instant::now();
+                    eprintln!("{:>10}  {doing} ({})", self.name, words(self.started.elapsed()));
+                }
+            }
+        }
+    }
+
+    /// Ends the step well: one line stays.
+    fn done(self, result: &str) {
+        self.end(&format!("{result}  ({})", words(self.started.elapsed())));
+    }
+
+    /// Ends the step badly; the reason is printed by the caller.
+    fn failed(self) {
+        self.end(&format!("failed after {}", words(self.started.elapsed())));
+    }
+
+    fn end(&self, text: &str) {
+        let line = format!("{:>10}  {text}", self.name);
+        match (&self.bar, &self.bars) {
+            (Some(bar), Some(bars)) => {
+                bar.finish_and_clear();
+                // Printed above the lines that still move; a closed terminal is no reason to stop.
+                let _ = bars.println(line);
+            }
+            _ => eprintln!("{line}"),
+        }
+    }
+}
+
+/// A duration as people say it: "0.4 s", "12 s", "3 min 05 s".
+pub fn words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        _ => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}
+
+fn moving_style() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix:>10}  {spinner} {elapsed:>4}  {wide_msg}").expect("the template is constant")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_said_with_the_precision_that_matters() {
+        let said = |seconds| words(Duration::from_secs_f64(seconds));
+        assert_eq!(said(0.42), "0.4 s");
+        assert_eq!(said(12.3), "12 s");
+        assert_eq!(said(185.0), "3 min 05 s");
+    }
+}

@@ -1,0 +1,97 @@
+//! The active Python, and virtual environments made with it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::cache::Cache;
+use crate::commands;
+use crate::progress::Step;
+
+/// Asks about Python and torch without importing torch, which takes seconds and may fail.
+const PROBE: &str = "
+import importlib.metadata, importlib.util, json, sys
+answer = {'executable': sys.executable, 'version': list(sys.version_info[:2]), 'torch': None}
+try:
+    version = importlib.metadata.version('torch')
+    answer['torch'] = {'version': version, 'folder': importlib.util.find_spec('torch').submodule_search_locations[0]}
+except Exception:
+    pass
+print(json.dumps(answer))
+";
+
+/// The Python that `python3` starts.
+pub struct Python {
+    executable: PathBuf,
+    /// The torch installed in it, if any: version and folder.
+    pub torch: Option<(String, PathBuf)>,
+}
+
+impl Python {
+    /// The active Python.
+    ///
+    /// # Errors
+    /// Where there is none, or one that is too old.
+    pub fn find() -> Result<Self> {
+        let program = if cfg!(windows) { "python" } else { "python3" };
+        Self::at(Path::new(program))
+    }
+
+    /// The Python at `program`.
+    pub fn at(program: &Path) -> Result<Self> {
+        let output = Command::new(program)
+            .args(["-c", PROBE])
+            .output()
+            .with_context(|| format!("cannot start `{}`; install Python 3.10 or newer", program.display()))?;
+        let answer: Value = serde_json::from_slice(&output.stdout).with_context(|| {
+            format!("`{}` does not run: {}", program.display(), String::from_utf8_lossy(&output.stderr).trim())
+        })?;
+        let version = [&answer["version"][0], &answer["version"][1]].map(|part| part.as_u64().unwrap_or(0));
+        if version < [3, 10] {
+            let [major, minor] = version;
+            bail!("`{}` is Python {major}.{minor}; diabolo needs 3.10 or newer first on PATH", program.display());
+        }
+        let text = |value: &Value| value.as_str().map(str::to_string);
+        let torch = &answer["torch"];
+        Ok(Self {
+            executable: text(&answer["executable"]).context("Python does not say where it is")?.into(),
+            torch: text(&torch["version"]).zip(text(&torch["folder"]).map(PathBuf::from)),
+        })
+    }
+
+    /// Where it is.
+    pub fn executable(&self) -> &Path {
+        &self.executable
+    }
+
+    /// Makes the virtual environment in `folder`, unless it is there already, and returns its Python.
+    pub fn environment(&self, folder: &Path, cache: &Cache, step: &Step) -> Result<PathBuf> {
+        let inner = inside(folder);
+        let has_pip = |python: &Path| {
+            let answer = Command::new(python).args(["-m", "pip", "--version"]).output();
+            answer.is_ok_and(|output| output.status.success())
+        };
+        if !has_pip(&inner) {
+            step.now("making a Python environment");
+            let mut command = Command::new(&self.executable);
+            command.args(["-m", "venv", "--clear"]).arg(folder);
+            commands::run(command, "making a Python environment", &cache.log("environment"), step)
+                .context("Python's venv module is needed; on Debian and Ubuntu: apt install python3-venv")?;
+        }
+        Ok(inner)
+    }
+}
+
+/// The Python inside a virtual environment.
+pub fn inside(folder: &Path) -> PathBuf {
+    folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
+}
+
+/// A pip command of an environment.
+pub fn pip_install(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
+    command
+}

@@ -1,0 +1,94 @@
+//! The Python process that talks to Jupyter kernels, as a value.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+
+use super::verdict::Probe;
+
+const SCRIPT: &str = include_str!("execute.py");
+
+/// Runs the cells of one notebook at a time.
+pub struct Executor {
+    child: Child,
+    requests: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+/// What a cell left behind.
+pub struct CellRun {
+    /// Its outputs, as the notebook format has them.
+    pub outputs: Vec<Value>,
+    /// Did the probe after the cell run?
+    pub reached_probe: bool,
+}
+
+impl Executor {
+    /// Starts the process; kernels inherit `environment`. What libraries have to say goes to the file `log`.
+    pub fn start(python: &Path, environment: &[(&str, String)], log: &Path) -> Result<Self> {
+        let log_file = std::fs::File::create(log).with_context(|| format!("writing the log {}", log.display()))?;
+        let mut child = Command::new(python)
+            .args(["-c", SCRIPT])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .spawn()
+            .with_context(|| format!("cannot start {}; run `cargo diabolo setup` again", python.display()))?;
+        let requests = child.stdin.take().expect("it was piped");
+        let answers = BufReader::new(child.stdout.take().expect("it was piped")).lines();
+        Ok(Self { child, requests, answers })
+    }
+
+    /// Opens a notebook with a fresh kernel; returns the time of day.
+    pub fn open(&mut self, notebook: &Path, kernel: &str) -> Result<String> {
+        let answer = self.ask(json!({"do": "open", "notebook": notebook, "kernel": kernel}), |_| {})?;
+        Ok(answer["time"].as_str().unwrap_or_default().to_string())
+    }
+
+    /// Runs one cell; `on_text` sees what it prints while it runs.
+    pub fn run(&mut self, cell: usize, probe: Option<&Probe>, on_text: impl FnMut(&str)) -> Result<CellRun> {
+        let probe = probe.map(|probe| json!({"code": probe.code, "text": probe.text}));
+        let mut answer = self.ask(json!({"do": "run", "cell": cell, "probe": probe}), on_text)?;
+        let reached_probe = answer["reached_probe"] == true;
+        let Value::Array(outputs) = answer["outputs"].take() else { bail!("the cell came back without outputs") };
+        Ok(CellRun { outputs, reached_probe })
+    }
+
+    /// Writes the notebook with what has run so far, also as a page.
+    pub fn save(&mut self, notebook: &Path, html: &Path) -> Result<()> {
+        self.ask(json!({"do": "save", "notebook": notebook, "html": html}), |_| {}).map(drop)
+    }
+
+    /// Ends the kernel.
+    pub fn close(&mut self) -> Result<()> {
+        self.ask(json!({"do": "close"}), |_| {}).map(drop)
+    }
+
+    fn ask(&mut self, request: Value, mut on_text: impl FnMut(&str)) -> Result<Value> {
+        writeln!(self.requests, "{request}").context("the process that runs notebooks has ended")?;
+        loop {
+            let line = self.answers.next().context("the process that runs notebooks has ended")??;
+            let mut message: Value = serde_json::from_str(&line)?;
+            if let Some(text) = message["text"].as_str() {
+                on_text(text);
+            } else if let Some(error) = message["error"].as_str() {
+                return Err(anyhow!("{error}"));
+            } else {
+                return Ok(message["answer"].take());
+            }
+        }
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        // Without the pipe the process closes its kernel and ends; a kernel that computes would keep it waiting.
+        let _ = self.close();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,352 @@
+//! `cargo diabolo report`: runs every notebook headless and writes what they show as pages, files and numbers.
+
+mod executor;
+mod gather;
+mod page;
+mod verdict;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::cache::Cache;
+use crate::files;
+use crate::kernel;
+use crate::progress::{Progress, Step, words};
+use crate::setup::{self, Ready};
+use crate::workspace::Workspace;
+use executor::Executor;
+use gather::Gathered;
+
+/// The variables by which notebooks learn the options; none is set for an option that was not given.
+const DATA_VARIABLE: &str = "DIABOLO_NOTEBOOK_DATA";
+const HOLD_OUT_VARIABLE: &str = "DIABOLO_NOTEBOOK_HOLD_OUT";
+const MODE_VARIABLE: &str = "DIABOLO_NOTEBOOK_MODE";
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo diabolo report                                 every notebook on the embedded data set, a few minutes
+  cargo diabolo report --data cifar10 --full           on CIFAR-10, with the report's own training times
+  cargo diabolo report --data ../hw10                  on the homework's train.npy and test.npy
+  cargo diabolo report --data cifar10 --hold-out ship,truck
+
+The pages are in target/report/index.html, the numbers in target/report/report.json.")]
+pub struct Options {
+    /// The data set's name, or the path of its file or folder
+    #[arg(long, value_name = "NAME_OR_PATH")]
+    data: Option<String>,
+
+    /// The classes that count as anomalies, separated by commas
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    hold_out: Vec<String>,
+
+    /// Train briefly; this is the default
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+
+    /// Train as long as the report did
+    #[arg(long)]
+    full: bool,
+
+    /// Where to write, instead of target/report
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+
+    /// The kernel to run on: diabolo's own, or an installed stock evcxr
+    #[arg(long, value_name = "KERNEL", default_value = "diabolo", value_parser = ["diabolo", "evcxr"])]
+    kernel: String,
+}
+
+/// One notebook that ran.
+struct Run {
+    name: String,
+    title: String,
+    n_cells: usize,
+    seconds: f64,
+}
+
+/// Runs `cargo diabolo report`.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let workspace = Workspace::required_for("report")?;
+    let notebooks = notebooks_in(&workspace.root().join("notebooks"))?;
+    let folder = Folder::prepare(match &options.out {
+        Some(folder) => std::path::absolute(folder)?,
+        None => workspace.root().join("target/report"),
+    })?;
+    let mut environment = notebook_environment(options)?;
+
+    let progress = Progress::new();
+    let ready = setup::ensure(&workspace, &progress)?;
+    environment.extend(kernel::environment(&ready.cells, &ready.libtorch));
+    environment.push(("LD_LIBRARY_PATH", ready.libtorch.lib().to_string_lossy().into_owned()));
+    let started = Instant::now();
+    let log = Cache::find()?.log("notebooks");
+    let mut executor = Executor::start(&ready.jupyter, &environment, &log)?;
+    let mut gathered = Gathered::default();
+    let mut runs = Vec::new();
+    let mut date = String::new();
+    for notebook in &notebooks {
+        let name = name_of(notebook);
+        let run = progress.run(&short_name(&name), &format!("running {name}.ipynb"), |step| {
+            date = executor.open(notebook, kernelspec_name(options)).with_context(|| {
+                format!("starting the kernel for {name}.ipynb; what it said is in {}", log.display())
+            })?;
+            let run = run_notebook(notebook, &mut executor, &mut gathered, step);
+            // What ran is worth a look above all when a cell failed.
+            executor.save(&folder.path.join(format!("{name}.ipynb")), &folder.path.join(format!("{name}.html")))?;
+            executor.close()?;
+            let run = run.with_context(|| {
+                format!("{name}.ipynb stopped; see {}", folder.path.join(format!("{name}.html")).display())
+            })?;
+            let sentence = format!("{name}.ipynb, {} cells", run.n_cells);
+            Ok((run, sentence))
+        })?;
+        runs.push(run);
+    }
+
+    let made = made(options, &workspace, &ready, &date, started);
+    folder.write(&runs, &gathered, mode(options), &made)?;
+    println!("The report is {} ({}).", folder.path.join("index.html").display(), words(progress.elapsed()));
+    let failures = gathered.failures();
+    for failure in &failures {
+        eprintln!("error: the report is written, but {failure}");
+    }
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the cells of an open notebook, up to the first that fails.
+fn run_notebook(path: &Path, executor: &mut Executor, gathered: &mut Gathered, step: &Step) -> Result<Run> {
+    let started = Instant::now();
+    let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let notebook: Value =
+        serde_json::from_slice(&text).with_context(|| format!("{} is no notebook", path.display()))?;
+    let cells = notebook["cells"].as_array().context("the notebook has no cells")?;
+    let name = name_of(path);
+    let is_code = |cell: &Value| cell["cell_type"] == "code";
+    let n_cells = cells.iter().filter(|cell| is_code(cell)).count();
+    let mut n_done = 0;
+    for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| is_code(cell)) {
+        n_done += 1;
+        let place = format!("cell {n_done} of {n_cells}");
+        let source = gather::text_of(&cell["source"]);
+        let first_line = source.lines().next().unwrap_or_default();
+        step.now(&format!("{place}: {first_line}"));
+        let probe = verdict::probe_for(&source);
+        let cell_run = executor.run(index, probe.as_ref(), |text| {
+            if let Some(line) = text.lines().rfind(|line| !line.trim().is_empty()) {
+                step.now(&format!("{place}: {line}"));
+            }
+        })?;
+        gathered.add(&name, index, cell["id"].as_str().unwrap_or_default(), &cell_run.outputs);
+        if let Some(reason) = verdict::failure(&source, &cell_run) {
+            bail!("{place} failed:\n{}\n{reason}", indented(&source));
+        }
+    }
+    Ok(Run { title: title_of(cells).unwrap_or(name.clone()), name, n_cells, seconds: started.elapsed().as_secs_f64() })
+}
+
+/// The folder that the report is written to.
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Empties the folder of an earlier report, and makes it.
+    ///
+    /// # Errors
+    /// When it holds something else, which is not removed.
+    fn prepare(path: PathBuf) -> Result<Self> {
+        let mark = path.join(".diabolo-report");
+        let is_used = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
+        if is_used && !mark.exists() {
+            bail!("{} holds something else than a report; name a new folder with --out", path.display());
+        }
+        let make = || -> std::io::Result<()> {
+            if is_used {
+                fs::remove_dir_all(&path)?;
+            }
+            fs::create_dir_all(path.join("figures"))?;
+            fs::write(&mark, "")
+        };
+        make().with_context(|| format!("making the folder {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    fn write(&self, runs: &[Run], gathered: &Gathered, mode: &str, made: &[(&str, String)]) -> Result<()> {
+        for figure in &gathered.figures {
+            files::write_if_changed(&self.path.join("figures").join(&figure.file), &figure.bytes)?;
+        }
+        let mut report = gathered.values.clone();
+        report.insert("mode".into(), mode.into());
+        report.insert("figures".into(), gathered.figures_as_json());
+        report.insert("notebooks".into(), runs.iter().map(run_as_json).collect::<Map<_, _>>().into());
+        let made_json = made.iter().map(|(name, value)| (name.to_string(), value.clone().into()));
+        report.insert("made".into(), made_json.collect::<Map<_, _>>().into());
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        files::write_if_changed(&self.path.join("report.json"), json.as_bytes())?;
+        files::write_if_changed(&self.path.join("index.html"), page::render(runs, gathered, mode, made).as_bytes())?;
+        Ok(())
+    }
+}
+
+fn run_as_json(run: &Run) -> (String, Value) {
+    (run.name.clone(), json!({"seconds": (run.seconds * 10.0).round() / 10.0, "cells": run.n_cells}))
+}
+
+/// How the report was made, for its last section.
+fn made(
+    options: &Options,
+    workspace: &Workspace,
+    ready: &Ready,
+    date: &str,
+    started: Instant,
+) -> Vec<(&'static str, String)> {
+    let command: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "diabolo").collect();
+    let rustc = workspace.rustc().lines().next().unwrap_or_default();
+    vec![
+        ("command", format!("cargo diabolo {}", command.join(" "))),
+        ("date", date.to_string()),
+        ("duration", words(started.elapsed())),
+        ("kernel", options.kernel.clone()),
+        ("diabolo", env!("CARGO_PKG_VERSION").to_string()),
+        ("libtorch", ready.libtorch.version().unwrap_or_else(|| "unknown".into())),
+        ("compiler", rustc.to_string()),
+    ]
+}
+
+/// The options as notebooks see them.
+fn notebook_environment(options: &Options) -> Result<Vec<(&'static str, String)>> {
+    let mut environment = vec![(MODE_VARIABLE, mode(options).to_string())];
+    if let Some(data) = &options.data {
+        environment.push((DATA_VARIABLE, data_for_notebooks(data, Path::new("."))?));
+    }
+    if options.hold_out.iter().any(|class| class.trim().is_empty()) {
+        bail!("--hold-out: found an empty class name; write the classes with one comma between them, as in cat,dog");
+    }
+    if !options.hold_out.is_empty() {
+        let classes: Vec<_> = options.hold_out.iter().map(|class| class.trim()).collect();
+        environment.push((HOLD_OUT_VARIABLE, classes.join(",")));
+    }
+    // Notebooks run in their own folder, where a relative path means something else.
+    if let Some(folder) = std::env::var_os("DIABOLO_DATA").filter(|value| !value.is_empty()) {
+        environment.push(("DIABOLO_DATA", std::path::absolute(folder)?.to_string_lossy().into_owned()));
+    }
+    Ok(environment)
+}
+
+/// A path is made absolute, a name stays as it is.
+fn data_for_notebooks(data: &str, here: &Path) -> Result<String> {
+    let path = here.join(data);
+    if path.exists() {
+        return Ok(std::path::absolute(path)?.to_string_lossy().into_owned());
+    }
+    if data.contains(std::path::MAIN_SEPARATOR) {
+        bail!(
+            "--data {data}: found no such file or folder; give the path of a data set, or a name such as scenes or cifar10"
+        );
+    }
+    Ok(data.to_string())
+}
+
+fn mode(options: &Options) -> &'static str {
+    debug_assert!(!(options.quick && options.full));
+    if options.full { "full" } else { "quick" }
+}
+
+/// Stock evcxr registers itself as "rust".
+fn kernelspec_name(options: &Options) -> &'static str {
+    if options.kernel == "evcxr" { "rust" } else { kernel::KERNEL_NAME }
+}
+
+fn notebooks_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("reading the folder {}", folder.display()))?;
+    let mut notebooks: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    notebooks.retain(|path| path.extension().is_some_and(|extension| extension == "ipynb"));
+    notebooks.sort();
+    if notebooks.is_empty() {
+        bail!("{} holds no notebooks; is the clone complete?", folder.display());
+    }
+    Ok(notebooks)
+}
+
+fn name_of(notebook: &Path) -> String {
+    notebook.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The number before the first underscore fits beside the moving line.
+fn short_name(name: &str) -> String {
+    format!("notebook {}", name.split('_').next().unwrap_or(name))
+}
+
+/// The first heading.
+fn title_of(cells: &[Value]) -> Option<String> {
+    let markdown = cells.iter().filter(|cell| cell["cell_type"] == "markdown");
+    let texts: Vec<_> = markdown.map(|cell| gather::text_of(&cell["source"])).collect();
+    let mut lines = texts.iter().flat_map(|text| text.lines());
+    lines.find_map(|line| line.strip_prefix("# ")).map(|title| title.trim().to_string())
+}
+
+fn indented(source: &str) -> String {
+    source.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_path_of_data_becomes_absolute_and_a_name_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("hw10")).unwrap();
+        let absolute = data_for_notebooks("hw10", folder.path()).unwrap();
+        assert!(Path::new(&absolute).is_absolute() && absolute.ends_with("hw10"), "{absolute}");
+        assert_eq!(data_for_notebooks("cifar10", folder.path()).unwrap(), "cifar10");
+        let message = data_for_notebooks("no/such", folder.path()).unwrap_err().to_string();
+        assert!(message.contains("found no such file or folder"), "{message}");
+    }
+
+    #[test]
+    fn a_folder_with_other_files_is_not_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        let error = Folder::prepare(folder.path().into()).err().unwrap();
+        assert!(error.to_string().contains("something else than a report"), "{error}");
+        assert!(folder.path().join("thesis.tex").exists());
+    }
+
+    #[test]
+    fn an_earlier_report_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("report");
+        Folder::prepare(out.clone()).unwrap();
+        fs::write(out.join("old.html"), "").unwrap();
+        Folder::prepare(out.clone()).unwrap();
+        assert!(!out.join("old.html").exists());
+    }
+
+    #[test]
+    fn the_first_heading_is_the_title() {
+        let cells = [
+            json!({"cell_type": "code", "source": "# no"}),
+            json!({"cell_type": "markdown", "source": ["text\n", "# Question 1\n"]}),
+        ];
+        assert_eq!(title_of(&cells).unwrap(), "Question 1");
+        assert_eq!(title_of(&[]), None);
+    }
+
+    #[test]
+    fn notebooks_come_in_the_order_of_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(notebooks_in(folder.path()).unwrap_err().to_string().contains("holds no notebooks"));
+        for name in ["01_b.ipynb", "00_a.ipynb", "notes.md"] {
+            fs::write(folder.path().join(name), "{}").unwrap();
+        }
+        let names: Vec<_> = notebooks_in(folder.path()).unwrap().iter().map(|path| name_of(path)).collect();
+        assert_eq!(names, ["00_a", "01_b"]);
+    }
+}

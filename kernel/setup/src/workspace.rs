@@ -1,0 +1,75 @@
+//! The clone of diabolo that the command is run in, and the compiler that builds it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// A clone of diabolo.
+pub struct Workspace {
+    root: PathBuf,
+    rustc: String,
+}
+
+impl Workspace {
+    /// The clone that holds the current folder, or `None` outside of one.
+    pub fn find() -> Result<Option<Self>> {
+        let here = std::env::current_dir().context("the current folder is gone; change into your clone again")?;
+        match here.ancestors().find(|folder| is_clone(folder)) {
+            Some(root) => Ok(Some(Self { root: root.into(), rustc: rustc_version(root)? })),
+            None => Ok(None),
+        }
+    }
+
+    /// The clone that holds the current folder.
+    ///
+    /// # Errors
+    /// Outside of one, because `command` needs its files.
+    pub fn required_for(command: &str) -> Result<Self> {
+        Self::find()?.with_context(|| {
+            format!(
+                "`cargo diabolo {command}` works in a clone of diabolo; run `git clone {}` and change into it",
+                env!("CARGO_PKG_REPOSITORY")
+            )
+        })
+    }
+
+    /// The clone's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What `rustc -vV` says: version, commit and host.
+    pub fn rustc(&self) -> &str {
+        &self.rustc
+    }
+
+    /// The file by which plain cargo learns what set-up found.
+    pub fn config_file(&self) -> PathBuf {
+        self.root.join(".cargo/diabolo.toml")
+    }
+
+    /// A tracked file, relative to the clone.
+    pub fn read(&self, path: &str) -> Result<Vec<u8>> {
+        let path = self.root.join(path);
+        fs::read(&path).with_context(|| format!("reading {}; is the clone complete?", path.display()))
+    }
+}
+
+fn is_clone(folder: &Path) -> bool {
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    manifest.contains("name = \"diabolo\"") && folder.join("kernel/setup/Cargo.toml").exists()
+}
+
+fn rustc_version(folder: &Path) -> Result<String> {
+    let output = Command::new("rustc")
+        .arg("-vV")
+        .current_dir(folder)
+        .output()
+        .context("cannot start `rustc`; install Rust from https://rustup.rs and open a new terminal")?;
+    if !output.status.success() {
+        bail!("`rustc -vV` failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -21,7 +21,7 @@ use super::images::{Images, Pixels};
 use super::split::Split;
 use crate::Result;
 use ndarray::Array4;
-use rand_core::{Rng, SeedableRng};
+use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// The name by which [`open`](super::open) knows this source.

@@ -1,0 +1,177 @@
+//! From results to figures and tables: what a value looks like, before anybody asks where it is shown.
+
+use crate::Result;
+use crate::data::{Images, Split};
+use crate::figure::{
+    CaptionedImage, Figure, LineChart, Mark, Pair, PairBlock, Series, histogram, image_grid, line_chart, pair_grid,
+};
+use crate::figure::{Histogram, HistogramPanel, XRange};
+use crate::model::Plan;
+use crate::score::{Picks, Ranking, Scores};
+use crate::table::Table;
+use crate::train::{Autoencoder, History};
+
+/// Images that a data set shows of itself.
+const PEEK: usize = 16;
+
+/// Draws the report's question 1: for each model the `k` test images that it rebuilds worst and the `k` that it
+/// rebuilds best, each as original, reconstruction and error. With two models and `k = 2` these are its sixteen pictures.
+///
+/// # Errors
+/// Those of [`Autoencoder::rank`], [`Ranking::worst`] and [`pair_grid`].
+///
+/// # Source
+/// Report, question 1.
+pub fn compare(models: &[&Autoencoder], split: &Split, k: usize) -> Result<Figure> {
+    let block = |model: &&Autoencoder| {
+        let ranking = model.rank(&split.test)?;
+        Ok(PairBlock { title: model.name().into(), worst: ranking.worst(k)?.pairs(), best: ranking.best(k)?.pairs() })
+    };
+    let blocks = models.iter().map(block).collect::<Result<Vec<_>>>()?;
+    pair_grid(&format!("Rebuilt worst and best: {k} of each, {}", split.name), &blocks)
+}
+
+impl Picks {
+    /// The picks as pairs of original and reconstruction.
+    fn pairs(&self) -> Vec<Pair> {
+        let images = self.originals.iter().zip(self.reconstructions.iter()).enumerate();
+        images
+            .zip(&self.picks)
+            .map(|((position, (original, reconstruction)), pick)| Pair {
+                image_idx: pick.index,
+                original,
+                reconstruction,
+                mse: pick.mse,
+                l2_norm: pick.l2_norm,
+                class_name: self.originals.class_of(position).map(String::from),
+                is_anomaly: self.originals.anomalies().map(|anomalies| anomalies[position]),
+            })
+            .collect()
+    }
+
+    /// The images with their errors below, in the ranking's order.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) for more images than a figure can hold.
+    pub fn figure(&self) -> Result<Figure> {
+        let captioned = |pair: Pair| {
+            let class = pair.class_name.map_or(String::new(), |name| format!("\n{name}"));
+            let anomaly = if pair.is_anomaly == Some(true) { " (anomaly)" } else { "" };
+            CaptionedImage {
+                image: pair.original,
+                caption: format!("#{}: MSE {:.4}{class}{anomaly}", pair.image_idx, pair.mse),
+            }
+        };
+        image_grid(&self.title, &self.pairs().into_iter().map(captioned).collect::<Vec<_>>(), 3)
+    }
+}
+
+impl Images {
+    /// A few images, evenly spaced, with their classes: a first look at a data set.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) when an image has neither one nor three channels.
+    pub fn figure(&self, title: &str) -> Result<Figure> {
+        let n = self.len();
+        let indices: Vec<usize> = (0..PEEK.min(n)).map(|position| position * n / PEEK.min(n)).collect();
+        let peek = self.select(&indices)?;
+        let captioned = |(position, image)| CaptionedImage {
+            image,
+            caption: match peek.class_of(position) {
+                Some(class) => format!("#{}\n{class}", indices[position]),
+                None => format!("#{}", indices[position]),
+            },
+        };
+        image_grid(title, &peek.iter().enumerate().map(captioned).collect::<Vec<_>>(), 8)
+    }
+}
+
+impl History {
+    /// The loss by epoch, with the epoch whose weights were kept.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) when no epoch was finished.
+    pub fn figure(&self) -> Result<Figure> {
+        let series = |name: &str, loss: fn(&crate::train::Epoch) -> f64| Series {
+            name: name.into(),
+            points: self.epochs.iter().zip(1..).map(|(epoch, number)| (f64::from(number), loss(epoch))).collect(),
+        };
+        line_chart(&LineChart {
+            title: "Loss by epoch".into(),
+            x_title: "epoch".into(),
+            y_title: "loss".into(),
+            series: vec![
+                series("mean of the epoch", |epoch| epoch.loss_mean),
+                series("lowest minibatch", |epoch| epoch.loss_lowest_minibatch),
+            ],
+            marks: vec![Mark { x: self.kept.epoch as f64, text: format!("kept: epoch {}", self.kept.epoch) }],
+        })
+    }
+
+    /// The numbers of a training.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new("Training", &["", ""]);
+        let mut row = |name: &str, value: String| table.push(vec![name.into(), value]);
+        row("epochs", self.epochs.len().to_string());
+        row("time", format!("{:.1} s", self.seconds));
+        row("speed", self.epochs.last().map_or("-".into(), |epoch| format!("{:.0} images/s", epoch.images_per_second)));
+        row("device", self.device.clone());
+        row("loss of the first minibatch", format!("{:.4}", self.loss_first));
+        row("mean loss of the last epoch", format!("{:.4}", self.loss_last()));
+        row("kept", format!("epoch {}, loss {:.4}", self.kept.epoch, self.kept.loss));
+        row("ended because", self.stopped_because.to_string());
+        table
+    }
+}
+
+impl Plan {
+    /// Layers, shapes and parameters; a `+` marks a layer that the notation leaves out.
+    pub fn table(&self) -> Table {
+        let caption = format!(
+            "{}: images of {:?}, code of {} values, {} parameters",
+            self.name,
+            self.image_shape,
+            self.n_latents(),
+            self.n_parameters()
+        );
+        let mut table = Table::new(&caption, &["part", "layer", "output", "parameters"]);
+        for row in self.rows() {
+            let mark = if row.inserted { "+ " } else { "" };
+            let layer = format!("{mark}{}", row.layer);
+            table.push(vec![row.part.to_string(), layer, row.output, row.n_parameters.to_string()]);
+        }
+        table
+    }
+}
+
+impl Ranking {
+    /// How well the model rebuilds the images and, where labels are known, how well that finds the anomalies.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(&format!("{}: images by {}", self.scores.model, self.scores.name), &["", ""]);
+        let few = |indices: &[usize]| indices.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        let mut row = |name: &str, value: String| table.push(vec![name.into(), value]);
+        row("images", self.order.len().to_string());
+        row("mean MSE", format!("{:.4}", self.mse_mean()));
+        row("AUC", self.scores.auc().map_or("no anomaly labels".into(), |auc| format!("{auc:.5}")));
+        row("rebuilt worst", few(&self.indices(9).0));
+        row("rebuilt best", few(&self.indices(9).1));
+        table
+    }
+}
+
+impl Scores {
+    /// How many images have which score.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) when there is no score.
+    pub fn figure(&self) -> Result<Figure> {
+        histogram(&Histogram {
+            title: format!("{}: {}", self.model, self.name),
+            x_title: self.name.clone(),
+            y_title: "images".into(),
+            n_bins: 50,
+            x_range: XRange::Own,
+            panels: vec![HistogramPanel { title: self.model.clone(), values: self.values.clone() }],
+        })
+    }
+}

@@ -2,11 +2,11 @@
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 
-pub mod error;
 pub mod data;
-pub mod model;
-pub mod figure;
 pub mod display;
+pub mod error;
+pub mod figure;
+pub mod model;
 
 pub use error::{Error, Result};
 pub use ndarray;

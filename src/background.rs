@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::data::Images;
-use crate::figure::Table;
+use crate::table::Table;
 use crate::metrics::{pearson_correlation, spearman_correlation};
 use crate::train::Autoencoder;
 use ndarray::Array3;

@@ -1,23 +1,39 @@
 //! Autoencoders in Rust notebooks: one line trains one, one line ranks what it rebuilt badly, one line draws the figure.
+//!
+//! ```
+//! use diabolo::prelude::*;
+//! let data = open("scenes")?.hold_out(&["boat", "car"])?;
+//! # let data = Split::new("a few scenes", data.train.first(64)?, data.test.first(64)?)?;
+//! let model = train(Architecture::conv(), &data, Training::default().epochs(1))?;
+//! println!("{}", model.rank(&data.test)?);
+//! let pictures: Figure = compare(&[&model], &data, 2)?;
+//! # diabolo::Result::Ok(())
+//! ```
+//!
+//! Images come from [`data`], networks are text ([`model::Architecture`]), and [`train`](train::fit) makes an
+//! [`Autoencoder`](train::Autoencoder) of both. A notebook needs no more than [`prelude`].
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 
-pub mod background;
+// In the order in which data flow: a room uses only rooms above it.
+pub mod error;
+mod files;
 pub mod data;
 pub mod device;
-pub mod display;
-pub mod error;
-pub mod figure;
-mod files;
-pub mod latent;
-pub mod metrics;
 pub mod model;
-pub mod notebook;
-pub mod prelude;
+pub mod train;
 pub mod run;
 pub mod score;
+pub mod latent;
+pub mod metrics;
+pub mod figure;
+pub mod table;
+pub mod background;
+pub mod views;
+pub mod display;
+pub mod notebook;
 pub mod shortcuts;
-pub mod train;
+pub mod prelude;
 
 pub use error::{Error, Result};
 pub use ndarray;

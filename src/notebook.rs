@@ -21,11 +21,11 @@ pub fn notebook_data() -> Result<Split> {
     let split = open(&name)?;
     match env::var("DIABOLO_NOTEBOOK_HOLD_OUT") {
         Ok(classes) if !classes.is_empty() => split.hold_out(&classes.split(',').map(str::trim).collect::<Vec<_>>()),
-        _ => match split.class_names() {
+        _ => match split.train.class_names() {
             Some(names) if DEFAULT_HOLD_OUT.iter().all(|name| names.iter().any(|known| known == name)) => {
                 split.hold_out(&DEFAULT_HOLD_OUT)
             }
-            Some(names) => split.hold_out(&names[..2]),
+            Some(names) => split.hold_out(&[&names[0], &names[1]]),
             None => Ok(split),
         },
     }

@@ -7,4 +7,5 @@ pub use crate::latent::Latents;
 pub use crate::model::{Architecture, Layer};
 pub use crate::score::{Picks, Ranking, Scores};
 pub use crate::shortcuts::*;
+pub use crate::table::Table;
 pub use crate::train::{Autoencoder, History, Keep, KlTerm, Optimizer, Training};

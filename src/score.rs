@@ -116,14 +116,23 @@ impl Ranking {
     /// # Errors
     /// [`Error::Setting`] when `k` is 0 or larger than the number of images.
     pub fn best(&self, k: usize) -> Result<Picks> {
-        // Equal scores by index here too, so the reverse of `order` would not do.
-        let opposite: Vec<f64> = self.scores.values.iter().map(|score| -score).collect();
-        self.pick(k, "best", descending_order(&opposite).iter())
+        self.pick(k, "best", self.order_from_best().iter())
+    }
+
+    /// Indices of the `k` worst, worst first, and of the `k` best, best first; fewer where there are fewer images.
+    pub fn extremes(&self, k: usize) -> [Vec<usize>; 2] {
+        [&self.order, &self.order_from_best()].map(|order| order.iter().take(k).copied().collect())
     }
 
     /// Mean of all images' mean squared errors.
     pub fn mse_mean(&self) -> f64 {
         self.scores.values.iter().sum::<f64>() / self.scores.values.len() as f64
+    }
+
+    /// Equal scores by index here too, so this is not the reverse of `order`.
+    fn order_from_best(&self) -> Vec<usize> {
+        let opposite: Vec<f64> = self.scores.values.iter().map(|score| -score).collect();
+        descending_order(&opposite)
     }
 
     fn pick<'a>(&self, k: usize, which: &str, order: impl Iterator<Item = &'a usize>) -> Result<Picks> {
@@ -162,18 +171,24 @@ fn descending_order(values: &[f64]) -> Vec<usize> {
     order
 }
 
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let extent = |pick: fn(f64, f64) -> f64| self.values.iter().copied().reduce(pick).unwrap_or(f64::NAN);
+        let (n, low, high) = (self.values.len(), extent(f64::min), extent(f64::max));
+        write!(f, "{}: {} of {n} images, {low:.4} to {high:.4}", self.model, self.name)
+    }
+}
+
 impl fmt::Display for Ranking {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let indices = |order: Vec<&usize>| order.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let [worst, best] = self.extremes(5).map(|order| order.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
         write!(
             f,
-            "{}: {} images by {}, mean {:.4}; worst: {}; best: {}",
+            "{}: {} images by {}, mean {:.4}; worst: {worst}; best: {best}",
             self.scores.model,
             self.order.len(),
             self.scores.name,
             self.mse_mean(),
-            indices(self.order.iter().take(5).collect()),
-            indices(self.order.iter().rev().take(5).collect()),
         )
     }
 }

@@ -148,13 +148,14 @@ impl Ranking {
     /// How well the model rebuilds the images and, where labels are known, how well that finds the anomalies.
     pub fn table(&self) -> Table {
         let mut table = Table::new(&format!("{}: images by {}", self.scores.model, self.scores.name), &["", ""]);
+        let [worst, best] = self.extremes(9);
         let few = |indices: &[usize]| indices.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
         let mut row = |name: &str, value: String| table.push(vec![name.into(), value]);
         row("images", self.order.len().to_string());
         row("mean MSE", format!("{:.4}", self.mse_mean()));
         row("AUC", self.scores.auc().map_or("no anomaly labels".into(), |auc| format!("{auc:.5}")));
-        row("rebuilt worst", few(&self.indices(9).0));
-        row("rebuilt best", few(&self.indices(9).1));
+        row("rebuilt worst", few(&worst));
+        row("rebuilt best", few(&best));
         table
     }
 }

@@ -1,6 +1,6 @@
 //! A set of images: shared pixels, the chosen rows, and what is known about each image.
 
-use super::floats::{Decision, Survey};
+use super::floats::Survey;
 use crate::{Error, Result};
 use ndarray::{Array3, Array4, Axis};
 use std::fmt;
@@ -158,6 +158,11 @@ impl Images {
     pub fn image(&self, index: usize) -> Result<Array3<f32>> {
         self.check_index(index)?;
         Ok(self.gather([index]).into_floats().index_axis_move(Axis(0), 0))
+    }
+
+    /// The images one by one, each as [`Images::image`] gives it.
+    pub fn iter(&self) -> impl Iterator<Item = Array3<f32>> + '_ {
+        (0..self.len()).map(|index| self.gather([index]).into_floats().index_axis_move(Axis(0), 0))
     }
 
     /// All images in one array, `[n, c, h, w]`, in -1..=1: four bytes a pixel.

@@ -1,1 +1,147 @@
-//! Figures: bytes, size and alternative text.
+//! Figures: functions that take plain arrays and give a [`Figure`], which owns its bytes, size and alternative text.
+//!
+//! Adding a figure means copying one small file: [`Canvas`] places text, pictures and charts, `axes` gives every chart
+//! its axes, ticks and legend, `style` holds the letters and colours. No font is needed: text stays text in an SVG, and
+//! the room that it takes is estimated from above. Nothing here prints, and only [`Figure::save`] touches a file.
+
+mod axes;
+mod canvas;
+mod curves;
+mod histogram;
+mod image_grid;
+mod line_chart;
+mod pair_grid;
+mod raster;
+mod scatter;
+mod style;
+
+pub use curves::{Curves, curves};
+pub use histogram::{Histogram, HistogramPanel, XRange, histogram};
+pub use image_grid::{CaptionedImage, image_grid, picture};
+pub use line_chart::{LineChart, Mark, Series, line_chart};
+pub use pair_grid::{Pair, PairBlock, pair_grid};
+pub use scatter::{Scatter, ScatterPanel, scatter};
+
+pub(crate) use canvas::escape;
+
+use crate::files::write_whole;
+use crate::{Error, Result};
+use std::fmt;
+use std::path::Path;
+
+/// The file format of a [`Figure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Scalable drawing as XML text; pictures inside it are embedded PNGs.
+    Svg,
+    /// Pixels.
+    Png,
+}
+
+impl Format {
+    /// The MIME type, as in "image/svg+xml".
+    pub fn mime_type(self) -> &'static str {
+        match self {
+            Self::Svg => "image/svg+xml",
+            Self::Png => "image/png",
+        }
+    }
+
+    /// The extension of its files, as in "svg".
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Svg => "SVG",
+            Self::Png => "PNG",
+        })
+    }
+}
+
+/// A finished figure: the same data always give the same bytes.
+///
+/// As the last expression of a notebook cell it shows itself; [`Figure::save`] writes it to a file.
+#[derive(Clone)]
+pub struct Figure {
+    bytes: Vec<u8>,
+    format: Format,
+    width_px: u32,
+    height_px: u32,
+    alt: String,
+}
+
+impl Figure {
+    /// The bytes of an SVG or PNG file.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether the bytes are SVG or PNG.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Width in CSS pixels.
+    pub fn width_px(&self) -> u32 {
+        self.width_px
+    }
+
+    /// Height in CSS pixels.
+    pub fn height_px(&self) -> u32 {
+        self.height_px
+    }
+
+    /// What the figure shows, in words, for those who cannot see it.
+    pub fn alt(&self) -> &str {
+        &self.alt
+    }
+
+    /// Writes the figure to a file, whose extension must fit the format (`svg` for most figures).
+    ///
+    /// The file is written under another name beside `path` and then renamed, so that a file of that name is either the
+    /// old one or the whole new one.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for another extension; [`Error::File`] with the path where the folder is missing, closed to
+    /// writing, or full.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let wanted = self.format.extension();
+        if !path.extension().is_some_and(|found| found.eq_ignore_ascii_case(wanted)) {
+            return Err(Error::setting(
+                "path",
+                path.display().to_string(),
+                format!("a file name that ends in .{wanted}, since this figure is {}", self.format),
+                format!("save it as \"{}\"", path.with_extension(wanted).display()),
+            ));
+        }
+
+        write_whole(path, &self.bytes)
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, width_px, height_px, alt, .. } = self;
+        write!(f, "figure {width_px} x {height_px} px ({format}): {alt}")
+    }
+}
+
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Figure")
+            .field("format", &self.format)
+            .field("width_px", &self.width_px)
+            .field("height_px", &self.height_px)
+            .field("n_bytes", &self.bytes.len())
+            .field("alt", &self.alt)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,223 @@
+//! Maps: thousands of points in the plane, in panels side by side.
+//!
+//! The points are one picture with twice the page's pixels in each panel, so that a map's size depends on its area and
+//! not on its number of points, and points that lie on each other show as a darker place.
+
+use super::axes::{
+    Axis, LegendMark, WIDTH_PX, data_rect, drawable, extent, left_out, legend, nothing_to_draw, panels, plot,
+};
+use super::canvas::{Canvas, Enlarge, Rect};
+use super::raster;
+use super::style::{count, second_round, series_colour};
+use super::{Error, Figure, Result};
+use ndarray::Array2;
+use plotters::style::RGBColor;
+
+/// Picture pixels to a page's pixel.
+const DENSITY: i32 = 2;
+
+/// One map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScatterPanel {
+    /// Title of the panel.
+    pub title: String,
+    /// Title of the x axis.
+    pub x_title: String,
+    /// Title of the y axis.
+    pub y_title: String,
+    /// `[n, 2]`; points that are NaN or infinite are left out and counted.
+    pub points: Array2<f64>,
+}
+
+/// Maps of the same things.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scatter {
+    /// Title of the figure.
+    pub title: String,
+    /// The maps.
+    pub panels: Vec<ScatterPanel>,
+    /// Row of `label_names` of each point, the same in all panels; `None` draws all points in one colour.
+    pub labels: Option<Vec<usize>>,
+    /// Names of the labels.
+    pub label_names: Vec<String>,
+}
+
+/// Draws maps. Points are drawn in their order, whatever their label; panels have axes of their own.
+///
+/// # Errors
+/// [`Error::Data`] for points that are not `[n, 2]`, as many labels as there are not points, a label without a name, and
+/// a figure without a single finite point.
+pub fn scatter(scatter: &Scatter) -> Result<Figure> {
+    let Scatter { title, panels: maps, labels, label_names } = scatter;
+    for map in maps {
+        check(map, labels.as_deref(), label_names.len())?;
+    }
+    let n_points: usize = maps.iter().map(|map| map.points.nrows()).sum();
+    let n_shown: usize = maps.iter().map(|map| shown(map).count()).sum();
+    if n_shown == 0 {
+        return Err(nothing_to_draw(title, n_points));
+    }
+
+    let mut canvas = Canvas::new(title, WIDTH_PX);
+    if labels.is_some() {
+        legend(&mut canvas, label_names.iter().map(String::as_str), LegendMark::Dot);
+    }
+    let rects = panels(&mut canvas, maps.len(), 3, |width_px| width_px.min(520));
+    for (map, rect) in maps.iter().zip(rects) {
+        let (x_low, x_high) = with_margin(extent(shown(map).map(|(_, x, _)| x)));
+        let (y_low, y_high) = with_margin(extent(shown(map).map(|(_, _, y)| y)));
+        let x = Axis::linear(&map.x_title, x_low, x_high, false);
+        let y = Axis::linear(&map.y_title, y_low, y_high, false);
+        canvas.heading(rect, &map.title);
+        plot(&mut canvas, rect, &x, &y, |_plot| Ok(()))?;
+        let inner = data_rect(rect);
+        let png = layer(map, labels.as_deref(), &x, &y, inner)?;
+        canvas.picture(inner, &png, Enlarge::Smooth);
+    }
+    canvas.notes(&[left_out(n_points - n_shown, "point")]);
+
+    let titles: Vec<String> =
+        maps.iter().map(|map| format!("{} ({})", map.title, count(shown(map).count(), "point"))).collect();
+    let coloured = if labels.is_some() { format!("; coloured by {}", label_names.join(", ")) } else { String::new() };
+    Ok(canvas.finish(format!("{title}: {}{coloured}", titles.join("; "))))
+}
+
+fn check(map: &ScatterPanel, labels: Option<&[usize]>, n_names: usize) -> Result<()> {
+    let refuse = |found: String, wanted: String| {
+        Err(Error::data(format!("drawing the map \"{}\"", map.title), found, wanted, "look at how they were made"))
+    };
+    let (n, d) = map.points.dim();
+    if d != 2 {
+        return refuse(format!("points of shape [{n}, {d}]"), "[n, 2]".into());
+    }
+    match labels {
+        Some(labels) if labels.len() != n => {
+            refuse(count(labels.len(), "label"), format!("as many as there are points, {n}"))
+        }
+        Some(labels) if labels.iter().any(|&label| label >= n_names) => refuse(
+            format!("label {} and {}", labels.iter().max().unwrap_or(&0), count(n_names, "label name")),
+            "a name for every label".into(),
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Row, x and y of the points that have a place.
+fn shown(map: &ScatterPanel) -> impl Iterator<Item = (usize, f64, f64)> {
+    let points = map.points.rows().into_iter().enumerate();
+    points.map(|(row, point)| (row, point[0], point[1])).filter(|&(_, x, y)| drawable(x) && drawable(y))
+}
+
+/// Some room around the outermost points.
+fn with_margin(extent: Option<(f64, f64)>) -> (f64, f64) {
+    let (low, high) = extent.unwrap_or((0.0, 1.0));
+    let margin = (high - low) * 0.03;
+    (low - margin, high + margin)
+}
+
+/// All points of a map as a transparent PNG over `inner`.
+fn layer(map: &ScatterPanel, labels: Option<&[usize]>, x: &Axis, y: &Axis, inner: Rect) -> Result<Vec<u8>> {
+    // The more points, the smaller and the more transparent each.
+    let (radius_px, opacity) = match shown(map).count() {
+        0..=300 => (3.5, 0.9),
+        301..=3000 => (2.5, 0.6),
+        _ => (1.6, 0.4),
+    };
+    let mut pixels = Layer::new(inner.width * DENSITY, inner.height * DENSITY);
+    for (row, at_x, at_y) in shown(map) {
+        let label = labels.map_or(0, |labels| labels[row]);
+        let place = (x.share(at_x) * f64::from(pixels.width), (1.0 - y.share(at_y)) * f64::from(pixels.height));
+        let radius = radius_px * f64::from(DENSITY);
+        let hole = if second_round(label) { radius * 0.55 } else { 0.0 };
+        pixels.stamp(place, radius, hole, series_colour(label), opacity);
+    }
+    pixels.png()
+}
+
+/// Colour and opacity of each pixel, row by row; colours are multiplied by their opacity.
+struct Layer {
+    width: i32,
+    height: i32,
+    pixels: Vec<[f32; 4]>,
+}
+
+impl Layer {
+    fn new(width: i32, height: i32) -> Self {
+        Self { width, height, pixels: vec![[0.0; 4]; (width * height).unsigned_abs() as usize] }
+    }
+
+    /// Lays a disc, or a ring around `hole`, over what is there; its edges are smooth.
+    fn stamp(&mut self, (x, y): (f64, f64), radius: f64, hole: f64, RGBColor(r, g, b): RGBColor, opacity: f32) {
+        let span = |centre: f64, end: i32| {
+            ((centre - radius - 1.0).floor() as i32).max(0)..((centre + radius + 1.0).ceil() as i32).min(end)
+        };
+        for row in span(y, self.height) {
+            for column in span(x, self.width) {
+                let distance = (f64::from(column) + 0.5 - x).hypot(f64::from(row) + 0.5 - y);
+                let inside = (radius - distance + 0.5).clamp(0.0, 1.0);
+                let outside_hole = if hole > 0.0 { (distance - hole + 0.5).clamp(0.0, 1.0) } else { 1.0 };
+                let cover = opacity * (inside * outside_hole) as f32;
+                let pixel = &mut self.pixels[(row * self.width + column).unsigned_abs() as usize];
+                for (value, above) in pixel.iter_mut().zip([f32::from(r), f32::from(g), f32::from(b), 255.0]) {
+                    *value = above * cover + *value * (1.0 - cover);
+                }
+            }
+        }
+    }
+
+    fn png(&self) -> Result<Vec<u8>> {
+        let bytes: Vec<u8> = self
+            .pixels
+            .iter()
+            .flat_map(|&[r, g, b, alpha]| {
+                let plain = |value: f32| if alpha > 0.0 { (value / alpha * 255.0).round() as u8 } else { 0 };
+                [plain(r), plain(g), plain(b), alpha.round() as u8]
+            })
+            .collect();
+        raster::encode(
+            self.width.unsigned_abs() as usize,
+            self.height.unsigned_abs() as usize,
+            png::ColorType::Rgba,
+            &bytes,
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn map(points: Array2<f64>) -> Scatter {
+        let panel =
+            ScatterPanel { title: "PCA".into(), x_title: "component 1".into(), y_title: "component 2".into(), points };
+        Scatter { title: "Codes".into(), panels: vec![panel], labels: None, label_names: Vec::new() }
+    }
+
+    #[test]
+    fn a_stamp_covers_its_place_and_adds_up() {
+        let mut layer = Layer::new(9, 9);
+        layer.stamp((4.5, 4.5), 2.0, 0.0, RGBColor(255, 0, 0), 0.5);
+        layer.stamp((4.5, 4.5), 2.0, 0.0, RGBColor(255, 0, 0), 0.5);
+        assert_eq!(layer.pixels[4 * 9 + 4], [191.25, 0.0, 0.0, 191.25]);
+        assert_eq!(layer.pixels[0], [0.0; 4]);
+    }
+
+    #[test]
+    fn one_point_equal_points_and_nan_are_drawn_honestly() {
+        assert!(scatter(&map(array![[1.0, 2.0]])).is_ok());
+        let figure = scatter(&map(array![[1.0, 2.0], [1.0, 2.0], [f64::NAN, 0.0]])).unwrap();
+        assert!(String::from_utf8_lossy(figure.bytes()).contains("Left out, as NaN or infinite: 1 point."));
+        assert!(figure.alt().contains("PCA (2 points)"), "{}", figure.alt());
+    }
+
+    #[test]
+    fn points_and_labels_that_do_not_fit_are_errors() {
+        let message = |scatter_: &Scatter| scatter(scatter_).unwrap_err().to_string();
+        assert!(message(&map(Array2::zeros((3, 3)))).contains("found points of shape [3, 3], wanted [n, 2]"));
+        assert!(message(&map(Array2::zeros((0, 2)))).contains("found no values"));
+        let labelled = |labels| Scatter { labels: Some(labels), ..map(Array2::zeros((2, 2))) };
+        assert!(message(&labelled(vec![0])).contains("found 1 label, wanted as many as there are points, 2"));
+        assert!(message(&labelled(vec![0, 1])).contains("found label 1 and 0 label names"));
+    }
+}

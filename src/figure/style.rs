@@ -1,0 +1,166 @@
+//! Letters, colours and numbers that all figures share.
+//!
+//! An SVG's text is set in whatever font its reader has, so its width cannot be known; it is estimated from above, for
+//! wide fonts such as DejaVu Sans and Verdana, and what does not fit is wrapped or cut.
+
+use plotters::style::RGBColor;
+use plotters::style::colors::colormaps::{ColorMap, ViridisRGB};
+
+/// The common sans-serif faces of macOS, Windows and Linux, then whatever the reader has.
+pub(super) const FONT_FAMILY: &str = "Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif";
+
+/// The page of every figure; fixed, so that figures stay legible in dark notebook themes.
+pub(super) const PAPER: RGBColor = RGBColor(255, 255, 255);
+/// Text.
+pub(super) const INK: RGBColor = RGBColor(32, 32, 32);
+/// Lesser text, axes and marks; 5.7 : 1 against the paper.
+pub(super) const GREY: RGBColor = RGBColor(100, 100, 100);
+/// Grid lines.
+pub(super) const PALE: RGBColor = RGBColor(226, 226, 226);
+
+/// Okabe and Ito's palette ("Color Universal Design", 2008), told apart by colour-blind readers; without its yellow,
+/// which is too light on white paper.
+const PALETTE: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+];
+
+/// The colour of series or label `idx`; from the eighth on, colours return with another mark ([`second_round`]).
+pub(super) fn series_colour(idx: usize) -> RGBColor {
+    PALETTE[idx % PALETTE.len()]
+}
+
+/// Whether series or label `idx` reuses a colour and so needs a dashed line or a hollow point.
+pub(super) fn second_round(idx: usize) -> bool {
+    (idx / PALETTE.len()) % 2 == 1
+}
+
+/// Viridis, even in lightness: `share` 0 is dark violet, 1 is yellow.
+pub(super) fn scale_colour(share: f32) -> RGBColor {
+    ViridisRGB.get_color(share.clamp(0.0, 1.0))
+}
+
+/// A colour as CSS writes it.
+pub(super) fn css(RGBColor(red, green, blue): RGBColor) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// Where a text's `x` lies in it.
+#[derive(Clone, Copy)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// Size, weight, colour and anchor of a text.
+#[derive(Clone, Copy)]
+pub(super) struct Lettering {
+    pub size_px: i32,
+    pub bold: bool,
+    pub colour: RGBColor,
+    pub anchor: Anchor,
+}
+
+/// The figure's title.
+pub(super) const TITLE: Lettering = Lettering { size_px: 16, bold: true, colour: INK, anchor: Anchor::Start };
+/// Titles of panels and models.
+pub(super) const HEADING: Lettering = Lettering { size_px: 14, bold: true, colour: INK, anchor: Anchor::Start };
+/// Everything else.
+pub(super) const BODY: Lettering = Lettering { size_px: 12, bold: false, colour: INK, anchor: Anchor::Start };
+/// Captions and notes.
+pub(super) const NOTE: Lettering = Lettering { colour: GREY, ..BODY };
+
+impl Lettering {
+    /// The same, in another colour.
+    pub(super) fn colour(self, colour: RGBColor) -> Self {
+        Self { colour, ..self }
+    }
+
+    /// The same, anchored elsewhere.
+    pub(super) fn anchor(self, anchor: Anchor) -> Self {
+        Self { anchor, ..self }
+    }
+
+    /// Distance of two baselines in pixels.
+    pub(super) fn line_px(self) -> i32 {
+        self.size_px * 4 / 3
+    }
+
+    /// Upper estimate of a text's width in pixels.
+    pub(super) fn width_px(self, text: &str) -> i32 {
+        let em: f64 = text.chars().map(width_em).sum();
+        let weight = if self.bold { 1.1 } else { 1.0 };
+        (em * weight * f64::from(self.size_px)).ceil() as i32
+    }
+
+    /// The text, or as much of its beginning as fits with an ellipsis; empty where not even that fits.
+    pub(super) fn fit(self, text: &str, room_px: i32) -> String {
+        if self.width_px(text) <= room_px {
+            return text.to_owned();
+        }
+        let mut kept: Vec<char> = text.chars().collect();
+        while kept.pop().is_some() {
+            let cut = kept.iter().collect::<String>().trim_end().to_owned() + "…";
+            if self.width_px(&cut) <= room_px {
+                return cut;
+            }
+        }
+        String::new()
+    }
+
+    /// The text in at most `max_lines` lines, broken at spaces; what does not fit is cut with an ellipsis.
+    pub(super) fn wrap(self, text: &str, room_px: i32, max_lines: usize) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        for word in text.split_whitespace() {
+            match lines.last_mut() {
+                Some(line) if self.width_px(line) + self.width_px(" ") + self.width_px(word) <= room_px => {
+                    line.push(' ');
+                    line.push_str(word);
+                }
+                _ => lines.push(word.to_owned()),
+            }
+        }
+        if lines.len() > max_lines {
+            let rest = lines.split_off(max_lines.saturating_sub(1)).join(" ");
+            lines.push(rest);
+        }
+        lines.iter().map(|line| self.fit(line, room_px)).collect()
+    }
+}
+
+/// Upper estimate of a character's width, as a share of the font size.
+fn width_em(character: char) -> f64 {
+    match character {
+        ' ' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | 'i' | 'j' | 'l' | 'I' => 0.34,
+        'f' | 'r' | 't' | '(' | ')' | '[' | ']' | '/' | '-' => 0.42,
+        'm' | 'M' | 'w' | 'W' | '%' | '@' | '…' => 1.0,
+        'A'..='Z' | '+' | '=' | '<' | '>' | '&' | '~' => 0.8,
+        // From the first Korean letters on, scripts are set on squares; symbols and emoji lie there too.
+        '\u{1100}'.. => 1.05,
+        _ => 0.64,
+    }
+}
+
+/// A number with four significant digits, as in "0.08312" or "1.2e-9".
+pub(super) fn number(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.abs().to_string();
+    }
+    let exponent = value.abs().log10().floor() as i32;
+    if (-4..6).contains(&exponent) {
+        format!("{value:.*}", (3 - exponent).clamp(0, 8) as usize)
+    } else {
+        format!("{value:.2e}")
+    }
+}
+
+/// "1 image", "2 images".
+pub(super) fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}

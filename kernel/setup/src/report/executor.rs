@@ -49,10 +49,9 @@ impl Executor {
         Ok(Self { child, requests, answers })
     }
 
-    /// Opens a notebook with a fresh kernel; returns the time of day.
-    pub fn open(&mut self, notebook: &Path, kernel: &str) -> Result<String> {
-        let answer = self.ask(json!({"do": "open", "notebook": notebook, "kernel": kernel}), |_| {})?;
-        Ok(answer["time"].as_str().unwrap_or_default().to_string())
+    /// Opens a notebook with a fresh kernel.
+    pub fn open(&mut self, notebook: &Path, kernel: &str) -> Result<()> {
+        self.ask(json!({"do": "open", "notebook": notebook, "kernel": kernel}), |_| {}).map(drop)
     }
 
     /// Runs one cell; `on_text` sees what it prints while it runs.
@@ -72,6 +71,12 @@ impl Executor {
     /// Ends the kernel.
     pub fn close(&mut self) -> Result<()> {
         self.ask(json!({"do": "close"}), |_| {}).map(drop)
+    }
+
+    /// The day and the time, which the standard library cannot write.
+    pub fn date(&mut self) -> Result<String> {
+        let answer = self.ask(json!({"do": "date"}), |_| {})?;
+        Ok(answer["date"].as_str().unwrap_or_default().to_string())
     }
 
     fn ask(&mut self, request: Value, mut on_text: impl FnMut(&str)) -> Result<Value> {

@@ -8,20 +8,36 @@ import contextlib
 import datetime
 import json
 import os
+import queue
 import sys
 
 import nbformat
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+
+
+# How long a kernel may be late with what a cell wrote to standard error.
+LATE_SECONDS = 0.5
 
 
 class Client(NotebookClient):
     """Passes on what a cell prints while it runs."""
 
     def process_message(self, message, cell, cell_index):
+        self.request = message["parent_header"].get("msg_id")
         if message["msg_type"] == "stream":
             answer(text=message["content"]["text"])
         return super().process_message(message, cell, cell_index)
+
+    def take_late_messages(self, cell, cell_index):
+        """evcxr says that a cell is done before everything that the cell wrote to standard error has passed."""
+        request = self.request
+        with contextlib.suppress(queue.Empty):
+            while True:
+                message = run_sync(self.kc.get_iopub_msg)(timeout=LATE_SECONDS)
+                if message["parent_header"].get("msg_id") == request:
+                    self.process_message(message, cell, cell_index)
 
 
 class Executor:
@@ -42,8 +58,7 @@ class Executor:
             resources={"metadata": {"path": os.path.dirname(notebook)}},
         )
         self.kernel.enter_context(self.client.setup_kernel())
-        now = datetime.datetime.now(datetime.timezone.utc)
-        return {"time": now.isoformat(sep=" ", timespec="minutes")}
+        return {}
 
     def run(self, cell, probe):
         """Runs one cell. `probe` is code to run after it and the text that it prints, which nobody else sees."""
@@ -55,7 +70,11 @@ class Executor:
             self.client.execute_cell(cell, index)
         finally:
             cell.source = source
-        return {"outputs": cell.outputs, "reached_probe": bool(probe) and remove(probe["text"] + "\n", cell)}
+        reached_probe = bool(probe) and remove(probe["text"] + "\n", cell)
+        ended_well = reached_probe or any(output.output_type == "execute_result" for output in cell.outputs)
+        if not ended_well:
+            self.client.take_late_messages(cell, index)
+        return {"outputs": cell.outputs, "reached_probe": reached_probe}
 
     def save(self, notebook, html):
         nbformat.write(self.notebook, notebook)
@@ -68,6 +87,9 @@ class Executor:
     def close(self):
         self.kernel.close()
         return {}
+
+    def date(self):
+        return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")}
 
 
 def remove(text, cell):

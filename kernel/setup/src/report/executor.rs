@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
@@ -11,10 +13,14 @@ use super::verdict::Probe;
 
 const SCRIPT: &str = include_str!("execute.py");
 
+/// How long the process may take to end its kernel.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Runs the cells of one notebook at a time.
 pub struct Executor {
     child: Child,
-    requests: ChildStdin,
+    /// Closed to end the process, which then ends its kernel.
+    requests: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
@@ -38,15 +44,14 @@ impl Executor {
             .stderr(log_file)
             .spawn()
             .with_context(|| format!("cannot start {}; run `cargo diabolo setup` again", python.display()))?;
-        let requests = child.stdin.take().expect("it was piped");
+        let requests = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().expect("it was piped")).lines();
         Ok(Self { child, requests, answers })
     }
 
-    /// Opens a notebook with a fresh kernel; returns the time of day.
-    pub fn open(&mut self, notebook: &Path, kernel: &str) -> Result<String> {
-        let answer = self.ask(json!({"do": "open", "notebook": notebook, "kernel": kernel}), |_| {})?;
-        Ok(answer["time"].as_str().unwrap_or_default().to_string())
+    /// Opens a notebook with a fresh kernel.
+    pub fn open(&mut self, notebook: &Path, kernel: &str) -> Result<()> {
+        self.ask(json!({"do": "open", "notebook": notebook, "kernel": kernel}), |_| {}).map(drop)
     }
 
     /// Runs one cell; `on_text` sees what it prints while it runs.
@@ -68,8 +73,15 @@ impl Executor {
         self.ask(json!({"do": "close"}), |_| {}).map(drop)
     }
 
+    /// The day and the time, which the standard library cannot write.
+    pub fn date(&mut self) -> Result<String> {
+        let answer = self.ask(json!({"do": "date"}), |_| {})?;
+        Ok(answer["date"].as_str().unwrap_or_default().to_string())
+    }
+
     fn ask(&mut self, request: Value, mut on_text: impl FnMut(&str)) -> Result<Value> {
-        writeln!(self.requests, "{request}").context("the process that runs notebooks has ended")?;
+        let requests = self.requests.as_mut().expect("they are closed on drop only");
+        writeln!(requests, "{request}").context("the process that runs notebooks has ended")?;
         loop {
             let line = self.answers.next().context("the process that runs notebooks has ended")??;
             let mut message: Value = serde_json::from_str(&line)?;
@@ -86,8 +98,12 @@ impl Executor {
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        // Without the pipe the process closes its kernel and ends; a kernel that computes would keep it waiting.
-        let _ = self.close();
+        drop(self.requests.take());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        // It has ended, or it never will.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -83,33 +83,39 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
     let ready = setup::ensure(&workspace, &progress)?;
     environment.extend(kernel::environment(&ready.cells, &ready.libtorch));
-    environment.push(("LD_LIBRARY_PATH", ready.libtorch.lib().to_string_lossy().into_owned()));
+    if options.kernel != kernel::KERNEL_NAME {
+        // diabolo's own kernel does this by itself.
+        environment.push(("LD_LIBRARY_PATH", ready.libtorch.lib().to_string_lossy().into_owned()));
+    }
+
     let started = Instant::now();
     let log = Cache::find()?.log("notebooks");
     let mut executor = Executor::start(&ready.jupyter, &environment, &log)?;
     let mut gathered = Gathered::default();
     let mut runs = Vec::new();
-    let mut date = String::new();
     for notebook in &notebooks {
         let name = name_of(notebook);
         let run = progress.run(&short_name(&name), &format!("running {name}.ipynb"), |step| {
-            date = executor.open(notebook, kernelspec_name(options)).with_context(|| {
+            executor.open(notebook, kernelspec_name(options)).with_context(|| {
                 format!("starting the kernel for {name}.ipynb; what it said is in {}", log.display())
             })?;
-            let run = run_notebook(notebook, &mut executor, &mut gathered, step);
+            let began = Instant::now();
+            let cells = run_cells(notebook, &mut executor, &mut gathered, step);
             // What ran is worth a look above all when a cell failed.
-            executor.save(&folder.path.join(format!("{name}.ipynb")), &folder.path.join(format!("{name}.html")))?;
+            let page = folder.path.join(format!("{name}.html"));
+            executor.save(&folder.path.join(format!("{name}.ipynb")), &page)?;
             executor.close()?;
-            let run = run.with_context(|| {
-                format!("{name}.ipynb stopped; see {}", folder.path.join(format!("{name}.html")).display())
-            })?;
-            let sentence = format!("{name}.ipynb, {} cells", run.n_cells);
+            let (title, n_cells) =
+                cells.with_context(|| format!("{name}.ipynb stopped; what ran is in {}", page.display()))?;
+            let run =
+                Run { title: title.unwrap_or_else(|| name.clone()), name, n_cells, seconds: seconds_since(began) };
+            let sentence = format!("{}.ipynb, {n_cells} cells", run.name);
             Ok((run, sentence))
         })?;
         runs.push(run);
     }
 
-    let made = made(options, &workspace, &ready, &date, started);
+    let made = made(options, &workspace, &ready, &executor.date()?, started);
     folder.write(&runs, &gathered, mode(options), &made)?;
     println!("The report is {} ({}).", folder.path.join("index.html").display(), words(progress.elapsed()));
     let failures = gathered.failures();
@@ -119,9 +125,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the cells of an open notebook, up to the first that fails.
-fn run_notebook(path: &Path, executor: &mut Executor, gathered: &mut Gathered, step: &Step) -> Result<Run> {
-    let started = Instant::now();
+/// Runs the cells of an open notebook, up to the first that fails; returns its title and the number of cells.
+fn run_cells(
+    path: &Path,
+    executor: &mut Executor,
+    gathered: &mut Gathered,
+    step: &Step,
+) -> Result<(Option<String>, usize)> {
     let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     let notebook: Value =
         serde_json::from_slice(&text).with_context(|| format!("{} is no notebook", path.display()))?;
@@ -147,7 +157,7 @@ fn run_notebook(path: &Path, executor: &mut Executor, gathered: &mut Gathered, s
             bail!("{place} failed:\n{}\n{reason}", indented(&source));
         }
     }
-    Ok(Run { title: title_of(cells).unwrap_or(name.clone()), name, n_cells, seconds: started.elapsed().as_secs_f64() })
+    Ok((title_of(cells), n_cells))
 }
 
 /// The folder that the report is written to.
@@ -195,7 +205,7 @@ impl Folder {
 }
 
 fn run_as_json(run: &Run) -> (String, Value) {
-    (run.name.clone(), json!({"seconds": (run.seconds * 10.0).round() / 10.0, "cells": run.n_cells}))
+    (run.name.clone(), json!({"seconds": run.seconds, "cells": run.n_cells}))
 }
 
 /// How the report was made, for its last section.
@@ -289,6 +299,11 @@ fn title_of(cells: &[Value]) -> Option<String> {
     let texts: Vec<_> = markdown.map(|cell| gather::text_of(&cell["source"])).collect();
     let mut lines = texts.iter().flat_map(|text| text.lines());
     lines.find_map(|line| line.strip_prefix("# ")).map(|title| title.trim().to_string())
+}
+
+/// In tenths: more would be noise.
+fn seconds_since(began: Instant) -> f64 {
+    (began.elapsed().as_secs_f64() * 10.0).round() / 10.0
 }
 
 fn indented(source: &str) -> String {

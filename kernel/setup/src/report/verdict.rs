@@ -1,8 +1,8 @@
 //! Did a cell fail? Stock evcxr answers "ok" to a cell that panicked and to one whose `?` met an error.
 //!
-//! A panic is told on stderr. An error met by `?` is printed on stderr without any mark, so a cell that uses `?` and ends
-//! in a semicolon gets one more line, the probe, which prints a mark: no mark, no success. A cell that ends in an
-//! expression cannot take a probe, but shows its value when it succeeds.
+//! A panic is told on stderr. An error met by `?` is printed on stderr without any mark, so a cell that ends in a
+//! semicolon gets one more line, the probe, which prints a mark: no mark, no success. A cell that ends in an expression
+//! cannot take a probe, but shows its value when it succeeds.
 
 use serde_json::Value;
 
@@ -18,9 +18,9 @@ pub struct Probe {
 
 /// The probe for a cell, if it takes one.
 pub fn probe_for(source: &str) -> Option<Probe> {
-    let ends_in_semicolon = code_before_comment(last_line_of_code(source)?).ends_with(';');
     let text = "diabolo: this cell reached its end";
-    (source.contains('?') && ends_in_semicolon)
+    code_before_comment(last_line_of_code(source)?)
+        .ends_with(';')
         .then(|| Probe { code: format!("println!(\"{text}\");"), text: text.into() })
 }
 
@@ -147,14 +147,14 @@ mod tests {
         let warning = || stream("stderr", "warning: slow disk\n");
         assert_eq!(verdict("let data = open(\"x\")?;", &[warning()], true), None);
         assert_eq!(verdict("open(\"x\")?", &[warning(), value()], false), None);
-        assert_eq!(verdict("eprintln!(\"hello\");", &[warning()], false), None);
+        assert_eq!(verdict("for _ in 0..2 { warn(); }", &[warning()], false), None);
     }
 
     #[test]
-    fn only_a_cell_with_a_question_mark_and_a_semicolon_takes_a_probe() {
+    fn only_a_cell_that_ends_in_a_semicolon_takes_a_probe() {
         assert!(probe_for("let data = open(\"x\")?;\n// a comment\n").is_some());
         assert!(probe_for("let data = open(\"http://x\")?;").is_some());
-        for source in ["open(\"x\")?", "let a = 1;", ":dep x = \"?;\"", "", "// why?;"] {
+        for source in ["open(\"x\")?", "fn f() {}", ":dep x = \"?;\"", "", "// why?;"] {
             assert!(probe_for(source).is_none(), "{source}");
         }
     }

@@ -8,10 +8,8 @@ use std::path::PathBuf;
 
 /// A few dozen images of `scenes`, split as in a notebook.
 fn small_scenes() -> Split {
-    let scenes = open("scenes").unwrap();
-    let names: Vec<String> = scenes.class_names().unwrap()[..2].to_vec();
-    let split = scenes.hold_out(&names).unwrap();
-    Split { train: every(&split.train, 40), test: every(&split.test, 40), ..split }
+    let split = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
+    Split::new("small scenes", every(&split.train, 40), every(&split.test, 40)).unwrap()
 }
 
 fn every(images: &Images, nth: usize) -> Images {
@@ -115,9 +113,9 @@ fn time_runs_out_after_a_step_and_says_so() {
 
 #[test]
 fn one_training_image_is_an_error() {
-    let split = small_scenes();
-    let split = Split { train: split.train.select(&[0]).unwrap(), ..split };
-    let error = quiet(Architecture::fcn(), &split, Training::default()).unwrap_err().to_string();
+    let mut one = small_scenes();
+    one.train = one.train.first(1).unwrap();
+    let error = quiet(Architecture::fcn(), &one, Training::default()).unwrap_err().to_string();
     assert_eq!(
         error,
         "training: found 1 training images, wanted 2 or more; \

@@ -8,6 +8,9 @@
 //! - 8,000 pictures to train on and 2,000 to test on: 800 and 200 of each class, classes taking turns.
 //! - One in fifty of each class, in training and in test, has a plain white background instead (160 and 40 in all):
 //!   too few for an autoencoder to learn well, as the report remarks of real photographs.
+//! - Reconstruction error tells classes apart by how much of a picture their object fills and how detailed it is, as it
+//!   does on photographs: with moon and mushroom held out small autoencoders reach an AUC of about 0.65, with boat and
+//!   car 0.5. White backgrounds have about 1.7 times the error of the others.
 //!
 //! # The same everywhere
 //! Every picture has a random generator of its own, seeded by its number, so threads do not matter. Its arithmetic is

@@ -42,7 +42,7 @@ pub(super) fn open(folder: &Path) -> Result<Split> {
         let test = read_batches(folder, &TEST_FILES, &names);
         (train.join().expect("reading returns its errors"), test)
     });
-    Ok(Split::new("CIFAR-10", train?, test?)?.from_source(format!("binary batches in {}", folder.display())))
+    Ok(Split::new("CIFAR-10", train?, test?)?.with_source(format!("binary batches in {}", folder.display())))
 }
 
 /// Reads batches into one set of images.
@@ -62,7 +62,8 @@ fn read_batches(folder: &Path, file_names: &[&str], class_names: &[&str]) -> Res
         }
         readers.into_iter().try_for_each(|reader| reader.join().expect("reading returns its errors"))
     })?;
-    let pixels = Array4::from_shape_vec((n_images, CHANNELS, SIDE_PX, SIDE_PX), pixels).expect("whole images were read");
+    let pixels =
+        Array4::from_shape_vec((n_images, CHANNELS, SIDE_PX, SIDE_PX), pixels).expect("whole images were read");
     Images::from_pixels(Pixels::Bytes(pixels)).with_classes(class_names, labels)
 }
 
@@ -75,12 +76,11 @@ struct Batch {
 
 impl Batch {
     fn open(path: PathBuf) -> Result<Self> {
-        let open_error = |source| {
-            Error::file("opening", &path, "unpack all six batch files of CIFAR-10's binary version", source)
-        };
+        let open_error =
+            |source| Error::file("opening", &path, "unpack all six batch files of CIFAR-10's binary version", source);
         let file = File::open(&path).map_err(open_error)?;
         let n_bytes = file.metadata().map_err(open_error)?.len() as usize;
-        if n_bytes == 0 || n_bytes % RECORD_BYTES != 0 {
+        if n_bytes == 0 || !n_bytes.is_multiple_of(RECORD_BYTES) {
             return Err(Error::format(
                 &path,
                 format!("{n_bytes} bytes"),
@@ -97,7 +97,9 @@ impl Batch {
         let blocks = pixels.chunks_mut(RECORDS_PER_READ * IMAGE_BYTES).zip(labels.chunks_mut(RECORDS_PER_READ));
         for (pixels, labels) in blocks {
             let records = &mut records[..labels.len() * RECORD_BYTES];
-            self.file.read_exact(records).map_err(|error| Error::file("reading", &self.path, "check the disk", error))?;
+            self.file
+                .read_exact(records)
+                .map_err(|error| Error::file("reading", &self.path, "check the disk", error))?;
             let images = pixels.chunks_exact_mut(IMAGE_BYTES);
             for ((record, image), label) in records.chunks_exact(RECORD_BYTES).zip(images).zip(labels) {
                 image.copy_from_slice(&record[1..]);

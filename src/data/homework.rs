@@ -55,7 +55,7 @@ pub(super) fn open(folder: &Path) -> Result<Split> {
     } else {
         source += &format!("; no {LABELS_FILE}, so anomalies are not known");
     }
-    Ok(Split::new("homework", train_images, test_images)?.from_source(source))
+    Ok(Split::new("homework", train_images, test_images)?.with_source(source))
 }
 
 /// A `.npy` file whose shape and type are those of images.
@@ -180,7 +180,9 @@ fn read_labels(path: &Path, n_images: usize) -> Result<Vec<bool>> {
     let mut labels = Vec::with_capacity(n_images);
     npy.read_chunks(CHUNK_LEN, Element::numbers, |values| labels.extend_from_slice(values))?;
     match labels.iter().position(|&label| label != 0.0 && label != 1.0) {
-        Some(index) => bad(format!("label {} for image {index}", labels[index]), "save 1 for an anomaly and 0 for none"),
+        Some(index) => {
+            bad(format!("label {} for image {index}", labels[index]), "save 1 for an anomaly and 0 for none")
+        }
         None => Ok(labels.into_iter().map(|label| label == 1.0).collect()),
     }
 }

@@ -191,6 +191,22 @@ impl Images {
         Some(&classes.names[*classes.indices.get(index)?])
     }
 
+    /// Colours, size and depth in words.
+    pub(super) fn kind(&self) -> String {
+        let [channels, height_px, width_px] = self.shape();
+        let colours = if channels == 1 { "grey" } else { "colour" };
+        let depth = match self.pixels() {
+            Pixels::Bytes(_) => "8-bit",
+            Pixels::Floats(_) => "32-bit float",
+        };
+        format!("{colours}, {width_px} x {height_px} pixels, {depth}")
+    }
+
+    /// Number of anomalies; `None` where that is not known.
+    pub(super) fn n_anomalies(&self) -> Option<usize> {
+        self.anomalies().map(|flags| flags.iter().filter(|&&is_anomaly| is_anomaly).count())
+    }
+
     /// Takes pixels whose shape and values were checked.
     pub(super) fn from_pixels(pixels: Pixels) -> Self {
         Self { pixels: Arc::new(pixels), rows: None, classes: None, anomalies: None }
@@ -242,18 +258,12 @@ impl Images {
 
 impl fmt::Display for Images {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        let [channels, height_px, width_px] = self.shape();
-        let kind = if channels == 1 { "grey" } else { "colour" };
-        let depth = match self.pixels() {
-            Pixels::Bytes(_) => "8-bit",
-            Pixels::Floats(_) => "32-bit float",
-        };
-        write!(formatter, "{} {kind} images of {width_px} x {height_px} pixels, {depth}", self.len())?;
+        write!(formatter, "{} images, {}", self.len(), self.kind())?;
         if let Some(names) = self.class_names() {
-            write!(formatter, ", of {} classes", names.len())?;
+            write!(formatter, ", {} classes", names.len())?;
         }
-        if let Some(flags) = self.anomalies() {
-            write!(formatter, ", {} of them anomalies", flags.iter().filter(|&&flag| flag).count())?;
+        if let Some(n_anomalies) = self.n_anomalies() {
+            write!(formatter, ", {n_anomalies} anomalies")?;
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What a folder can hold, for messages.
-const RECOGNISED: &str = "train.npy and test.npy, or CIFAR-10's data_batch_1.bin to data_batch_5.bin and test_batch.bin";
+const RECOGNISED: &str =
+    "train.npy and test.npy, or CIFAR-10's data_batch_1.bin to data_batch_5.bin and test_batch.bin";
 
 /// A data set that has a name and lives in a folder of data sets.
 struct Named {

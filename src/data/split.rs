@@ -6,7 +6,6 @@ use std::fmt;
 
 /// Images to train on and images to test on.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct Split {
     /// Where the images come from, as in "CIFAR-10".
     pub name: String,
@@ -91,7 +90,8 @@ impl Split {
         let mut is_held_out = vec![false; known.len()];
         for &name in class_names {
             let Some(class) = known.iter().position(|known| known == name) else {
-                let hint = nearest(name, known).map_or("check the spelling".into(), |near| format!("did you mean {near}?"));
+                let hint =
+                    nearest(name, known).map_or("check the spelling".into(), |near| format!("did you mean {near}?"));
                 return refuse(format!("unknown class {name:?}"), format!("some of {all_names}"), hint);
             };
             if std::mem::replace(&mut is_held_out[class], true) {
@@ -123,24 +123,33 @@ impl Split {
         })
     }
 
-    /// Where the images come from and what was decided while reading them, in one line.
-    pub fn description(&self) -> &str {
-        &self.source
+    /// One line on the numbers, the source, and what was decided while reading it, as in "floats taken as -1..=1".
+    pub fn description(&self) -> String {
+        format!("{}; {}", self.numbers(), self.origin())
     }
 
     /// Says where the images come from.
-    pub(super) fn from_source(self, source: impl Into<String>) -> Self {
+    pub(super) fn with_source(self, source: impl Into<String>) -> Self {
         Self { source: source.into(), ..self }
+    }
+
+    fn numbers(&self) -> String {
+        let numbers = format!("{}: {} images to train on, {} to test on", self.name, self.train.len(), self.test.len());
+        match (self.test.n_anomalies(), &self.held_out[..]) {
+            (None, _) => numbers,
+            (Some(n_anomalies), []) => format!("{numbers}, {n_anomalies} of them anomalies"),
+            (Some(n_anomalies), names) => format!("{numbers}, {n_anomalies} of them anomalies ({})", names.join(", ")),
+        }
+    }
+
+    fn origin(&self) -> String {
+        format!("{}; {}", self.train.kind(), self.source)
     }
 }
 
 impl fmt::Display for Split {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "{}: {} to train on, {} to test on", self.name, self.train.len(), self.test)?;
-        if !self.held_out.is_empty() {
-            write!(formatter, "; held out: {}", self.held_out.join(", "))?;
-        }
-        write!(formatter, "\n{}", self.source)
+        write!(formatter, "{}\n{}", self.numbers(), self.origin())
     }
 }
 

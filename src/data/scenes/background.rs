@@ -31,7 +31,7 @@ const SKIES: [Sky; 4] = [
     Sky { zenith: [0.46, 0.50, 0.56], horizon: [0.70, 0.72, 0.74] }, // overcast
 ];
 
-const CLOUD: Colour = [0.90, 0.90, 0.89];
+const CLOUD: Colour = [0.84, 0.85, 0.86];
 
 /// Draws a sky, a ground seen from above, or a landscape of both whose horizon passes behind the object.
 pub(super) fn draw(dice: &mut Dice, place: &Place) -> Canvas {
@@ -44,7 +44,7 @@ pub(super) fn draw(dice: &mut Dice, place: &Place) -> Canvas {
     let ground = draw_ground(dice);
     let ridge = noise(dice, 1.0);
     std::array::from_fn(|pixel| {
-        // The horizon rises and falls a little along the middle row of a noise of its own.
+        // The horizon rises and falls a little, along the middle row of a noise of its own.
         let height_px = horizon_px + 2.0 * ridge[N_PIXELS / 2 + pixel % SIDE_PX];
         let share = ((pixel / SIDE_PX) as f32 + 0.5 - height_px).clamp(0.0, 1.0);
         mix(sky[pixel], ground[pixel], share)
@@ -56,7 +56,7 @@ fn draw_sky(dice: &mut Dice, horizon_px: f32) -> Canvas {
     let (zenith, horizon) = (dice.near(sky.zenith), dice.near(sky.horizon));
     let clouds = noise(dice, 1.8);
     // How much of the sky is covered: from none to most.
-    let cover = dice.between(-0.7, 0.3);
+    let cover = dice.between(-0.7, 0.2);
     let depth_px = horizon_px.max(SIDE_PX as f32 / 2.0);
     std::array::from_fn(|pixel| {
         let height = ((pixel / SIDE_PX) as f32 / depth_px).clamp(0.0, 1.0);
@@ -80,22 +80,27 @@ fn noise(dice: &mut Dice, stretch: f32) -> [f32; N_PIXELS] {
     const COARSEST_PX: f32 = 20.0;
     const N_OCTAVES: i32 = 5;
     /// Points along a side of the finest lattice: 32 pixels / 1.25 pixels, the offset and the end points.
-    const LATTICE_SIDE: usize = 29;
+    const N_POINTS: usize = 29;
     let mut sum = [0.0; N_PIXELS];
+    // Each row of the lattice, joined from left to right.
+    let mut lines = [[0.0; SIDE_PX]; N_POINTS];
     let (mut cell_px, mut strength) = (COARSEST_PX, 0.55);
     for _ in 0..N_OCTAVES {
         let (offset_x, offset_y) = (dice.between(0.0, 1.0), dice.between(0.0, 1.0));
         let n_points = (SIDE_PX as f32 / cell_px) as usize + 3;
-        let mut lattice = [0.0; LATTICE_SIDE * LATTICE_SIDE];
-        lattice[..n_points * n_points].iter_mut().for_each(|point| *point = dice.between(-strength, strength));
-        let columns: [_; SIDE_PX] = std::array::from_fn(|x| lattice_position(x as f32 / (cell_px * stretch) + offset_x));
+        let columns: [_; SIDE_PX] =
+            std::array::from_fn(|x| lattice_position(x as f32 / (cell_px * stretch) + offset_x));
+        for line in &mut lines[..n_points] {
+            let points: [f32; N_POINTS] = std::array::from_fn(|point| match point < n_points {
+                true => dice.between(-strength, strength),
+                false => 0.0,
+            });
+            *line = columns.map(|(left, way)| points[left] + (points[left + 1] - points[left]) * way);
+        }
         for (y, row) in sum.chunks_exact_mut(SIDE_PX).enumerate() {
-            let (top, down) = lattice_position(y as f32 / cell_px + offset_y);
-            for (value, (left, right)) in row.iter_mut().zip(columns) {
-                let at = |row: usize, column: usize| lattice[row * n_points + column];
-                let above = at(top, left) + (at(top, left + 1) - at(top, left)) * right;
-                let below = at(top + 1, left) + (at(top + 1, left + 1) - at(top + 1, left)) * right;
-                *value += above + (below - above) * down;
+            let (top, way) = lattice_position(y as f32 / cell_px + offset_y);
+            for ((value, above), below) in row.iter_mut().zip(&lines[top]).zip(&lines[top + 1]) {
+                *value += above + (below - above) * way;
             }
         }
         cell_px /= 2.0;

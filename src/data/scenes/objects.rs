@@ -11,6 +11,20 @@ pub(super) const CLASS_NAMES: [&str; 10] =
 
 type Point = (f32, f32);
 
+/// A star's outline: five points on a circle of radius 0.98, and five between them on one of 0.42.
+const STAR: [Point; 10] = [
+    (0.0, -0.98),
+    (0.247, -0.34),
+    (0.932, -0.303),
+    (0.399, 0.13),
+    (0.576, 0.793),
+    (0.0, 0.42),
+    (-0.576, 0.793),
+    (-0.399, 0.13),
+    (-0.932, -0.303),
+    (-0.247, -0.34),
+];
+
 /// Colours that any object may have.
 const PAINTS: [Colour; 8] = [
     [0.80, 0.16, 0.14],
@@ -20,12 +34,16 @@ const PAINTS: [Colour; 8] = [
     [0.14, 0.36, 0.70],
     [0.48, 0.24, 0.58],
     [0.88, 0.46, 0.60],
-    [0.86, 0.84, 0.78],
+    [0.78, 0.76, 0.70],
 ];
 const DARK: Colour = [0.10, 0.09, 0.10];
+const TYRE: Colour = [0.22, 0.21, 0.22];
 const WOOD: Colour = [0.36, 0.23, 0.13];
 const PALE: Colour = [0.93, 0.90, 0.82];
 const GLASS: Colour = [0.62, 0.78, 0.86];
+
+/// No object reaches further from its middle to any side, tilted or not, soft edge included.
+const REACH: f32 = 1.15;
 
 /// Where an object stands, and how.
 pub(super) struct Place {
@@ -54,10 +72,14 @@ impl Place {
         }
     }
 
-    /// The point in the object's frame that the middle of a pixel shows.
-    fn frame(&self, pixel: usize) -> Point {
-        let x = ((pixel % SIDE_PX) as f32 + 0.5 - self.x_px) / self.scale_px;
-        let y = ((pixel / SIDE_PX) as f32 + 0.5 - self.y_px) / self.scale_px;
+    /// The middle of a pixel seen from the object's, right and down, in the object's size.
+    fn offset(&self, pixel: usize) -> Point {
+        let (x_px, y_px) = ((pixel % SIDE_PX) as f32 + 0.5, (pixel / SIDE_PX) as f32 + 0.5);
+        ((x_px - self.x_px) / self.scale_px, (y_px - self.y_px) / self.scale_px)
+    }
+
+    /// The same point in the object's own frame, which is tilted and perhaps mirrored.
+    fn frame(&self, (x, y): Point) -> Point {
         let (cosine, sine) = self.tilt;
         let across = x * cosine + y * sine;
         (if self.is_mirrored { -across } else { across }, y * cosine - x * sine)
@@ -71,7 +93,7 @@ pub(super) fn draw(canvas: &mut Canvas, class: usize, place: &Place, dice: &mut 
         dice.near(colour)
     };
     let (main, second) = (paint(dice), paint(dice));
-    let mut brush = Brush { canvas, place };
+    let mut brush = Brush::new(canvas, place);
     match CLASS_NAMES[class] {
         "balloon" => brush.balloon(main, second),
         "boat" => brush.boat(main, second),
@@ -79,34 +101,56 @@ pub(super) fn draw(canvas: &mut Canvas, class: usize, place: &Place, dice: &mut 
         "fish" => brush.fish(main, second),
         "flower" => brush.flower(main, second),
         "house" => brush.house(main, second),
-        "moon" => brush.moon(main),
+        "moon" => brush.moon(main, second),
         "mushroom" => brush.mushroom(main),
-        "star" => brush.star(main),
-        _ => brush.tree(main),
+        "star" => brush.star(main, second),
+        "tree" => brush.tree(main, second),
+        unknown => unreachable!("every class name has an object, {unknown} too"),
     }
 }
 
 /// Paints shapes of one object.
 struct Brush<'a> {
     canvas: &'a mut Canvas,
-    place: &'a Place,
+    scale_px: f32,
+    spots: Vec<Spot>,
 }
 
-impl Brush<'_> {
+/// A pixel that the object may cover.
+struct Spot {
+    pixel: usize,
+    /// Its middle in the object's own frame.
+    point: Point,
+    /// How brightly an object is lit there.
+    light: f32,
+}
+
+impl<'a> Brush<'a> {
+    fn new(canvas: &'a mut Canvas, place: &Place) -> Self {
+        let mut spots = Vec::with_capacity(canvas.len());
+        for pixel in 0..canvas.len() {
+            let (x, y) = place.offset(pixel);
+            if x.abs() < REACH && y.abs() < REACH {
+                spots.push(Spot { pixel, point: place.frame((x, y)), light: 1.0 - 0.16 * (x + y) });
+            }
+        }
+        Self { canvas, scale_px: place.scale_px, spots }
+    }
+
     /// Lays a shape over what is there.
     fn fill(&mut self, colour: Colour, distance: impl Fn(Point) -> f32) {
-        for (pixel, under) in self.canvas.iter_mut().enumerate() {
-            let point = self.place.frame(pixel);
-            let cover = (0.5 - distance(point) * self.place.scale_px).clamp(0.0, 1.0);
-            let light = 1.0 - 0.16 * (point.0 + point.1);
-            for (under, channel) in under.iter_mut().zip(colour) {
+        for &Spot { pixel, point, light } in &self.spots {
+            let cover = (0.5 - distance(point) * self.scale_px).clamp(0.0, 1.0);
+            for (under, channel) in self.canvas[pixel].iter_mut().zip(colour) {
                 *under += ((channel * light).clamp(0.0, 1.0) - *under) * cover;
             }
         }
     }
 
     fn balloon(&mut self, main: Colour, second: Colour) {
-        self.fill(DARK, |p| segment(p, (-0.38, 0.2), (-0.14, 0.75), 0.03).min(segment(p, (0.38, 0.2), (0.14, 0.75), 0.03)));
+        self.fill(DARK, |p| {
+            segment(p, (-0.38, 0.2), (-0.14, 0.75), 0.03).min(segment(p, (0.38, 0.2), (0.14, 0.75), 0.03))
+        });
         self.fill(main, |p| ellipse(p, (0.0, -0.3), (0.66, 0.7)));
         self.fill(second, |p| ellipse(p, (0.0, -0.3), (0.26, 0.7)));
         self.fill(WOOD, |p| polygon(p, &[(-0.22, 0.7), (0.22, 0.7), (0.17, 0.98), (-0.17, 0.98)]));
@@ -124,17 +168,19 @@ impl Brush<'_> {
         self.fill(GLASS, |p| polygon(p, &[(-0.44, -0.04), (-0.31, -0.34), (0.22, -0.34), (0.42, -0.04)]));
         self.fill(main, |p| polygon(p, &[(-0.98, -0.02), (0.86, -0.02), (0.98, 0.16), (0.98, 0.44), (-0.98, 0.44)]));
         for x in [-0.52, 0.52] {
-            self.fill(DARK, |p| ellipse(p, (x, 0.44), (0.25, 0.25)));
-            self.fill(PALE, |p| ellipse(p, (x, 0.44), (0.1, 0.1)));
+            self.fill(TYRE, |p| ellipse(p, (x, 0.44), (0.24, 0.24)));
         }
     }
 
     fn fish(&mut self, main: Colour, second: Colour) {
         self.fill(second, |p| polygon(p, &[(-0.4, 0.0), (-0.98, -0.46), (-0.8, 0.0), (-0.98, 0.46)]));
-        self.fill(second, |p| polygon(p, &[(-0.2, -0.3), (0.1, -0.66), (0.4, -0.3)]));
-        self.fill(main, |p| ellipse(p, (0.16, 0.0), (0.78, 0.44)));
-        self.fill(PALE, |p| ellipse(p, (0.58, -0.1), (0.14, 0.14)));
-        self.fill(DARK, |p| ellipse(p, (0.6, -0.1), (0.07, 0.07)));
+        self.fill(second, |p| polygon(p, &[(-0.3, -0.36), (0.0, -0.8), (0.4, -0.4)]));
+        self.fill(main, |p| ellipse(p, (0.16, 0.0), (0.8, 0.54)));
+        for x in [-0.22, 0.12] {
+            self.fill(second, |p| ellipse(p, (x, 0.0), (0.1, 0.48)));
+        }
+        self.fill(PALE, |p| ellipse(p, (0.58, -0.1), (0.17, 0.17)));
+        self.fill(DARK, |p| ellipse(p, (0.6, -0.1), (0.09, 0.09)));
     }
 
     fn flower(&mut self, main: Colour, second: Colour) {
@@ -154,8 +200,13 @@ impl Brush<'_> {
         self.fill(GLASS, |p| polygon(p, &[(0.12, 0.12), (0.46, 0.12), (0.46, 0.44), (0.12, 0.44)]));
     }
 
-    fn moon(&mut self, main: Colour) {
-        self.fill(main, |p| ellipse(p, (0.0, 0.0), (0.9, 0.9)).max(-ellipse(p, (0.44, -0.12), (0.72, 0.72))));
+    fn moon(&mut self, main: Colour, second: Colour) {
+        let crater = main.map(|channel| channel * 0.4);
+        self.fill(main, |p| ellipse(p, (-0.06, 0.0), (0.98, 0.98)).max(-ellipse(p, (0.42, -0.12), (0.74, 0.74))));
+        for (x, y, radius) in [(-0.66, -0.2, 0.15), (-0.58, 0.32, 0.19), (-0.1, 0.74, 0.14)] {
+            self.fill(crater, |p| ellipse(p, (x, y), (radius, radius)));
+        }
+        self.fill(second, |p| polygon(p, &STAR.map(|(x, y)| (0.44 + 0.44 * x, 0.44 * y - 0.16))));
     }
 
     fn mushroom(&mut self, main: Colour) {
@@ -166,58 +217,54 @@ impl Brush<'_> {
         }
     }
 
-    fn star(&mut self, main: Colour) {
-        // Five points on a circle of radius 0.98, and five between them on one of 0.4.
-        const OUTLINE: [Point; 10] = [
-            (0.0, -0.98),
-            (0.235, -0.324),
-            (0.932, -0.303),
-            (0.38, 0.124),
-            (0.576, 0.793),
-            (0.0, 0.4),
-            (-0.576, 0.793),
-            (-0.38, 0.124),
-            (-0.932, -0.303),
-            (-0.235, -0.324),
-        ];
-        self.fill(main, |p| polygon(p, &OUTLINE));
-    }
-
-    fn tree(&mut self, main: Colour) {
-        self.fill(WOOD, |p| polygon(p, &[(-0.12, 0.2), (0.12, 0.2), (0.16, 0.96), (-0.16, 0.96)]));
-        for y in [0.5, 0.06, -0.38] {
-            self.fill(main, |p| polygon(p, &[(-0.35 - 0.5 * (y + 0.38), y), (0.0, y - 0.58), (0.35 + 0.5 * (y + 0.38), y)]));
+    fn star(&mut self, main: Colour, second: Colour) {
+        self.fill(main, |p| polygon(p, &STAR));
+        self.fill(second, |p| polygon(p, &STAR.map(|(x, y)| (0.5 * x, 0.5 * y))));
+        for x in [-0.16, 0.16] {
+            self.fill(DARK, |p| ellipse(p, (x, -0.06), (0.09, 0.13)));
         }
     }
-}
 
-fn length((x, y): Point) -> f32 {
-    (x * x + y * y).sqrt()
+    fn tree(&mut self, main: Colour, second: Colour) {
+        self.fill(WOOD, |p| polygon(p, &[(-0.14, 0.4), (0.14, 0.4), (0.18, 0.98), (-0.18, 0.98)]));
+        for (y, half_width) in [(0.6, 0.92), (0.1, 0.7), (-0.36, 0.48)] {
+            self.fill(main, |p| polygon(p, &[(-half_width, y), (0.0, y - 0.64), (half_width, y)]));
+        }
+        for (x, y) in [(-0.5, 0.48), (0.1, 0.42), (0.36, -0.02), (-0.26, -0.04), (0.02, -0.5)] {
+            self.fill(second, |p| ellipse(p, (x, y), (0.13, 0.13)));
+        }
+    }
 }
 
 /// Distance to an ellipse: exact for a circle, near enough elsewhere at the edge, where it matters.
 fn ellipse((x, y): Point, centre: Point, radii: Point) -> f32 {
-    (length(((x - centre.0) / radii.0, (y - centre.1) / radii.1)) - 1.0) * radii.0.min(radii.1)
+    let (x, y) = ((x - centre.0) / radii.0, (y - centre.1) / radii.1);
+    ((x * x + y * y).sqrt() - 1.0) * radii.0.min(radii.1)
 }
 
-/// Distance to a line of round ends.
-fn segment((x, y): Point, from: Point, to: Point, radius: f32) -> f32 {
-    let (along, point) = ((to.0 - from.0, to.1 - from.1), (x - from.0, y - from.1));
-    let share = (point.0 * along.0 + point.1 * along.1) / (along.0 * along.0 + along.1 * along.1);
-    let share = share.clamp(0.0, 1.0);
-    length((point.0 - along.0 * share, point.1 - along.1 * share)) - radius
+/// Distance to a line with round ends.
+fn segment(point: Point, from: Point, to: Point, radius: f32) -> f32 {
+    squared_distance(point, from, to).sqrt() - radius
 }
 
 /// Distance to a polygon: that of its nearest side, negative where a ray to the right crosses an odd number of sides.
 fn polygon((x, y): Point, corners: &[Point]) -> f32 {
-    let sides = corners.iter().zip(corners.iter().cycle().skip(1));
-    let mut distance = f32::INFINITY;
+    let mut nearest = f32::INFINITY;
     let mut is_inside = false;
-    for (&from, &to) in sides {
-        distance = distance.min(segment((x, y), from, to, 0.0));
+    for (&from, &to) in corners.iter().zip(corners[1..].iter().chain(corners)) {
+        nearest = nearest.min(squared_distance((x, y), from, to));
         if (from.1 > y) != (to.1 > y) && x < from.0 + (y - from.1) / (to.1 - from.1) * (to.0 - from.0) {
             is_inside = !is_inside;
         }
     }
-    if is_inside { -distance } else { distance }
+    if is_inside { -nearest.sqrt() } else { nearest.sqrt() }
+}
+
+/// Squared distance from a point to a line between two others.
+fn squared_distance((x, y): Point, from: Point, to: Point) -> f32 {
+    let (along, way) = ((to.0 - from.0, to.1 - from.1), (x - from.0, y - from.1));
+    let share = (way.0 * along.0 + way.1 * along.1) / (along.0 * along.0 + along.1 * along.1);
+    let share = share.clamp(0.0, 1.0);
+    let (x, y) = (way.0 - along.0 * share, way.1 - along.1 * share);
+    x * x + y * y
 }

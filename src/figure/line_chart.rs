@@ -3,7 +3,7 @@
 use super::axes::{self, Axis, LegendMark, Plot, drawable, extent, legend, nothing_to_draw, plot};
 use super::canvas::{Canvas, Drawn, MARGIN_PX, Rect};
 use super::style::{Anchor, GREY, NOTE, count, number, second_round, series_colour};
-use super::{Error, Figure, Result};
+use super::{Figure, Result};
 use plotters::coord::ranged1d::Ranged;
 use plotters::element::{Circle, DashedPathElement, PathElement};
 use plotters::style::Color;
@@ -181,6 +181,16 @@ mod tests {
         assert!(svg.contains("Left out, as NaN or infinite: 2 points."), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(!svg.contains("NaN,"));
+    }
+
+    #[test]
+    fn any_text_leaves_the_drawing_well_formed() {
+        let nasty = "<a> & \u{1} 損失\n";
+        let mut chart = chart(vec![(1.0, 0.3)]);
+        (chart.title, chart.x_title, chart.y_title) = (nasty.into(), nasty.into(), nasty.into());
+        (chart.series[0].name, chart.marks[0].text) = (nasty.into(), nasty.into());
+        let figure = line_chart(&chart).unwrap();
+        roxmltree::Document::parse(std::str::from_utf8(figure.bytes()).unwrap()).unwrap();
     }
 
     #[test]

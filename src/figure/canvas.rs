@@ -164,7 +164,7 @@ impl Canvas {
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{alt_escaped}\" \
-             font-family=\"{FONT_FAMILY}\" style=\"max-width:100%;height:auto\">\n\
+             font-family=\"{FONT_FAMILY}\" style=\"max-width:100%\">\n\
              <title>{title}</title>\n<desc>{alt_escaped}</desc>\n\
              <rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n{}</svg>\n",
             css(PAPER),

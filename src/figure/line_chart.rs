@@ -47,7 +47,7 @@ pub struct LineChart {
 /// its pixels can show.
 ///
 /// # Errors
-/// [`Error::Data`] without a single finite point.
+/// [`crate::Error::Data`] without a single finite point.
 pub fn line_chart(chart: &LineChart) -> Result<Figure> {
     let LineChart { title, x_title, y_title, series, marks } = chart;
     let points = || series.iter().flat_map(|series| series.points.iter().copied());

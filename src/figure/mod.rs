@@ -1,6 +1,6 @@
 //! Figures: functions that take plain arrays and give a [`Figure`], which owns its bytes, size and alternative text.
 //!
-//! Adding a figure means copying one small file: [`Canvas`] places text, pictures and charts, `axes` gives every chart
+//! Adding a figure means copying one small file: `canvas` places text, pictures and charts, `axes` gives every chart
 //! its axes, ticks and legend, `style` holds the letters and colours. No font is needed: text stays text in an SVG, and
 //! the room that it takes is estimated from above. Nothing here prints, and only [`Figure::save`] touches a file.
 

@@ -1,6 +1,6 @@
 //! Axes for every chart: ranges, ticks and their labels, the frame and grid around a plot, the legend, the panels.
 
-use super::canvas::{Canvas, Drawn, MARGIN_PX, Rect};
+use super::canvas::{Canvas, Drawn, MARGIN_PX, Rect, clean};
 use super::style::{BODY, FONT_FAMILY, GREY, INK, PALE, count, second_round, series_colour};
 use crate::{Error, Result};
 use plotters::chart::{ChartBuilder, ChartContext};
@@ -72,7 +72,7 @@ impl Axis {
             .map(|k| k as f64 * step)
             .collect();
         let labels = ticks.iter().map(|&tick| tick_label(tick, step, low.abs().max(high.abs()))).collect();
-        Self { title: title.to_owned(), low, high, scale: Scale::Linear, ticks, labels }
+        Self { title: clean(title), low, high, scale: Scale::Linear, ticks, labels }
     }
 
     /// As [`Axis::linear`], with its ends moved out to the next ticks.
@@ -82,9 +82,11 @@ impl Axis {
         Self::linear(title, (low / step).floor() * step, (high / step).ceil() * step, whole)
     }
 
-    /// For values that are logarithmic where all are above 0 and span more than a decade, and even otherwise.
+    /// Logarithmic where all values are above 0 and span more than a decade (and fewer than a hundred), and even
+    /// otherwise.
     pub(super) fn fitting(title: &str, low: f64, high: f64) -> Self {
-        if low > 0.0 && high / low > 10.0 {
+        let n_decades = high.log10() - low.log10();
+        if low > 0.0 && n_decades > 1.0 && n_decades < 100.0 {
             Self::logarithmic(title, low, high)
         } else {
             Self::rounded(title, low, high, false)
@@ -93,7 +95,7 @@ impl Axis {
 
     /// From `low` above 0 to `high` above it, each factor of ten as long as the next.
     fn logarithmic(title: &str, low: f64, high: f64) -> Self {
-        let n_decades = (high / low).log10();
+        let n_decades = high.log10() - low.log10();
         let mantissas: &[u32] = if n_decades < 3.0 { &[1, 2, 5] } else { &[1] };
         let every = (n_decades / 8.0).ceil().max(1.0) as usize;
         let margin = 10f64.powf(0.03 * n_decades);
@@ -109,7 +111,7 @@ impl Axis {
                 }
             }
         }
-        Self { title: format!("{title}, log scale"), low, high, scale: Scale::Logarithmic, ticks, labels }
+        Self { title: clean(title) + ", log scale", low, high, scale: Scale::Logarithmic, ticks, labels }
     }
 
     /// Where a value lies: 0 at the low end, 1 at the high end.
@@ -262,7 +264,7 @@ pub(super) fn legend<'a>(canvas: &mut Canvas, names: impl Iterator<Item = &'a st
 
 /// Rectangles for `n` panels, at most `max_columns` side by side, each with room for a heading above it.
 pub(super) fn panels(canvas: &mut Canvas, n: usize, max_columns: usize, height_px: impl Fn(i32) -> i32) -> Vec<Rect> {
-    const HEADING_PX: i32 = 28;
+    const HEADING_PX: i32 = 34;
     const GAP_PX: i32 = 10;
     let n_columns = n.clamp(1, max_columns) as i32;
     let width = (canvas.inner_px() - (n_columns - 1) * GAP_PX) / n_columns;
@@ -278,4 +280,53 @@ pub(super) fn panels(canvas: &mut Canvas, n: usize, max_columns: usize, height_p
         .collect();
     canvas.bottom_px = rects.last().map_or(top, |last| last.top + last.height + GAP_PX / 2);
     rects
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let labels = |low, high, whole| Axis::linear("", low, high, whole).labels;
+        assert_eq!(labels(0.0, 1.0, false), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels(1.0, 3.0, true), ["1", "2", "3"], "epochs are whole");
+        assert_eq!(labels(-0.012, 0.011, false), ["-0.010", "-0.005", "0", "0.005", "0.010"]);
+        assert_eq!(labels(0.0, 3.7e7, false), ["0", "1e7", "2e7", "3e7"]);
+    }
+
+    #[test]
+    fn log_ticks_are_powers_of_ten_with_steps_between_where_there_is_room() {
+        let labels = |low, high| Axis::fitting("", low, high).labels;
+        assert_eq!(labels(0.02, 0.6), ["0.02", "0.05", "0.1", "0.2", "0.5"]);
+        assert_eq!(labels(1e-7, 10.0), ["1e-7", "1e-6", "1e-5", "0.0001", "0.001", "0.01", "0.1", "1", "10"]);
+    }
+
+    #[test]
+    fn every_range_has_a_place_for_its_ends() {
+        let ranges = [(0.0, 0.0), (5.0, 5.0), (-1e300, 1e300), (1e-320, 1e-310), (1e-300, 1e300), (1e9, 1e9 + 1e-7)];
+        for (low, high) in ranges {
+            for axis in
+                [Axis::linear("", low, high, false), Axis::rounded("", low, high, true), Axis::fitting("", low, high)]
+            {
+                assert!((0.0..=1.0).contains(&axis.share(low)) && (0.0..=1.0).contains(&axis.share(high)), "{axis:?}");
+                assert!(axis.ticks.len() <= 12, "{axis:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_extent_leaves_out_what_has_no_place() {
+        assert_eq!(extent([f64::NAN, 2.0, -1.0, f64::INFINITY, 1e301].into_iter()), Some((-1.0, 2.0)));
+        assert_eq!(extent([f64::NAN].into_iter()), None);
+    }
+
+    #[test]
+    fn panels_fill_rows_and_do_not_overlap() {
+        let mut canvas = Canvas::new("", WIDTH_PX);
+        let rects = panels(&mut canvas, 4, 3, |width_px| width_px);
+        assert!(rects[0].left + rects[0].width < rects[1].left && rects[3].left == rects[0].left);
+        assert!(rects[0].top + rects[0].height < rects[3].top && rects[3].top + rects[3].height < canvas.bottom_px);
+        assert!(rects[2].left + rects[2].width <= WIDTH_PX - MARGIN_PX);
+    }
 }

@@ -92,22 +92,14 @@ impl Canvas {
     /// Grey notes below what is there; empty ones take no room.
     pub(super) fn notes(&mut self, notes: &[String]) {
         for note in notes.iter().filter(|note| !note.is_empty()) {
+            self.bottom_px += 6;
             self.paragraph(note, NOTE, 3);
         }
     }
 
     /// A panel's heading above `rect`.
     pub(super) fn heading(&mut self, rect: Rect, text: &str) {
-        self.text((rect.left, rect.top - 8), rect.width, text, HEADING);
-    }
-
-    /// A filled rectangle.
-    pub(super) fn rect(&mut self, rect: Rect, fill: RGBColor) {
-        let Rect { left, top, width, height } = rect;
-        self.push(format_args!(
-            "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n",
-            css(fill)
-        ));
+        self.text((rect.left, rect.top - 14), rect.width, text, HEADING);
     }
 
     /// A circle, filled or hollow.
@@ -172,7 +164,7 @@ impl Canvas {
         let svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{alt_escaped}\" \
-             font-family=\"{FONT_FAMILY}\" style=\"max-width:100%;height:auto\">\n\
+             font-family=\"{FONT_FAMILY}\" style=\"max-width:100%\">\n\
              <title>{title}</title>\n<desc>{alt_escaped}</desc>\n\
              <rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n{}</svg>\n",
             css(PAPER),
@@ -183,7 +175,7 @@ impl Canvas {
             format: Format::Svg,
             width_px: width.unsigned_abs(),
             height_px: height.unsigned_abs(),
-            alt,
+            alt: clean(&alt),
         }
     }
 
@@ -192,21 +184,64 @@ impl Canvas {
     }
 }
 
-/// Text for XML: markup is escaped; white space becomes a space, and characters that XML forbids become U+FFFD.
+/// Text on one line, with U+FFFD for the characters that XML forbids.
+pub(super) fn clean(text: &str) -> String {
+    let clean = |character| match character {
+        '\t' | '\n' | '\r' => ' ',
+        '\u{FFFE}' | '\u{FFFF}' => '\u{FFFD}',
+        control if control.is_control() => '\u{FFFD}',
+        other => other,
+    };
+    text.chars().map(clean).collect()
+}
+
+/// [`clean`] text with its markup escaped, for XML and HTML.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    for character in clean(text).chars() {
         match character {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '&' => escaped.push_str("&amp;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            '\t' | '\n' | '\r' => escaped.push(' '),
-            '\u{FFFE}' | '\u{FFFF}' => escaped.push('\u{FFFD}'),
-            control if control.is_control() => escaped.push('\u{FFFD}'),
             other => escaped.push(other),
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NASTY: &str = "a<b> & \"c\" 'd'\n貓\u{0}\u{7}\u{FFFE}]]>";
+
+    #[test]
+    fn text_is_escaped_and_cleaned() {
+        assert_eq!(escape(NASTY), "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39; 貓\u{FFFD}\u{FFFD}\u{FFFD}]]&gt;");
+    }
+
+    #[test]
+    fn a_page_with_any_text_is_well_formed_and_says_what_it_shows() {
+        let mut canvas = Canvas::new(NASTY, 900);
+        canvas.notes(&[NASTY.to_owned(), String::new()]);
+        let figure = canvas.finish(NASTY.to_owned());
+        let svg = std::str::from_utf8(figure.bytes()).unwrap();
+        let document = roxmltree::Document::parse(svg).unwrap();
+        let root = document.root_element();
+        let child =
+            |name| root.children().find(|node| node.has_tag_name(("http://www.w3.org/2000/svg", name))).unwrap();
+        assert_eq!(child("desc").text(), Some(clean(NASTY).as_str()));
+        assert_eq!(root.attribute("aria-label"), Some(clean(NASTY).as_str()));
+        assert!(!figure.to_string().contains('\n'), "a figure prints on one line");
+    }
+
+    #[test]
+    fn a_page_is_as_high_as_what_is_on_it() {
+        let mut canvas = Canvas::new("", 900);
+        let empty = Canvas::new("", 900).finish(String::new()).height_px();
+        canvas.notes(&["one line".to_owned()]);
+        assert_eq!(canvas.finish(String::new()).height_px(), empty + 6 + 16);
+    }
 }

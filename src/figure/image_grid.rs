@@ -1,6 +1,6 @@
 //! Images with captions, in a grid or alone.
 
-use super::canvas::{Canvas, Enlarge, MARGIN_PX, Rect};
+use super::canvas::{Canvas, Enlarge, MARGIN_PX, Rect, clean};
 use super::raster::{self, TILE_PX};
 use super::style::{BODY, count};
 use super::{Error, Figure, Format, Result};
@@ -59,7 +59,9 @@ pub fn image_grid(title: &str, images: &[CaptionedImage], n_columns: usize) -> R
     }
     canvas.bottom_px -= 16;
 
-    let captions: Vec<String> = images.iter().map(|image| image.caption.replace('\n', ", ")).collect();
+    const NAMED: usize = 12;
+    let mut captions: Vec<String> = images.iter().take(NAMED).map(|image| image.caption.replace('\n', ", ")).collect();
+    captions.extend((images.len() > NAMED).then(|| format!("and {} more", images.len() - NAMED)));
     Ok(canvas.finish(format!("{title}: {}: {}", count(images.len(), "image"), captions.join("; "))))
 }
 
@@ -84,7 +86,7 @@ pub fn picture(image: &Array3<f32>, scale: usize, alt: &str) -> Result<Figure> {
         format: Format::Png,
         width_px: (w * scale) as u32,
         height_px: (h * scale) as u32,
-        alt: alt.to_owned(),
+        alt: clean(alt),
     })
 }
 

@@ -47,7 +47,7 @@ pub struct LineChart {
 /// its pixels can show.
 ///
 /// # Errors
-/// [`Error::Data`] without a single finite point.
+/// [`crate::Error::Data`] without a single finite point.
 pub fn line_chart(chart: &LineChart) -> Result<Figure> {
     let LineChart { title, x_title, y_title, series, marks } = chart;
     let points = || series.iter().flat_map(|series| series.points.iter().copied());
@@ -181,6 +181,16 @@ mod tests {
         assert!(svg.contains("Left out, as NaN or infinite: 2 points."), "{svg}");
         assert_eq!(svg.matches("<circle").count(), 2);
         assert!(!svg.contains("NaN,"));
+    }
+
+    #[test]
+    fn any_text_leaves_the_drawing_well_formed() {
+        let nasty = "<a> & \u{1} 損失\n";
+        let mut chart = chart(vec![(1.0, 0.3)]);
+        (chart.title, chart.x_title, chart.y_title) = (nasty.into(), nasty.into(), nasty.into());
+        (chart.series[0].name, chart.marks[0].text) = (nasty.into(), nasty.into());
+        let figure = line_chart(&chart).unwrap();
+        roxmltree::Document::parse(std::str::from_utf8(figure.bytes()).unwrap()).unwrap();
     }
 
     #[test]

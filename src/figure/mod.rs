@@ -1,6 +1,6 @@
 //! Figures: functions that take plain arrays and give a [`Figure`], which owns its bytes, size and alternative text.
 //!
-//! Adding a figure means copying one small file: [`Canvas`] places text, pictures and charts, `axes` gives every chart
+//! Adding a figure means copying one small file: `canvas` places text, pictures and charts, `axes` gives every chart
 //! its axes, ticks and legend, `style` holds the letters and colours. No font is needed: text stays text in an SVG, and
 //! the room that it takes is estimated from above. Nothing here prints, and only [`Figure::save`] touches a file.
 
@@ -143,5 +143,62 @@ impl fmt::Debug for Figure {
             .field("n_bytes", &self.bytes.len())
             .field("alt", &self.alt)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dot() -> Figure {
+        picture(&ndarray::Array3::zeros((1, 1, 1)), 8, "a grey dot").unwrap()
+    }
+
+    fn folder(name: &str) -> std::path::PathBuf {
+        let folder = std::env::temp_dir().join(format!("diabolo-figure-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_saved_figure_is_its_bytes_and_leaves_nothing_else() {
+        let folder = folder("saved");
+        std::fs::write(folder.join("dot.PNG"), "an older file").unwrap();
+        dot().save(folder.join("dot.PNG")).unwrap();
+        assert_eq!(std::fs::read(folder.join("dot.PNG")).unwrap(), dot().bytes());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn another_extension_is_an_error_that_names_the_right_one() {
+        for path in ["dot.svg", "dot", "", "folder/"] {
+            let message = dot().save(path).unwrap_err().to_string();
+            assert!(message.contains("ends in .png, since this figure is PNG"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_missing_folder_is_an_error_that_names_the_path() {
+        let path = folder("missing").join("none").join("dot.png");
+        let message = dot().save(&path).unwrap_err().to_string();
+        assert!(message.starts_with(&format!("saving a figure to {}: ", path.display())), "{message}");
+    }
+
+    #[test]
+    fn a_failed_save_leaves_the_old_things_alone() {
+        let folder = folder("failed");
+        // A folder of the figure's name cannot be replaced by a file.
+        std::fs::create_dir_all(folder.join("dot.png")).unwrap();
+        assert!(dot().save(folder.join("dot.png")).is_err());
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "the file that was written aside is gone");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_figure_prints_its_size_and_alt_text_but_no_bytes() {
+        assert_eq!(dot().to_string(), "figure 8 x 8 px (PNG): a grey dot");
+        let debug = format!("{:?}", dot());
+        assert!(debug.contains("n_bytes") && !debug.contains("bytes: ["), "{debug}");
     }
 }

@@ -17,7 +17,7 @@ const ROW_PX: i32 = TILE_PX + 10;
 /// The three tiles of a pair.
 const TILES_PX: i32 = 3 * TILE_PX + 2 * GAP_PX;
 /// Room for what is written beside a pair.
-const LABEL_PX: i32 = 122;
+const LABEL_PX: i32 = 114;
 /// A block and the room between two.
 const BLOCK_PX: i32 = TILES_PX + 8 + LABEL_PX;
 const GUTTER_PX: i32 = 24;
@@ -176,8 +176,8 @@ fn draw_scale(canvas: &mut Canvas, largest: f32) -> Result<()> {
     canvas.text((MARGIN_PX, baseline), 20, "0", NOTE);
     let bar = Rect { left: MARGIN_PX + 14, top: canvas.bottom_px, width: BAR_PX, height: 12 };
     canvas.picture(bar, &png, Enlarge::Smooth);
-    let text = format!("{}   error: squared difference of a pixel, mean over channels", number(f64::from(largest)));
     let left = bar.left + BAR_PX + 6;
+    let text = format!("{} = error, squared difference per pixel", number(f64::from(largest)));
     canvas.text((left, baseline), canvas.inner_px() + MARGIN_PX - left, &text, NOTE);
     canvas.bottom_px += 14;
     Ok(())

@@ -7,8 +7,8 @@ use super::axes::{
     Axis, LegendMark, WIDTH_PX, data_rect, drawable, extent, left_out, legend, nothing_to_draw, panels, plot,
 };
 use super::canvas::{Canvas, Enlarge, Rect};
-use super::raster;
-use super::style::{count, second_round, series_colour};
+use super::raster::{self, Pixels};
+use super::style::{N_COLOURS, count, second_round, series_colour};
 use super::{Error, Figure, Result};
 use ndarray::Array2;
 use plotters::style::RGBColor;
@@ -58,11 +58,11 @@ pub fn scatter(scatter: &Scatter) -> Result<Figure> {
         return Err(nothing_to_draw(title, n_points));
     }
 
-    let mut canvas = Canvas::new(title, WIDTH_PX);
+    let mut canvas = Canvas::new(title, if maps.len() == 1 { 560 } else { WIDTH_PX });
     if labels.is_some() {
         legend(&mut canvas, label_names.iter().map(String::as_str), LegendMark::Dot);
     }
-    let rects = panels(&mut canvas, maps.len(), 3, |width_px| width_px.min(520));
+    let rects = panels(&mut canvas, maps.len(), 3, |width_px| width_px);
     for (map, rect) in maps.iter().zip(rects) {
         let (x_low, x_high) = with_margin(extent(shown(map).map(|(_, x, _)| x)));
         let (y_low, y_high) = with_margin(extent(shown(map).map(|(_, _, y)| y)));
@@ -123,63 +123,61 @@ fn layer(map: &ScatterPanel, labels: Option<&[usize]>, x: &Axis, y: &Axis, inner
         301..=3000 => (2.5, 0.6),
         _ => (1.6, 0.4),
     };
-    let mut pixels = Layer::new(inner.width * DENSITY, inner.height * DENSITY);
+    let radius = radius_px * f64::from(DENSITY);
+    let mut layer = Layer::new(inner.width * DENSITY, inner.height * DENSITY);
     for (row, at_x, at_y) in shown(map) {
-        let label = labels.map_or(0, |labels| labels[row]);
-        let place = (x.share(at_x) * f64::from(pixels.width), (1.0 - y.share(at_y)) * f64::from(pixels.height));
-        let radius = radius_px * f64::from(DENSITY);
-        let hole = if second_round(label) { radius * 0.55 } else { 0.0 };
-        pixels.stamp(place, radius, hole, series_colour(label), opacity);
+        let place = (x.share(at_x) * f64::from(layer.width), (1.0 - y.share(at_y)) * f64::from(layer.height));
+        layer.stamp(place, radius, labels.map_or(0, |labels| labels[row]));
     }
-    pixels.png()
+    layer.png(opacity)
 }
 
-/// Colour and opacity of each pixel, row by row; colours are multiplied by their opacity.
+/// Which colour a pixel has and how many points lie on it: 0 for none, then [`DEPTH`] depths for each colour.
+///
+/// So few values make a small PNG, and a browser smooths their edges when it halves them.
 struct Layer {
     width: i32,
     height: i32,
-    pixels: Vec<[f32; 4]>,
+    pixels: Vec<u8>,
 }
+
+/// The most points on a pixel that are told apart.
+const DEPTH: u8 = 12;
 
 impl Layer {
     fn new(width: i32, height: i32) -> Self {
-        Self { width, height, pixels: vec![[0.0; 4]; (width * height).unsigned_abs() as usize] }
+        Self { width, height, pixels: vec![0; (width * height).unsigned_abs() as usize] }
     }
 
-    /// Lays a disc, or a ring around `hole`, over what is there; its edges are smooth.
-    fn stamp(&mut self, (x, y): (f64, f64), radius: f64, hole: f64, RGBColor(r, g, b): RGBColor, opacity: f32) {
-        let span = |centre: f64, end: i32| {
-            ((centre - radius - 1.0).floor() as i32).max(0)..((centre + radius + 1.0).ceil() as i32).min(end)
-        };
+    /// Lays a disc, or a ring where the label's colour is taken, over what is there.
+    fn stamp(&mut self, (x, y): (f64, f64), radius: f64, label: usize) {
+        let hole = if second_round(label) { radius * 0.5 } else { 0.0 };
+        let colour = (label % N_COLOURS) as u8;
+        let span = |centre: f64, end: i32| ((centre - radius) as i32).max(0)..((centre + radius) as i32 + 1).min(end);
         for row in span(y, self.height) {
             for column in span(x, self.width) {
                 let distance = (f64::from(column) + 0.5 - x).hypot(f64::from(row) + 0.5 - y);
-                let inside = (radius - distance + 0.5).clamp(0.0, 1.0);
-                let outside_hole = if hole > 0.0 { (distance - hole + 0.5).clamp(0.0, 1.0) } else { 1.0 };
-                let cover = opacity * (inside * outside_hole) as f32;
-                let pixel = &mut self.pixels[(row * self.width + column).unsigned_abs() as usize];
-                for (value, above) in pixel.iter_mut().zip([f32::from(r), f32::from(g), f32::from(b), 255.0]) {
-                    *value = above * cover + *value * (1.0 - cover);
+                if (hole..=radius).contains(&distance) {
+                    let pixel = &mut self.pixels[(row * self.width + column).unsigned_abs() as usize];
+                    let depth = if *pixel == 0 { 0 } else { (*pixel - 1) % DEPTH + 1 };
+                    *pixel = colour * DEPTH + (depth + 1).min(DEPTH);
                 }
             }
         }
     }
 
-    fn png(&self) -> Result<Vec<u8>> {
-        let bytes: Vec<u8> = self
-            .pixels
-            .iter()
-            .flat_map(|&[r, g, b, alpha]| {
-                let plain = |value: f32| if alpha > 0.0 { (value / alpha * 255.0).round() as u8 } else { 0 };
-                [plain(r), plain(g), plain(b), alpha.round() as u8]
-            })
-            .collect();
-        raster::encode(
-            self.width.unsigned_abs() as usize,
-            self.height.unsigned_abs() as usize,
-            png::ColorType::Rgba,
-            &bytes,
-        )
+    /// Each point lets `1 - opacity` of what lies below it through.
+    fn png(&self, opacity: f64) -> Result<Vec<u8>> {
+        let (mut colours, mut alphas) = (vec![0; 3], vec![0]);
+        for colour in 0..N_COLOURS {
+            let RGBColor(red, green, blue) = series_colour(colour);
+            for depth in 1..=DEPTH {
+                colours.extend([red, green, blue]);
+                alphas.push((255.0 * (1.0 - (1.0 - opacity).powi(depth.into()))).round() as u8);
+            }
+        }
+        let size = (self.width.unsigned_abs() as usize, self.height.unsigned_abs() as usize);
+        raster::encode(size, Pixels::Palette { colours, alphas }, &self.pixels)
     }
 }
 
@@ -197,10 +195,19 @@ mod tests {
     #[test]
     fn a_stamp_covers_its_place_and_adds_up() {
         let mut layer = Layer::new(9, 9);
-        layer.stamp((4.5, 4.5), 2.0, 0.0, RGBColor(255, 0, 0), 0.5);
-        layer.stamp((4.5, 4.5), 2.0, 0.0, RGBColor(255, 0, 0), 0.5);
-        assert_eq!(layer.pixels[4 * 9 + 4], [191.25, 0.0, 0.0, 191.25]);
-        assert_eq!(layer.pixels[0], [0.0; 4]);
+        layer.stamp((4.5, 4.5), 2.0, 0);
+        layer.stamp((4.5, 4.5), 2.0, 2);
+        assert_eq!(layer.pixels[4 * 9 + 4], 2 * DEPTH + 2, "the later colour, two deep");
+        assert_eq!(layer.pixels[0], 0);
+        (0..20).for_each(|_| layer.stamp((4.5, 4.5), 2.0, 6));
+        assert_eq!(layer.pixels[4 * 9 + 4], 7 * DEPTH, "the last entry of the palette");
+    }
+
+    #[test]
+    fn a_label_whose_colour_is_taken_is_a_ring() {
+        let mut layer = Layer::new(9, 9);
+        layer.stamp((4.5, 4.5), 4.0, N_COLOURS);
+        assert_eq!((layer.pixels[4 * 9 + 4], layer.pixels[4 * 9 + 1]), (0, 1));
     }
 
     #[test]
@@ -209,6 +216,21 @@ mod tests {
         let figure = scatter(&map(array![[1.0, 2.0], [1.0, 2.0], [f64::NAN, 0.0]])).unwrap();
         assert!(String::from_utf8_lossy(figure.bytes()).contains("Left out, as NaN or infinite: 1 point."));
         assert!(figure.alt().contains("PCA (2 points)"), "{}", figure.alt());
+    }
+
+    #[test]
+    fn ten_thousand_scattered_points_stay_small() {
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f64
+        };
+        let mut scatter_ = map(Array2::from_shape_simple_fn((10_000, 2), &mut random));
+        scatter_.labels = Some((0..10_000).map(|row| row % 10).collect());
+        scatter_.label_names = (0..10).map(|label| format!("class {label}")).collect();
+        let figure = scatter(&scatter_).unwrap();
+        assert!(figure.bytes().len() < 500_000, "{} bytes", figure.bytes().len());
+        assert_eq!(figure.bytes(), scatter(&scatter_).unwrap().bytes(), "the same data give the same bytes");
     }
 
     #[test]

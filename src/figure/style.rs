@@ -18,9 +18,12 @@ pub(super) const GREY: RGBColor = RGBColor(100, 100, 100);
 /// Grid lines.
 pub(super) const PALE: RGBColor = RGBColor(226, 226, 226);
 
+/// Number of colours of series and labels.
+pub(super) const N_COLOURS: usize = 7;
+
 /// Okabe and Ito's palette ("Color Universal Design", 2008), told apart by colour-blind readers; without its yellow,
 /// which is too light on white paper.
-const PALETTE: [RGBColor; 7] = [
+const PALETTE: [RGBColor; N_COLOURS] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -32,12 +35,12 @@ const PALETTE: [RGBColor; 7] = [
 
 /// The colour of series or label `idx`; from the eighth on, colours return with another mark ([`second_round`]).
 pub(super) fn series_colour(idx: usize) -> RGBColor {
-    PALETTE[idx % PALETTE.len()]
+    PALETTE[idx % N_COLOURS]
 }
 
 /// Whether series or label `idx` reuses a colour and so needs a dashed line or a hollow point.
 pub(super) fn second_round(idx: usize) -> bool {
-    (idx / PALETTE.len()) % 2 == 1
+    (idx / N_COLOURS) % 2 == 1
 }
 
 /// Viridis, even in lightness: `share` 0 is dark violet, 1 is yellow.
@@ -150,7 +153,7 @@ fn width_em(character: char) -> f64 {
 /// A number with four significant digits, as in "0.08312" or "1.2e-9".
 pub(super) fn number(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
-        return value.abs().to_string();
+        return value.to_string();
     }
     let exponent = value.abs().log10().floor() as i32;
     if (-4..6).contains(&exponent) {
@@ -163,4 +166,36 @@ pub(super) fn number(value: f64) -> String {
 /// "1 image", "2 images".
 pub(super) fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_four_significant_digits() {
+        let numbers = [0.083_123, 15.984, 5543.21, 0.0, 1.234e-9, f64::NAN].map(number);
+        assert_eq!(numbers, ["0.08312", "15.98", "5543", "0", "1.23e-9", "NaN"]);
+    }
+
+    #[test]
+    fn text_that_does_not_fit_is_cut() {
+        assert_eq!(BODY.fit("frog", 100), "frog");
+        let cut = BODY.fit("red-backed squirrel monkey", 80);
+        assert!(cut.starts_with("red-ba") && cut.ends_with('…') && BODY.width_px(&cut) <= 80, "{cut}");
+        assert_eq!(BODY.fit("frog", 2), "");
+    }
+
+    #[test]
+    fn text_wraps_at_spaces_and_its_last_line_is_cut() {
+        assert_eq!(BODY.wrap("red panda", 50, 2), ["red", "panda"]);
+        let lines = BODY.wrap("one two three four five", 50, 2);
+        assert!(lines.len() == 2 && lines[1].ends_with('…'), "{lines:?}");
+        assert!(BODY.wrap("  ", 50, 2).is_empty());
+    }
+
+    #[test]
+    fn chinese_letters_are_taken_as_wide() {
+        assert!(BODY.width_px("貓貓貓") >= 3 * BODY.size_px);
+    }
 }

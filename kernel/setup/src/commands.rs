@@ -67,7 +67,8 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
             // cargo's machine-readable messages are not for people, and its bar tells more than its single lines.
             let text = line.trim();
             has_bar |= text.starts_with("Building [");
-            if !text.is_empty() && !text.starts_with('{') && !(has_bar && text.starts_with("Compiling ")) {
+            let is_for_people = !text.is_empty() && !text.starts_with('{');
+            if is_for_people && (!has_bar || !text.starts_with("Compiling ")) {
                 step.now(&shortened(text));
             }
         }

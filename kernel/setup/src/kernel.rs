@@ -83,6 +83,8 @@ pub fn warm(
         .add(workspace.read("Cargo.toml")?)
         .add(workspace.read("build.rs")?)
         .add_files(&workspace.root().join("src"), &["rs"])?
+        // cargo looks at times: after a change and back again it compiles too.
+        .add(files::last_change(&workspace.root().join("src")))
         .finish();
     // Several clones share the folder; each has its own stamp.
     let clone = Key::default().add(workspace.root().as_os_str().as_encoded_bytes()).finish();

@@ -71,7 +71,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Locks one part against another set-up at the same time; waits for that one and says so.
+    /// Locks what has this name against another set-up at the same time; waits for that one and says so.
     pub fn lock(&self, name: &str, step: &Step) -> Result<File> {
         let path = self.part("logs").join(format!("{name}.lock"));
         let lock = File::options()

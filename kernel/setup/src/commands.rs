@@ -57,15 +57,19 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
         scope.spawn(move || each_line(stdout, |line| drop(from_stdout.send((true, line)))));
         scope.spawn(move || each_line(stderr, |line| drop(sender.send((false, line)))));
         let mut output = String::new();
+        let mut has_bar = false;
         for (is_stdout, line) in lines {
             writeln!(log_file, "{line}")?;
             if is_stdout {
                 output.push_str(&line);
                 output.push('\n');
             }
-            // cargo's machine-readable messages are not for people.
-            if !line.starts_with('{') && !line.trim().is_empty() {
-                step.now(&shortened(line.trim()));
+            // cargo's machine-readable messages are not for people, and its bar tells more than its single lines.
+            let text = line.trim();
+            has_bar |= text.starts_with("Building [");
+            let is_for_people = !text.is_empty() && !text.starts_with('{');
+            if is_for_people && (!has_bar || !text.starts_with("Compiling ")) {
+                step.now(&shortened(text));
             }
         }
         let status = child.wait()?;

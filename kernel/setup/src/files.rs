@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 
@@ -45,6 +46,18 @@ pub fn size_bytes(path: &Path) -> u64 {
     entries.map(|entry| size_bytes(&entry.path())).sum()
 }
 
+/// When a file in `folder` was last changed, as text; empty if there is none.
+pub fn last_change(folder: &Path) -> String {
+    newest(folder).map(|time| format!("{time:?}")).unwrap_or_default()
+}
+
+fn newest(path: &Path) -> Option<SystemTime> {
+    if !path.is_dir() {
+        return fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    }
+    fs::read_dir(path).ok()?.flatten().filter_map(|entry| newest(&entry.path())).max()
+}
+
 #[cfg(unix)]
 fn n_links(metadata: &fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::nlink(metadata).max(1)
@@ -67,6 +80,17 @@ mod tests {
         assert!(!write_if_changed(&path, b"one").unwrap());
         assert!(write_if_changed(&path, b"two").unwrap());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_written_again_with_the_same_content_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lib.rs");
+        fs::write(&path, "").unwrap();
+        let before = last_change(folder.path());
+        let later = SystemTime::now() + std::time::Duration::from_secs(5);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        assert_ne!(last_change(folder.path()), before);
     }
 
     #[test]

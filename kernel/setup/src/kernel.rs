@@ -43,7 +43,8 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
         return Ok(program);
     }
     progress.run("kernel", "compiling the Jupyter kernel (evcxr), once", |step| {
-        let _lock = cache.lock("kernel", step)?;
+        let name = format!("kernel-{key}");
+        let _lock = cache.lock(&name, step)?;
         let mut command = commands::cargo();
         command
             // All programs of the workspace at once: cargo then chooses the same features as `cargo test` does, and the
@@ -53,7 +54,7 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
             .env("CARGO_BUILD_BUILD_DIR", cache.part("build"))
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
             .env("CARGO_TERM_PROGRESS_WIDTH", "100");
-        let messages = commands::run(command, "compiling the kernel", &cache.log("kernel"), step)?;
+        let messages = commands::run(command, "compiling the kernel", &cache.log(&name), step)?;
         let built = messages.lines().find_map(executable_of_the_kernel).context("cargo built no kernel")?;
         files::install_program(&built, &program)?;
         Ok((program, "the kernel is compiled".into()))
@@ -82,6 +83,8 @@ pub fn warm(
         .add(workspace.read("Cargo.toml")?)
         .add(workspace.read("build.rs")?)
         .add_files(&workspace.root().join("src"), &["rs"])?
+        // cargo looks at times: after a change and back again it compiles too.
+        .add(files::last_change(&workspace.root().join("src")))
         .finish();
     // Several clones share the folder; each has its own stamp.
     let clone = Key::default().add(workspace.root().as_os_str().as_encoded_bytes()).finish();
@@ -90,12 +93,13 @@ pub fn warm(
         return Ok(cells);
     }
     progress.run("cells", "compiling what notebook cells need, so that the first one does not wait", |step| {
-        let _lock = cache.lock("cells", step)?;
+        let name = format!("cells-{key}");
+        let _lock = cache.lock(&name, step)?;
         files::write_if_changed(&cells.join("config/init.evcxr"), START_COMMANDS.as_bytes())?;
         files::write_if_changed(&cells.join("config/Cargo.lock"), &lock_file)?;
         let mut command = commands::without_cargo_variables(Command::new(kernel));
         command.arg("warm").arg(workspace.root()).envs(environment(&cells, libtorch));
-        commands::run(command, "compiling what cells need", &cache.log("cells"), step)?;
+        commands::run(command, "compiling what cells need", &cache.log(&name), step)?;
         part.complete(&sources)?;
         Ok((cells, "what cells need is compiled".into()))
     })

@@ -79,7 +79,8 @@ class Executor:
     def save(self, notebook, html):
         nbformat.write(self.notebook, notebook)
         exporter = HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="", jquery_url="")
-        body, _ = exporter.from_notebook_node(self.notebook)
+        name = os.path.splitext(os.path.basename(notebook))[0]
+        body, _ = exporter.from_notebook_node(self.notebook, resources={"metadata": {"name": name}})
         with open(html, "w", encoding="utf-8") as file:
             file.write(body)
         return {}

@@ -72,7 +72,7 @@ fn figure_html(figure: &Figure) -> String {
     let caption = if alt.is_empty() { "figure" } else { &alt };
     format!(
         "<figure>\n<a href=\"figures/{file}\"><img src=\"figures/{file}\" alt=\"{alt}\" loading=\"lazy\"></a>\n\
-         <figcaption>{caption} <a href=\"{notebook}.html#cell-id={id}\">in its notebook</a></figcaption>\n</figure>\n"
+         <figcaption>{caption} · <a href=\"{notebook}.html#cell-id={id}\">in its notebook</a></figcaption>\n</figure>\n"
     )
 }
 

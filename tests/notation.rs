@@ -1,7 +1,7 @@
 //! The notation of architectures through the public door: reading, printing, and the messages of mistakes.
 
 use diabolo::model::{Architecture, Layer};
-use rand_core::{Rng, SeedableRng};
+use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 const CIFAR: [usize; 3] = [3, 32, 32];

@@ -33,7 +33,7 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
         ("EVCXR_CONFIG_DIR", Some(cells.join("config").into())),
         // evcxr would rewrite the kernelspec of an older stock installation; in an empty folder it finds none.
         ("JUPYTER_PATH", Some(cells.join("config").into())),
-        (LIBRARY_PATH, libtorch_lib.map(|lib| joined(Some(lib), env::var_os(LIBRARY_PATH)))),
+        (LIBRARY_PATH, libtorch_lib.map(|lib| joined(lib, env::var_os(LIBRARY_PATH)))),
         ("PATH", cargo_bin.map(|bin| appended(env::var_os("PATH"), bin))),
     ];
     for (name, value) in changes {
@@ -45,10 +45,10 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
 }
 
 /// A search path that begins with `first`.
-fn joined(first: Option<PathBuf>, rest: Option<OsString>) -> OsString {
+fn joined(first: PathBuf, rest: Option<OsString>) -> OsString {
     let rest = rest.unwrap_or_default();
-    let folders = first.into_iter().chain(env::split_paths(&rest).filter(|folder| !folder.as_os_str().is_empty()));
-    env::join_paths(folders).unwrap_or(rest.clone())
+    let others = env::split_paths(&rest).filter(|folder| !folder.as_os_str().is_empty());
+    env::join_paths(std::iter::once(first).chain(others)).unwrap_or(rest.clone())
 }
 
 /// A search path that ends with `last`.
@@ -63,8 +63,8 @@ mod tests {
 
     #[test]
     fn libtorch_comes_before_what_the_user_exported() {
-        assert_eq!(joined(Some("/torch/lib".into()), Some("/cuda:/mine".into())), "/torch/lib:/cuda:/mine");
-        assert_eq!(joined(Some("/torch/lib".into()), None), "/torch/lib");
+        assert_eq!(joined("/torch/lib".into(), Some("/cuda:/mine".into())), "/torch/lib:/cuda:/mine");
+        assert_eq!(joined("/torch/lib".into(), None), "/torch/lib");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Progress {
                 Ok(result)
             }
             Err(error) => {
-                step.failed();
+                step.failed(&error.to_string());
                 Err(error)
             }
         }
@@ -94,9 +94,10 @@ impl Step {
         self.end(&format!("{result}  ({})", words(self.started.elapsed())));
     }
 
-    /// Ends the step badly; the reason is printed by the caller.
-    fn failed(self) {
-        self.end(&format!("failed after {}", words(self.started.elapsed())));
+    /// Ends the step badly. Other steps may go on for minutes, so the reason is not kept until then.
+    fn failed(self, error: &str) {
+        let reason = error.lines().next().unwrap_or_default();
+        self.end(&format!("failed after {}: {reason}", words(self.started.elapsed())));
     }
 
     fn end(&self, text: &str) {

@@ -56,9 +56,10 @@ pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<Ready> {
     let cache = Cache::find()?;
     cache.create()?;
     let python = Python::find()?;
+    let found = choose(Some(workspace), &cache, &python)?;
     // libtorch and Jupyter are downloads, the kernel is compiled: side by side they take as long as the longest.
     let (libtorch, jupyter, kernel) = thread::scope(|scope| {
-        let libtorch = scope.spawn(|| find_libtorch(Some(workspace), &cache, &python, progress));
+        let libtorch = scope.spawn(|| provide_libtorch(found, Some(workspace), &cache, &python, progress));
         let jupyter = scope.spawn(|| jupyter::ensure(&cache, &python, progress));
         let kernel = kernel::build(workspace, &cache, progress);
         (joined(libtorch), joined(jupyter), kernel)
@@ -74,27 +75,34 @@ fn outside_a_clone(progress: &Progress) -> Result<()> {
     let cache = Cache::find()?;
     cache.create()?;
     let python = Python::find()?;
+    let found = choose(None, &cache, &python)?;
     let (libtorch, jupyter) = thread::scope(|scope| {
-        let libtorch = scope.spawn(|| find_libtorch(None, &cache, &python, progress));
+        let libtorch = scope.spawn(|| provide_libtorch(found, None, &cache, &python, progress));
         (joined(libtorch), jupyter::ensure(&cache, &python, progress))
     });
     libtorch?;
     jupyter.map(drop)
 }
 
-/// Chooses or installs libtorch, says which, and tells plain cargo.
-fn find_libtorch(
-    workspace: Option<&Workspace>,
-    cache: &Cache,
-    python: &Python,
-    progress: &Progress,
-) -> Result<Libtorch> {
+/// The libtorch that is there already, if any.
+fn choose(workspace: Option<&Workspace>, cache: &Cache, python: &Python) -> Result<Option<Libtorch>> {
     let candidates = Candidates {
         variable: std::env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from),
         remembered: workspace.and_then(remembered).filter(|known| libtorch::still_fits(known, cache)),
         python: python.torch.as_ref(),
     };
-    let libtorch = match candidates.choose()? {
+    candidates.choose()
+}
+
+/// Installs libtorch where none was found, says which one it is, and tells plain cargo.
+fn provide_libtorch(
+    found: Option<Libtorch>,
+    workspace: Option<&Workspace>,
+    cache: &Cache,
+    python: &Python,
+    progress: &Progress,
+) -> Result<Libtorch> {
+    let libtorch = match found {
         Some(found) => found,
         None => libtorch::install(cache, python, progress)?,
     };

@@ -12,6 +12,10 @@ use anyhow::{Context, Result};
 /// The loader's search path for shared libraries.
 const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 
+/// libtorch's threads sleep while they wait for each other. By default they spin, and where another program wants one of
+/// the cores, each waits for a thread that is not running: a training was then eight times as slow.
+const PASSIVE: &str = "PASSIVE";
+
 /// Is this the process in which evcxr runs the cells, rather than the kernel?
 pub fn is_cell_process() -> bool {
     env::var_os("EVCXR_IS_RUNTIME").is_some()
@@ -34,6 +38,7 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
         // evcxr would rewrite the kernelspec of an older stock installation; in an empty folder it finds none.
         ("JUPYTER_PATH", Some(cells.join("config").into())),
         (LIBRARY_PATH, libtorch_lib.map(|lib| joined(lib, env::var_os(LIBRARY_PATH)))),
+        ("OMP_WAIT_POLICY", Some(env::var_os("OMP_WAIT_POLICY").unwrap_or_else(|| PASSIVE.into()))),
         ("PATH", cargo_bin.map(|bin| appended(env::var_os("PATH"), bin))),
     ];
     for (name, value) in changes {

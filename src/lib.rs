@@ -7,7 +7,7 @@
 //! let model = train(Architecture::conv(), &data, Training::default().epochs(1))?;
 //! println!("{}", model.rank(&data.test)?);
 //! let pictures: Figure = compare(&[&model], &data, 2)?;
-//! # diabolo::Result::Ok(())
+//! # Ok::<(), diabolo::Error>(())
 //! ```
 //!
 //! Images come from [`data`], networks are text ([`model::Architecture`]), and [`train`](train::fit) makes an

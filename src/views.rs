@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::data::{Images, Split};
+use crate::device::shuffled_rows;
 use crate::figure::{
     CaptionedImage, Figure, LineChart, Mark, Pair, PairBlock, Series, histogram, image_grid, line_chart, pair_grid,
 };
@@ -56,24 +57,22 @@ impl Picks {
     pub fn figure(&self) -> Result<Figure> {
         let captioned = |pair: Pair| {
             let class = pair.class_name.map_or(String::new(), |name| format!("\n{name}"));
-            let anomaly = if pair.is_anomaly == Some(true) { " (anomaly)" } else { "" };
-            CaptionedImage {
-                image: pair.original,
-                caption: format!("#{}: MSE {:.4}{class}{anomaly}", pair.image_idx, pair.mse),
-            }
+            let anomaly = if pair.is_anomaly == Some(true) { "\nanomaly" } else { "" };
+            let caption = format!("#{}: {:.4}{class}{anomaly}", pair.image_idx, pair.mse);
+            CaptionedImage { image: pair.original, caption }
         };
-        image_grid(&self.title, &self.pairs().into_iter().map(captioned).collect::<Vec<_>>(), 3)
+        image_grid(&format!("{}, with their MSE", self.title), &self.pairs().into_iter().map(captioned).collect::<Vec<_>>(), 3)
     }
 }
 
 impl Images {
-    /// A few images, evenly spaced, with their classes: a first look at a data set.
+    /// A few images, drawn by lot but always the same, with their classes: a first look at a data set.
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) when an image has neither one nor three channels.
     pub fn figure(&self, title: &str) -> Result<Figure> {
-        let n = self.len();
-        let indices: Vec<usize> = (0..PEEK.min(n)).map(|position| position * n / PEEK.min(n)).collect();
+        let drawn = shuffled_rows(self.len(), 0, 0).into_iter().take(PEEK);
+        let indices: Vec<usize> = drawn.map(|row| row as usize).collect();
         let peek = self.select(&indices)?;
         let captioned = |(position, image)| CaptionedImage {
             image,

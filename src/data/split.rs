@@ -142,7 +142,8 @@ impl Split {
         }
     }
 
-    fn origin(&self) -> String {
+    /// The kind of images, the source, and what was decided while reading it.
+    pub fn origin(&self) -> String {
         format!("{}; {}", self.train.kind(), self.source)
     }
 }

@@ -64,7 +64,7 @@ impl Split {
             let n_anomalies = anomalies.iter().filter(|&&anomaly| anomaly).count();
             table.push(vec!["anomalies among the test images".into(), n_anomalies.to_string()]);
         }
-        table.push(vec!["source".into(), self.description().into()]);
+        table.push(vec!["source".into(), self.origin()]);
         let report = json!({"data": {
             "name": self.name,
             "n_train": self.train.len(),

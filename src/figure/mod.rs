@@ -182,7 +182,7 @@ mod tests {
     fn a_missing_folder_is_an_error_that_names_the_path() {
         let path = folder("missing").join("none").join("dot.png");
         let message = dot().save(&path).unwrap_err().to_string();
-        assert!(message.starts_with(&format!("saving a figure to {}: ", path.display())), "{message}");
+        assert!(message.starts_with(&format!("saving {}: ", path.display())), "{message}");
     }
 
     #[test]

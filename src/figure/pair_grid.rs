@@ -177,7 +177,7 @@ fn draw_scale(canvas: &mut Canvas, largest: f32) -> Result<()> {
     let bar = Rect { left: MARGIN_PX + 14, top: canvas.bottom_px, width: BAR_PX, height: 12 };
     canvas.picture(bar, &png, Enlarge::Smooth);
     let left = bar.left + BAR_PX + 6;
-    let text = format!("{} = error, squared difference per pixel", number(f64::from(largest)));
+    let text = format!("{}: squared difference", number(f64::from(largest)));
     canvas.text((left, baseline), canvas.inner_px() + MARGIN_PX - left, &text, NOTE);
     canvas.bottom_px += 14;
     Ok(())

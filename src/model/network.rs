@@ -222,9 +222,11 @@ impl BuiltLayer {
 
     /// The layer's tensors in the precision of the computation.
     fn trained_as(&self, precision: Precision) -> Result<Vec<Tensor>, TchError> {
-        let cast = |(_, tensor): &(&str, Tensor)| match precision {
-            Precision::Float32 => Ok(tensor.shallow_clone()),
-            Precision::Bfloat16 => tensor.f_to_kind(Kind::BFloat16),
+        // Batch norm takes 16-bit images but keeps its own numbers in 32.
+        let is_cast = precision == Precision::Bfloat16 && !matches!(self.layer, Layer::BatchNorm2d { .. });
+        let cast = |(_, tensor): &(&str, Tensor)| match is_cast {
+            true => tensor.f_to_kind(Kind::BFloat16),
+            false => Ok(tensor.shallow_clone()),
         };
         self.trained.iter().map(cast).collect()
     }

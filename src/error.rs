@@ -144,9 +144,13 @@ impl Error {
     }
 }
 
-/// libtorch's messages carry a C++ stack trace after their first line.
+/// libtorch's messages carry a C++ stack trace after their first line, and tch puts its own words before it.
 fn first_line(source: &tch::TchError) -> String {
-    source.to_string().lines().next().unwrap_or_default().to_string()
+    let message = match source {
+        tch::TchError::Torch(message) => message.clone(),
+        other => other.to_string(),
+    };
+    message.lines().next().unwrap_or_default().to_string()
 }
 
 /// Adds what was being done to libtorch's error.

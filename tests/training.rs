@@ -4,7 +4,7 @@ use diabolo::ndarray::Array4;
 use diabolo::prelude::*;
 use diabolo::train::{StoppedBecause, fit};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A few dozen images of `scenes`, split as in a notebook.
 fn small_scenes() -> Split {
@@ -38,10 +38,12 @@ fn one_seed_gives_one_model() {
         let run = |seed| {
             let model = quiet(architecture.clone(), &split, Training::default().epochs(2).batch_size(32).seed(seed)).unwrap();
             let losses: Vec<f64> = model.history.epochs.iter().map(|epoch| epoch.loss_mean).collect();
-            (model.score(&split.test).unwrap(), losses)
+            let figures = [compare(&[&model], &split, 2).unwrap(), model.history.figure().unwrap()];
+            (losses, model.score(&split.test).unwrap(), figures.map(|figure| figure.bytes().to_vec()))
         };
-        assert_eq!(run(1), run(1), "{}", architecture.name);
-        assert_ne!(run(1).1, run(2).1, "{}", architecture.name);
+        let (first, again, other) = (run(1), run(1), run(2));
+        assert!(first == again, "{}", architecture.name);
+        assert_ne!(first.0, other.0, "{}", architecture.name);
     }
 }
 
@@ -133,6 +135,18 @@ fn one_training_image_is_an_error() {
         "training: found 1 training images, wanted 2 or more; \
          batch statistics need at least two images; open a larger data set"
     );
+}
+
+#[test]
+fn a_cuda_device_that_is_not_there_is_an_error_before_anything_runs() {
+    if Path::new("/proc/driver/nvidia").exists() {
+        eprintln!("skipped: this machine has an NVIDIA driver");
+        return;
+    }
+    let training = Training::default().device(Device::Cuda(0));
+    let message = quiet(Architecture::fcn(), &small_scenes(), training).unwrap_err().to_string();
+    assert!(message.starts_with("device CUDA 0: "), "{message}");
+    assert!(message.contains("choose Device::Cpu"), "{message}");
 }
 
 #[test]

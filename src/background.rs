@@ -2,8 +2,8 @@
 
 use crate::Result;
 use crate::data::Images;
-use crate::table::Table;
 use crate::metrics::{pearson_correlation, spearman_correlation};
+use crate::table::Table;
 use crate::train::Autoencoder;
 use ndarray::Array3;
 

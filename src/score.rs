@@ -181,7 +181,8 @@ impl fmt::Display for Scores {
 
 impl fmt::Display for Ranking {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let [worst, best] = self.extremes(5).map(|order| order.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
+        let [worst, best] =
+            self.extremes(5).map(|order| order.iter().map(usize::to_string).collect::<Vec<_>>().join(", "));
         write!(
             f,
             "{}: {} images by {}, mean {:.4}; worst: {worst}; best: {best}",

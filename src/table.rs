@@ -71,8 +71,7 @@ impl Table {
 
     /// Whether a column holds numbers, and nothing else but empty cells.
     fn is_numeric(&self, column: usize) -> bool {
-        let mut filled =
-            self.rows.iter().map(|row| cell_text(row, column)).filter(|text| !text.is_empty()).peekable();
+        let mut filled = self.rows.iter().map(|row| cell_text(row, column)).filter(|text| !text.is_empty()).peekable();
         filled.peek().is_some() && filled.all(|text| text.replace([',', '%'], "").trim().parse::<f64>().is_ok())
     }
 }

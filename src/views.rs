@@ -61,7 +61,11 @@ impl Picks {
             let caption = format!("#{}: {:.4}{class}{anomaly}", pair.image_idx, pair.mse);
             CaptionedImage { image: pair.original, caption }
         };
-        image_grid(&format!("{}, with their MSE", self.title), &self.pairs().into_iter().map(captioned).collect::<Vec<_>>(), 3)
+        image_grid(
+            &format!("{}, with their MSE", self.title),
+            &self.pairs().into_iter().map(captioned).collect::<Vec<_>>(),
+            3,
+        )
     }
 }
 

@@ -7,7 +7,8 @@ use serde_json::Value;
 fn auc_equals_scikit_learn() {
     let fixture: Value = serde_json::from_str(include_str!("fixtures/auc.json")).unwrap();
     let numbers = |value: &Value| value.as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect::<Vec<_>>();
-    let labels: Vec<bool> = fixture["labels"].as_array().unwrap().iter().map(|label| label.as_bool().unwrap()).collect();
+    let labels: Vec<bool> =
+        fixture["labels"].as_array().unwrap().iter().map(|label| label.as_bool().unwrap()).collect();
     let cases = fixture["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 4);
     for case in cases {

@@ -36,7 +36,8 @@ fn one_seed_gives_one_model() {
     let split = small_scenes();
     for architecture in all_architectures() {
         let run = |seed| {
-            let model = quiet(architecture.clone(), &split, Training::default().epochs(2).batch_size(32).seed(seed)).unwrap();
+            let model =
+                quiet(architecture.clone(), &split, Training::default().epochs(2).batch_size(32).seed(seed)).unwrap();
             let losses: Vec<f64> = model.history.epochs.iter().map(|epoch| epoch.loss_mean).collect();
             let figures = [compare(&[&model], &split, 2).unwrap(), model.history.figure().unwrap()];
             (losses, model.score(&split.test).unwrap(), figures.map(|figure| figure.bytes().to_vec()))
@@ -185,7 +186,9 @@ fn a_saved_model_gives_the_same_scores() {
         assert_eq!(opened.score(&split.test).unwrap(), model.score(&split.test).unwrap());
         assert_eq!((opened.training, opened.history), (model.training, model.history));
     }
-    assert!(std::fs::read_dir(&folder).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("part")));
+    assert!(
+        std::fs::read_dir(&folder).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("part"))
+    );
 }
 
 #[test]
@@ -199,11 +202,19 @@ fn a_damaged_model_is_refused_with_what_is_wrong() {
     let message = || Autoencoder::open(&path).unwrap_err().to_string();
 
     std::fs::write(&weights, &whole_weights[..1000]).unwrap();
-    assert!(message().contains("conv.safetensors: found ") && message().contains("save the model again"), "{}", message());
+    assert!(
+        message().contains("conv.safetensors: found ") && message().contains("save the model again"),
+        "{}",
+        message()
+    );
     std::fs::write(&weights, whole_weights).unwrap();
 
     std::fs::write(&json, whole_json.replace("\"format_version\": 1", "\"format_version\": 2")).unwrap();
-    assert!(message().ends_with("found format 2, wanted format 1 or older; open it with the diabolo that wrote it, or a newer one"));
+    assert!(
+        message().ends_with(
+            "found format 2, wanted format 1 or older; open it with the diabolo that wrote it, or a newer one"
+        )
+    );
     std::fs::write(&json, whole_json.replace("Conv2d(12, 24, ", "Conv2d(12, 25, ")).unwrap();
     assert!(message().contains("encoder layer"), "{}", message());
     std::fs::write(&json, &whole_json[..100]).unwrap();
@@ -240,7 +251,10 @@ fn a_full_disk_leaves_the_old_model_and_loses_none() {
         return;
     }
     let folder = folder("full_disk");
-    quiet(Architecture::fcn(), &small_scenes(), Training::default().epochs(1)).unwrap().save(folder.join("fcn")).unwrap();
+    quiet(Architecture::fcn(), &small_scenes(), Training::default().epochs(1))
+        .unwrap()
+        .save(folder.join("fcn"))
+        .unwrap();
     let before = std::fs::read(folder.join("fcn.safetensors")).unwrap();
     // 64 blocks are 32 or 64 kB, by shell; fcn's weights are 3 MB. The signal would end the process before the error.
     let status = std::process::Command::new("sh")

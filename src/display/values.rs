@@ -82,7 +82,9 @@ impl Split {
 impl Images {
     /// Shows a few of the images.
     pub fn evcxr_display(&self) {
-        Page::new(self.to_string()).figure(self.figure(&format!("{} of {} images", 16.min(self.len()), self.len()))).show();
+        Page::new(self.to_string())
+            .figure(self.figure(&format!("{} of {} images", 16.min(self.len()), self.len())))
+            .show();
     }
 }
 

@@ -246,6 +246,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn a_cuda_device_that_is_not_there_is_an_error_that_says_so() {
         if has_nvidia_driver() {
             eprintln!("skipped: this machine has an NVIDIA driver");

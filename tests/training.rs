@@ -139,6 +139,7 @@ fn one_training_image_is_an_error() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn a_cuda_device_that_is_not_there_is_an_error_before_anything_runs() {
     if Path::new("/proc/driver/nvidia").exists() {
         eprintln!("skipped: this machine has an NVIDIA driver");

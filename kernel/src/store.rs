@@ -3,9 +3,11 @@
 //! evcxr and cargo rewrite files in the folder they work in, so two kernels cannot share one. A copy takes a moment
 //! because the large files, which compilers replace and never rewrite, are hard links.
 //!
-//!     cells/KEY/master/       filled by `diabolo-kernel warm`
-//!     cells/KEY/config/       evcxr's start file and the Cargo.lock that pins the dependencies
-//!     cells/KEY/running/PID/  one kernel's copy, removed when it ends
+//! ```text
+//! cells/KEY/master/       filled by `diabolo-kernel warm`
+//! cells/KEY/config/       evcxr's start file and the Cargo.lock that pins the dependencies
+//! cells/KEY/running/PID/  one kernel's copy, removed when it ends
+//! ```
 //!
 //! A kernel that was killed leaves its copy; the next kernel removes it, because nobody holds its lock any more.
 

@@ -97,6 +97,13 @@ pub enum Error {
         source: tch::TchError,
     },
 
+    /// The user stopped the call: run the cell again when it may take its time.
+    #[error("{doing}: interrupted, nothing was kept; run the cell again to have it")]
+    Interrupted {
+        /// What was being done.
+        doing: String,
+    },
+
     /// A figure could not be drawn.
     #[error("drawing {what}: {reason}")]
     Draw {

@@ -17,6 +17,7 @@
 
 // In the order in which data flow: a room uses only rooms above it.
 pub mod error;
+mod interrupt;
 mod files;
 pub mod data;
 pub mod device;

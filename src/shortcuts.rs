@@ -7,14 +7,22 @@ pub use crate::views::compare;
 
 use crate::Result;
 use crate::data::Split;
-use crate::display::training_lines;
+use crate::display::TrainingProgress;
 use crate::model::Architecture;
 use crate::train::{Autoencoder, Training, fit};
+use std::ops::ControlFlow;
 
-/// Trains a network to rebuild the training images, telling its progress in lines of text.
+/// Trains a network to rebuild the training images. In the diabolo kernel a bar and a loss curve grow meanwhile;
+/// elsewhere lines of text tell the progress.
 ///
 /// # Errors
 /// Those of [`fit`].
 pub fn train(architecture: Architecture, split: &Split, training: Training) -> Result<Autoencoder> {
-    fit(architecture, split, training, training_lines())
+    let mut progress = TrainingProgress::new();
+    let model = fit(architecture, split, training, |step| {
+        progress.step(step);
+        ControlFlow::Continue(())
+    })?;
+    progress.finish(&model.history);
+    Ok(model)
 }

@@ -6,10 +6,11 @@
 
 #![expect(clippy::print_stdout, reason = "showing values is what this room is for")]
 
+mod live;
 mod progress;
 mod values;
 
-pub(crate) use progress::training_lines;
+pub(crate) use progress::TrainingProgress;
 
 use std::io::Write;
 

@@ -1,27 +1,117 @@
-//! Progress of long calls, as lines of text.
+//! Progress of long calls: a bar and a loss curve that grow in the diabolo kernel, lines of text elsewhere.
 
-use crate::train::Progress;
-use std::ops::ControlFlow;
+use super::live::Live;
+use crate::figure::{LineChart, Series, escape, line_chart};
+use crate::train::{History, Progress};
 use std::time::{Duration, Instant};
 
 /// At most one line in this time: a training of minutes fills a screen, not a book.
 const BETWEEN_LINES: Duration = Duration::from_secs(2);
+/// Smooth to the eye, and nothing beside the time of a training step.
+const BETWEEN_UPDATES: Duration = Duration::from_millis(400);
 
-/// Prints a line at the end of an epoch, at most every two seconds, and at the end.
-pub(crate) fn training_lines() -> impl FnMut(&Progress) -> ControlFlow<()> {
-    let mut last_line = Instant::now();
-    let mut losses = Mean::default();
-    move |progress| {
-        losses.add(progress.loss);
-        if progress.step == progress.n_steps {
-            let is_last = progress.epoch == progress.n_epochs;
-            if is_last || last_line.elapsed() >= BETWEEN_LINES {
-                println!("{}", line(progress, losses.value()));
-                last_line = Instant::now();
-            }
-            losses = Mean::default();
+/// A bar that grows in place, or lines of text where nothing can be replaced.
+pub(crate) struct Bar {
+    live: Option<Live>,
+    last: Option<Instant>,
+}
+
+impl Bar {
+    pub(crate) fn new(what: &str) -> Self {
+        Self { live: Live::new(what), last: None }
+    }
+
+    /// Whether enough time has passed for the reader to be told again; true once more each time it has.
+    fn is_due(&mut self) -> bool {
+        let pause = if self.live.is_some() { BETWEEN_UPDATES } else { BETWEEN_LINES };
+        // A live bar appears at once; the first line of text waits until there is something to say.
+        let is_due = match self.last {
+            None => self.live.is_some(),
+            Some(last) => last.elapsed() >= pause,
+        };
+        if is_due || self.last.is_none() {
+            self.last = Some(Instant::now());
         }
-        ControlFlow::Continue(())
+        is_due
+    }
+
+    /// Shows that this share (0..=1) of the work is done.
+    pub(crate) fn show(&mut self, share: f64, text: &str) {
+        match &mut self.live {
+            None => println!("{text}"),
+            Some(live) => {
+                let html = format!(
+                    "<div style=\"font-variant-numeric:tabular-nums\"><progress value=\"{share:.4}\" max=\"1\" \
+                     style=\"width:16em;vertical-align:middle;margin-right:1em\"></progress>{}</div>",
+                    escape(text)
+                );
+                live.show(&[("text/html", &html), ("text/plain", text)]);
+            }
+        }
+    }
+}
+
+/// Tells the progress of one training.
+pub(crate) struct TrainingProgress {
+    bar: Bar,
+    curve: Option<Live>,
+    epoch_losses: Mean,
+    buckets: Buckets,
+    last_line: String,
+}
+
+impl TrainingProgress {
+    pub(crate) fn new() -> Self {
+        Self {
+            bar: Bar::new("training"),
+            curve: Live::new("loss"),
+            epoch_losses: Mean::default(),
+            buckets: Buckets::default(),
+            last_line: String::new(),
+        }
+    }
+
+    /// To be called after every step.
+    pub(crate) fn step(&mut self, progress: &Progress) {
+        let is_epoch_end = progress.step == progress.n_steps;
+        let is_end = is_epoch_end && progress.epoch == progress.n_epochs;
+        self.epoch_losses.add(progress.loss);
+        let epochs_done = (progress.epoch - 1) as f64 + progress.step as f64 / progress.n_steps as f64;
+        self.buckets.add(epochs_done, progress.loss);
+        // Lines of text tell of whole epochs.
+        if is_end || ((self.curve.is_some() || is_epoch_end) && self.bar.is_due()) {
+            self.last_line = line(progress, self.epoch_losses.value());
+            self.bar.show(epochs_done / progress.n_epochs as f64, &self.last_line);
+            self.draw(&progress.name);
+        }
+        if is_epoch_end {
+            self.epoch_losses = Mean::default();
+        }
+    }
+
+    /// To be called when training has ended, for whatever reason.
+    pub(crate) fn finish(mut self, history: &History) {
+        if let (Some(warning), true) = (history.warning(), self.curve.is_some()) {
+            self.bar.show(1.0, &format!("{}: {warning}", self.last_line));
+        }
+    }
+
+    fn draw(&mut self, name: &str) {
+        let Some(curve) = &mut self.curve else { return };
+        let chart = LineChart {
+            title: format!("{name}: loss while training"),
+            x_title: "epoch".into(),
+            y_title: "loss".into(),
+            series: vec![Series { name: "mean of some minibatches".into(), points: self.buckets.points.clone() }],
+            marks: Vec::new(),
+        };
+        // There is nothing to draw yet where no loss was finite.
+        if let Ok(figure) = line_chart(&chart) {
+            curve.show(&[
+                ("image/svg+xml", &String::from_utf8_lossy(figure.bytes())),
+                ("text/plain", figure.alt()),
+            ]);
+        }
     }
 }
 
@@ -62,6 +152,32 @@ impl Mean {
     }
 }
 
+/// The losses of a training of any length in at most [`Buckets::MOST`] points: when they are full, neighbours join.
+#[derive(Default)]
+struct Buckets {
+    points: Vec<(f64, f64)>,
+    /// Steps in a full bucket, as a power of two.
+    doublings: u32,
+    open: Mean,
+}
+
+impl Buckets {
+    const MOST: usize = 256;
+
+    fn add(&mut self, epochs_done: f64, loss: f64) {
+        self.open.add(loss);
+        if self.open.n < 1 << self.doublings {
+            return;
+        }
+        self.points.push((epochs_done, self.open.value()));
+        self.open = Mean::default();
+        if self.points.len() == Self::MOST {
+            self.points = self.points.chunks(2).map(|pair| (pair[1].0, (pair[0].1 + pair[1].1) / 2.0)).collect();
+            self.doublings += 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +202,16 @@ mod tests {
     #[test]
     fn durations_are_said_as_a_person_would() {
         assert_eq!([0.4, 59.0, 61.0, 7500.0].map(duration), ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]);
+    }
+
+    #[test]
+    fn a_long_training_has_a_short_curve_of_the_same_mean() {
+        let mut buckets = Buckets::default();
+        (1..=10_240).for_each(|step| buckets.add(f64::from(step) / 100.0, f64::from(step)));
+        let points = &buckets.points;
+        assert!((Buckets::MOST / 2..Buckets::MOST).contains(&points.len()), "{}", points.len());
+        assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let mean = points.iter().map(|point| point.1).sum::<f64>() / points.len() as f64;
+        assert!((mean - 5120.5).abs() < 1e-9, "{mean}");
     }
 }

@@ -5,7 +5,7 @@ use crate::data::Images;
 use crate::device::ResidentImages;
 use crate::error::TorchContext;
 use crate::model::{Architecture, Mode, Network, Plan};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 use ndarray::Array4;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,9 +85,10 @@ impl Autoencoder {
     ) -> Result<Vec<f32>> {
         let network = self.network();
         let wanted = network.plan().image_shape;
+        let doing = format!("running {}", self.name());
         if images.shape() != wanted {
             return Err(Error::data(
-                format!("running {}", self.name()),
+                doing,
                 format!("images of shape {:?}", images.shape()),
                 format!("{wanted:?}, as in its training"),
                 "choose images of that shape, or train on these",
@@ -95,6 +96,7 @@ impl Autoencoder {
         }
         let mut values = Vec::new();
         for start in (0..images.len()).step_by(EVALUATION_BATCH) {
+            interrupt::check(&doing)?;
             let range = start..images.len().min(start + EVALUATION_BATCH);
             let batch = ResidentImages::new(images, range, network.device())?.all()?;
             let result = tch::no_grad(|| compute(&network, &batch))?.contiguous().view([-1]);

@@ -16,7 +16,7 @@ use crate::data::Split;
 use crate::device::{ResidentImages, shuffled_rows};
 use crate::error::TorchContext;
 use crate::model::{Architecture, GaussianWaist, Mode, Network, StepRandomness};
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 use optimizer::OptimizerState;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -47,7 +47,8 @@ pub struct Progress {
 
 /// Trains a network to rebuild the training images.
 ///
-/// `observe` is called after every step; when it breaks, training ends with the best model so far.
+/// `observe` is called after every step; when it breaks, or the user presses stop in the diabolo kernel, training ends
+/// with the best model so far.
 ///
 /// # Errors
 /// [`Error::Setting`] and [`Error::Architecture`] before anything runs, [`Error::Device`] when the device cannot be
@@ -149,7 +150,7 @@ impl Loop {
             let control = observe(&progress);
             let is_last_step = progress.seconds_remaining == 0.0;
             let stopped_because = match self.training.max_seconds {
-                _ if control.is_break() => StoppedBecause::Interrupted,
+                _ if control.is_break() || interrupt::is_requested() => StoppedBecause::Interrupted,
                 Some(max_seconds) if progress.seconds >= max_seconds && !is_last_step => {
                     StoppedBecause::TimeLimit { max_seconds }
                 }

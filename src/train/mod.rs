@@ -10,6 +10,7 @@ mod settings;
 
 pub use autoencoder::Autoencoder;
 pub use history::{Epoch, History, Kept, StoppedBecause};
+pub(crate) use optimizer::OptimizerMemory;
 pub use settings::{Keep, KlTerm, Optimizer, Training};
 
 use crate::data::Split;
@@ -58,7 +59,31 @@ pub fn fit(
     architecture: Architecture,
     split: &Split,
     training: Training,
+    observe: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<Autoencoder> {
+    fit_from(None, architecture, split, training, observe, |_| Ok(()))
+}
+
+/// Where a training stands between two epochs: all that the next one depends on, beside the settings.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    /// Weights and running statistics after the last finished epoch.
+    pub(crate) last: [Tensor; 2],
+    /// Those that the keep rule has chosen so far.
+    pub(crate) kept: [Tensor; 2],
+    pub(crate) optimizer: OptimizerMemory,
+    /// The course so far; its epochs say how many are done.
+    pub(crate) history: History,
+}
+
+/// As [`fit`], going on from `start`; `save` is called after every epoch and may take a checkpoint.
+pub(crate) fn fit_from(
+    start: Option<Checkpoint>,
+    architecture: Architecture,
+    split: &Split,
+    training: Training,
     mut observe: impl FnMut(&Progress) -> ControlFlow<()>,
+    mut save: impl FnMut(&Loop) -> Result<()>,
 ) -> Result<Autoencoder> {
     training.check()?;
     let images = &split.train;
@@ -90,22 +115,27 @@ pub fn fit(
         network,
         training,
         started: Instant::now(),
+        seconds_before: 0.0,
     };
-    let stopped_because = match training_loop.run(&mut observe) {
+    if let Some(checkpoint) = start {
+        training_loop.go_on_from(checkpoint)?;
+    }
+    let stopped_because = match training_loop.run(&mut observe, &mut save) {
         Ok(stopped_because) => stopped_because,
         // Nothing was learned yet, so nothing is lost by saying no.
         Err(error) if training_loop.keeper.kept.epoch == 0 => return Err(error),
         Err(error) => StoppedBecause::Failed { message: error.to_string() },
     };
-    let Loop { keeper, mut history, network, training, started, .. } = training_loop;
+    let seconds = training_loop.seconds();
+    let Loop { keeper, mut history, network, training, .. } = training_loop;
     history.kept = keeper.finish(&network)?;
     history.stopped_because = stopped_because;
-    history.seconds = started.elapsed().as_secs_f64();
+    history.seconds = seconds;
     Ok(Autoencoder::new(architecture, training, history, split.name.clone(), network))
 }
 
 /// A training under way.
-struct Loop {
+pub(crate) struct Loop {
     name: String,
     training: Training,
     images: ResidentImages,
@@ -115,16 +145,59 @@ struct Loop {
     keeper: Keeper,
     history: History,
     started: Instant,
+    /// What earlier parts of this training took.
+    seconds_before: f64,
 }
 
 impl Loop {
-    fn run(&mut self, observe: &mut impl FnMut(&Progress) -> ControlFlow<()>) -> Result<StoppedBecause> {
-        for epoch in 1..=self.training.epochs {
+    fn run(
+        &mut self,
+        observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
+        save: &mut impl FnMut(&Self) -> Result<()>,
+    ) -> Result<StoppedBecause> {
+        for epoch in self.history.epochs.len() + 1..=self.training.epochs {
             if let Some(stopped_because) = self.run_epoch(epoch, observe)? {
                 return Ok(stopped_because);
             }
+            save(self)?;
         }
         Ok(StoppedBecause::Finished)
+    }
+
+    /// How many epochs are done.
+    pub(crate) fn n_epochs_done(&self) -> usize {
+        self.history.epochs.len()
+    }
+
+    /// The network as it stands, for its names.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// To be taken between two epochs.
+    pub(crate) fn checkpoint(&self) -> Result<Checkpoint> {
+        Ok(Checkpoint {
+            last: self.network.snapshot()?,
+            kept: self.keeper.snapshot.each_ref().map(Tensor::shallow_clone),
+            optimizer: self.optimizer.memory(),
+            history: History { kept: self.keeper.kept, seconds: self.seconds(), ..self.history.clone() },
+        })
+    }
+
+    fn go_on_from(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        let Checkpoint { last, kept, optimizer, history } = checkpoint;
+        self.network.restore(&last)?;
+        self.keeper.kept = history.kept;
+        self.keeper.snapshot = kept.map(|tensor| tensor.to(self.network.device()));
+        self.optimizer.recall(optimizer);
+        self.seconds_before = history.seconds;
+        self.history = History { device: std::mem::take(&mut self.history.device), ..history };
+        Ok(())
+    }
+
+    /// Wall time so far, earlier parts of this training included.
+    fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
     }
 
     /// One pass over the images; gives a reason when training is to end before the next.
@@ -199,7 +272,7 @@ impl Loop {
         let (n_epochs, n_steps) = (self.training.epochs, self.n_steps());
         let steps_done = (epoch - 1) * n_steps + step;
         let images_done = (epoch - 1) * self.n_images + (step * self.training.batch_size).min(self.n_images);
-        let seconds = self.started.elapsed().as_secs_f64();
+        let seconds = self.seconds();
         Progress {
             name: self.name.clone(),
             epoch,

@@ -22,6 +22,17 @@ pub(super) struct OptimizerState {
     second_moment: Tensor,
 }
 
+/// What an optimiser remembers between steps.
+#[derive(Debug)]
+pub(crate) struct OptimizerMemory {
+    /// Steps taken so far.
+    pub(crate) n_steps: i32,
+    /// SGD's velocity, or Adam's mean of gradients: `[n_parameters]`.
+    pub(crate) first_moment: Tensor,
+    /// Adam's mean of squared gradients; empty for SGD.
+    pub(crate) second_moment: Tensor,
+}
+
 impl OptimizerState {
     pub(super) fn new(training: &Training, parameters: &Tensor) -> Self {
         let second_moment = match training.optimizer {
@@ -35,6 +46,20 @@ impl OptimizerState {
             first_moment: parameters.zeros_like(),
             second_moment,
         }
+    }
+
+    /// What the next step depends on, beside weights and settings; copied, since steps change it in place.
+    pub(super) fn memory(&self) -> OptimizerMemory {
+        let [first_moment, second_moment] = [&self.first_moment, &self.second_moment].map(Tensor::copy);
+        OptimizerMemory { n_steps: self.n_steps, first_moment, second_moment }
+    }
+
+    /// Goes on from such a memory.
+    pub(super) fn recall(&mut self, memory: OptimizerMemory) {
+        let device = self.first_moment.device();
+        self.n_steps = memory.n_steps;
+        self.first_moment = memory.first_moment.to(device);
+        self.second_moment = memory.second_moment.to(device);
     }
 
     /// Moves `parameters` one step against `gradient`, both `[n_parameters]`.

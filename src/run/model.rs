@@ -1,16 +1,15 @@
-//! Models on disk: weights as safetensors, everything else as JSON beside them.
+//! A model in two files.
 
+use super::read_versioned;
+use super::tensors::{self, serialize};
 use crate::data::ImageShape;
 use crate::device::Device;
-use crate::error::TorchContext;
 use crate::files::write_whole;
 use crate::model::{Architecture, Network};
 use crate::train::{Autoencoder, History, Training};
 use crate::{Error, Result};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use tch::Tensor;
 
 /// What is in the JSON file. A change that older code would misread raises the number.
 const FORMAT_VERSION: u32 = 1;
@@ -59,7 +58,7 @@ impl Autoencoder {
             history: self.history.clone(),
         };
         let json = serde_json::to_vec_pretty(&description).expect("plain values and text are always JSON");
-        let weights = weights_of(&network)?;
+        let weights = serialize(&network.named_tensors(), None)?;
         write_whole(&weights_path, &weights)?;
         write_whole(&description_path, &json)
     }
@@ -73,15 +72,12 @@ impl Autoencoder {
         let [weights_path, description_path] = paths(path.as_ref());
         let description = read_description(&description_path)?;
         let plan = description.architecture.plan(description.image_shape)?;
-        let bytes = read(&weights_path)?;
-        let damaged =
-            |found: String| Error::format(&weights_path, found, "whole safetensors weights", "save the model again");
-        let saved = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let find = |name: &str| saved.tensor(name).ok().and_then(|view| tensor_of(&view));
-        let network = Network::from_named(plan, find, Device::Auto.choose()?.device)?;
-        let n_expected = network.named_tensors().len();
-        if saved.len() != n_expected {
-            return Err(damaged(format!("{} tensors where the architecture has {n_expected}", saved.len())));
+        let mut saved = tensors::open(&weights_path, SAVE_AGAIN)?.tensors;
+        let n_saved = saved.len();
+        let network = Network::from_named(plan, |name| saved.remove(name), Device::Auto.choose()?.device)?;
+        if !saved.is_empty() {
+            let found = format!("{n_saved} tensors where the architecture has {}", n_saved - saved.len());
+            return Err(Error::format(&weights_path, found, "whole safetensors weights", SAVE_AGAIN));
         }
         let Description { architecture, training, history, trained_on, .. } = description;
         Ok(Self::new(architecture, training, history, trained_on, network))
@@ -104,49 +100,10 @@ fn layers_of(network: &Network) -> Layers {
     Layers { encoder: plan.encoder_notation(), decoder: plan.decoder_notation() }
 }
 
-fn weights_of(network: &Network) -> Result<Vec<u8>> {
-    let mut named = Vec::new();
-    for (name, tensor) in network.named_tensors() {
-        let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-        let values =
-            Vec::<f32>::try_from(tensor.to(tch::Device::Cpu).contiguous().view([-1])).doing("reading the weights")?;
-        named.push((name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()));
-    }
-    let views = named.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape says");
-        (name, view)
-    });
-    Ok(safetensors::serialize(views, None).expect("names differ and sizes fit"))
-}
-
-/// A saved tensor, if it holds 32-bit floats.
-fn tensor_of(view: &TensorView) -> Option<Tensor> {
-    let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-    let (Dtype::F32, values) = (view.dtype(), view.data().as_chunks::<4>().0) else { return None };
-    let values: Vec<f32> = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-    Tensor::f_from_slice(&values).and_then(|flat| flat.f_view(&shape[..])).ok()
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|source| Error::file("opening", path, "give the path that Autoencoder::save was given", source))
-}
+/// What to do about a model's files that cannot be used.
+const SAVE_AGAIN: &str = "save the model again";
 
 fn read_description(path: &Path) -> Result<Description> {
-    /// Read first, so that a newer format is told from a damaged one.
-    #[derive(Deserialize)]
-    struct Version {
-        format_version: u32,
-    }
-    let bytes = read(path)?;
-    let damaged = |error: serde_json::Error| {
-        Error::format(path, format!("damaged text ({error})"), "a model's description", "save the model again")
-    };
-    let Version { format_version } = serde_json::from_slice(&bytes).map_err(damaged)?;
-    if format_version > FORMAT_VERSION {
-        let wanted = format!("format {FORMAT_VERSION} or older");
-        let next_step = "open it with the diabolo that wrote it, or a newer one";
-        return Err(Error::format(path, format!("format {format_version}"), wanted, next_step));
-    }
-    serde_json::from_slice(&bytes).map_err(damaged)
+    read_versioned(path, "a model's description", FORMAT_VERSION, SAVE_AGAIN)
 }
+

@@ -8,6 +8,7 @@ use crate::model::{Architecture, Network};
 use crate::train::{Autoencoder, History, Training};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tch::Tensor;
@@ -75,7 +76,7 @@ impl Autoencoder {
         let plan = description.architecture.plan(description.image_shape)?;
         let bytes = read(&weights_path)?;
         let damaged =
-            |found: String| Error::format(&weights_path, found, "whole safetensors weights", "save the model again");
+            |found: String| Error::format(&weights_path, found, "whole safetensors weights", SAVE_AGAIN);
         let saved = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let find = |name: &str| saved.tensor(name).ok().and_then(|view| tensor_of(&view));
         let network = Network::from_named(plan, find, Device::Auto.choose()?.device)?;
@@ -127,24 +128,38 @@ fn tensor_of(view: &TensorView) -> Option<Tensor> {
     Tensor::f_from_slice(&values).and_then(|flat| flat.f_view(&shape[..])).ok()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path)
-        .map_err(|source| Error::file("opening", path, "give the path that Autoencoder::save was given", source))
-}
+/// What to do about a model's files that cannot be used.
+const SAVE_AGAIN: &str = "save the model again";
 
 fn read_description(path: &Path) -> Result<Description> {
+    read_versioned(path, "a model's description", FORMAT_VERSION, SAVE_AGAIN)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::file("opening", path, "give the path that it was saved under", source))
+}
+
+/// Reads JSON that has a `format_version`, which says whether this version of the crate can read the rest.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be read; [`Error::Format`] when it is damaged, or newer than `newest_version`.
+pub(crate) fn read_versioned<T: DeserializeOwned>(
+    path: &Path,
+    what: &str,
+    newest_version: u32,
+    mended_by: &str,
+) -> Result<T> {
     /// Read first, so that a newer format is told from a damaged one.
     #[derive(Deserialize)]
     struct Version {
         format_version: u32,
     }
     let bytes = read(path)?;
-    let damaged = |error: serde_json::Error| {
-        Error::format(path, format!("damaged text ({error})"), "a model's description", "save the model again")
-    };
+    let damaged =
+        |error: serde_json::Error| Error::format(path, format!("damaged text ({error})"), what, mended_by);
     let Version { format_version } = serde_json::from_slice(&bytes).map_err(damaged)?;
-    if format_version > FORMAT_VERSION {
-        let wanted = format!("format {FORMAT_VERSION} or older");
+    if format_version > newest_version {
+        let wanted = format!("format {newest_version} or older");
         let next_step = "open it with the diabolo that wrote it, or a newer one";
         return Err(Error::format(path, format!("format {format_version}"), wanted, next_step));
     }

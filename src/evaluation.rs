@@ -3,9 +3,9 @@
 use crate::background::LogErrorModel;
 use crate::cluster::KMeans;
 use crate::data::{Images, Split};
-use crate::distance::{Mahalanobis, Nearest};
 use crate::metrics::{Interval, auc_interval};
-use crate::project::Pca;
+use crate::neighbours::Nearest;
+use crate::project::{Mahalanobis, Pca};
 use crate::score::Scores;
 use crate::train::Autoencoder;
 use crate::{Error, Result, interrupt};

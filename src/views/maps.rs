@@ -68,7 +68,7 @@ fn map_with(
         let dip = two_groups(&points)?;
         Ok(Map { name: name.into(), n_dimensions: values.ncols(), points, dip })
     };
-    let n_pixels = images.shape().iter().product();
+    let n_pixels: usize = images.shape().iter().product();
     let pixels = images.to_array().into_shape_with_order((images.len(), n_pixels)).expect("pixels in standard order");
     let mut maps = vec![map("pixels", pixels)?];
     for model in models {

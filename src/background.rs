@@ -73,11 +73,13 @@ pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Tabl
 pub fn bias_table(scores: &[&Scores], images: &Images) -> Result<Table> {
     let statistics = images.statistics();
     let names = statistics.columns().map(|(name, _)| name);
-    let mut table = Table::new("Correlation with numbers that do not depend on what an image shows", &["score", "kind"]);
+    let mut table =
+        Table::new("Correlation with numbers that do not depend on what an image shows", &["score", "kind"]);
     table.headers.extend(names.map(String::from));
     for one in scores {
         type Correlation = fn(&[f64], &[f64]) -> Result<f64>;
-        for (kind, correlation) in [("Pearson", pearson_correlation as Correlation), ("Spearman", spearman_correlation)] {
+        for (kind, correlation) in [("Pearson", pearson_correlation as Correlation), ("Spearman", spearman_correlation)]
+        {
             let cells = statistics.columns().map(|(_, column)| correlation(&one.values, column));
             let cells = cells.into_iter().map(|cell| cell.map(|value| format!("{value:+.3}")));
             let score = format!("{}: {}", one.model, one.name);

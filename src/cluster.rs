@@ -114,9 +114,10 @@ impl Clusters {
     pub fn distances(&self, points: &Array2<f32>) -> Result<Vec<f64>> {
         check_points_of("measuring distances to centres", points, self.centres.ncols())?;
         let nearest = nearest_centres(points.view(), &self.centres);
-        let squares = nearest.iter().zip(points.rows()).map(|(&centre, point)| {
-            squared_distance(point, self.centres.row(centre as usize))
-        });
+        let squares = nearest
+            .iter()
+            .zip(points.rows())
+            .map(|(&centre, point)| squared_distance(point, self.centres.row(centre as usize)));
         Ok(squares.map(f64::sqrt).collect())
     }
 }
@@ -290,7 +291,9 @@ impl<'a> Problem<'a> {
         let mut squares = ndarray::concatenate(Axis(0), &views).expect("blocks have as many columns");
         for (mut row, norm) in squares.rows_mut().into_iter().zip(norms) {
             // Rounding may leave a little less than nothing.
-            row.iter_mut().zip(&centre_norms).for_each(|(value, other)| *value = (norm + other - 2.0 * *value).max(0.0));
+            row.iter_mut()
+                .zip(&centre_norms)
+                .for_each(|(value, other)| *value = (norm + other - 2.0 * *value).max(0.0));
         }
         squares
     }
@@ -303,9 +306,9 @@ fn add(sums: &mut Array2<f64>, cluster: usize, point: ArrayView1<f32>, sign: f64
 /// Points in blocks, to be worked on in parallel and in order.
 fn blocks<'a>(points: ArrayView2<'a, f32>) -> impl IndexedParallelIterator<Item = ArrayView2<'a, f32>> {
     let n = points.nrows();
-    (0..n.div_ceil(BLOCK)).into_par_iter().map(move |block| {
-        points.slice_move(s![block * BLOCK..n.min((block + 1) * BLOCK), ..])
-    })
+    (0..n.div_ceil(BLOCK))
+        .into_par_iter()
+        .map(move |block| points.slice_move(s![block * BLOCK..n.min((block + 1) * BLOCK), ..]))
 }
 
 /// The row of `centres` nearest to each point; of equally near ones the first.

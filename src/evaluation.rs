@@ -344,10 +344,7 @@ mod tests {
     #[test]
     fn a_way_named_twice_is_an_error() {
         let message = check(&[Evaluation::Pca(2), Evaluation::KMeans(3), Evaluation::Pca(2)]).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "setting evaluations: found pca_2 twice, wanted each way once; leave one of the two out"
-        );
+        assert_eq!(message, "setting evaluations: found pca_2 twice, wanted each way once; leave one of the two out");
         assert!(check(&[]).unwrap_err().to_string().contains("found none"));
     }
 }

@@ -6,8 +6,8 @@ pub use crate::evaluation::Evaluation::{self, Debiased, KMeans, KNearest, Mahala
 pub use crate::evaluation::{FitOn, ScoreTable};
 pub use crate::figure::Figure;
 pub use crate::latent::Latents;
-pub use crate::model::{Architecture, Layer};
 pub use crate::metrics::{Positive, Threshold};
+pub use crate::model::{Architecture, Layer};
 pub use crate::project::Tsne;
 pub use crate::score::{Picks, Ranking, Scores};
 pub use crate::shortcuts::*;

@@ -75,8 +75,7 @@ impl Autoencoder {
         let description = read_description(&description_path)?;
         let plan = description.architecture.plan(description.image_shape)?;
         let bytes = read(&weights_path)?;
-        let damaged =
-            |found: String| Error::format(&weights_path, found, "whole safetensors weights", SAVE_AGAIN);
+        let damaged = |found: String| Error::format(&weights_path, found, "whole safetensors weights", SAVE_AGAIN);
         let saved = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let find = |name: &str| saved.tensor(name).ok().and_then(|view| tensor_of(&view));
         let network = Network::from_named(plan, find, Device::Auto.choose()?.device)?;
@@ -155,8 +154,7 @@ pub(crate) fn read_versioned<T: DeserializeOwned>(
         format_version: u32,
     }
     let bytes = read(path)?;
-    let damaged =
-        |error: serde_json::Error| Error::format(path, format!("damaged text ({error})"), what, mended_by);
+    let damaged = |error: serde_json::Error| Error::format(path, format!("damaged text ({error})"), what, mended_by);
     let Version { format_version } = serde_json::from_slice(&bytes).map_err(damaged)?;
     if format_version > newest_version {
         let wanted = format!("format {newest_version} or older");

@@ -185,9 +185,9 @@ impl SweepSettings {
     fn path(&self, folder: &Path) -> PathBuf {
         let json = serde_json::to_string(self).expect("plain values are JSON");
         // FNV-1a, since the name must stay the same in every version and build.
-        let hash = json.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = json
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         folder.join(format!("sweep-{}-{}-{:08x}.json", self.architecture.name, self.data.replace(' ', "-"), hash >> 32))
     }
 }
@@ -287,8 +287,13 @@ mod tests {
         };
         let architecture = Architecture { name: model.into(), ..Architecture::fcn() };
         let split = crate::data::open("scenes").unwrap();
-        let settings =
-            SweepSettings::new(architecture, &split, Training::default(), vec![Evaluation::Reconstruction], FitOn::Test);
+        let settings = SweepSettings::new(
+            architecture,
+            &split,
+            Training::default(),
+            vec![Evaluation::Reconstruction],
+            FitOn::Test,
+        );
         Sweep { format_version: FORMAT_VERSION, settings, rows: rows.iter().map(row).collect() }
     }
 

@@ -31,8 +31,7 @@ fn quiet(architecture: Architecture, split: &Split, training: Training) -> Autoe
     fit(architecture, split, training, |_| ControlFlow::Continue(())).unwrap()
 }
 
-const WAYS: [Evaluation; 7] =
-    [Reconstruction, KMeans(3), KMeans(5), Pca(2), Pca(3), Mahalanobis, KNearest(5)];
+const WAYS: [Evaluation; 7] = [Reconstruction, KMeans(3), KMeans(5), Pca(2), Pca(3), Mahalanobis, KNearest(5)];
 
 /// A figure that says what it shows and is small enough to live in a notebook.
 #[track_caller]
@@ -173,9 +172,7 @@ fn thresholds_find_more_as_they_fall() {
 #[test]
 fn maps_are_reproducible_and_coloured_only_when_asked() {
     let (model, split) = trained();
-    let maps = || {
-        [pca_map(&[model], &split.test).unwrap(), latent_map(&[model], &split.test, Tsne::seed(7)).unwrap()]
-    };
+    let maps = || [pca_map(&[model], &split.test).unwrap(), latent_map(&[model], &split.test, Tsne::seed(7)).unwrap()];
     let (first, again) = (maps(), maps());
     for (first, again) in first.iter().zip(&again) {
         let figure = first.figure().unwrap();
@@ -221,10 +218,18 @@ fn a_stopped_sweep_goes_on_where_it_ended() {
     let folder = folder("sweep");
     let sweep = |stop_at: usize, trained: &mut Vec<usize>| {
         let ways = [Reconstruction, Pca(2), Pca(3)];
-        diabolo::sweep::run(Architecture::fcn(), &split, Training::default().epochs(1), &pairs, &ways, &folder, |step| {
-            trained.push(step.number);
-            if step.number == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
+        diabolo::sweep::run(
+            Architecture::fcn(),
+            &split,
+            Training::default().epochs(1),
+            &pairs,
+            &ways,
+            &folder,
+            |step| {
+                trained.push(step.number);
+                if step.number == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            },
+        )
         .unwrap()
     };
     let (mut first, mut second, mut third) = (Vec::new(), Vec::new(), Vec::new());

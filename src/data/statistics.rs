@@ -94,7 +94,13 @@ mod tests {
         let mut state = 1u32;
         let pixels = Array4::from_shape_fn((3, 3, 16, 16), |(image, _, row, _)| match image {
             0 => 255,
-            1 => if row < 8 { 0 } else { 255 },
+            1 => {
+                if row < 8 {
+                    0
+                } else {
+                    255
+                }
+            }
             _ => {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 1 + (state >> 24) as u8 % 254

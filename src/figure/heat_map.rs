@@ -72,7 +72,8 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
 
     let n_shown = all().count();
     let place_of = |wanted: f64| {
-        let mut places = values.iter().zip(y_labels).flat_map(|(row, y)| row.iter().zip(x_labels).map(move |(v, x)| (v, x, y)));
+        let mut places =
+            values.iter().zip(y_labels).flat_map(|(row, y)| row.iter().zip(x_labels).map(move |(v, x)| (v, x, y)));
         places.find(|(value, ..)| **value == Some(wanted)).map_or(String::new(), |(_, x, y)| format!("{y}, {x}"))
     };
     Ok(canvas.finish(format!(

@@ -38,7 +38,8 @@ pub fn auc_interval(scores: &[f64], anomalies: &[bool], n_resamples: usize, seed
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));
     // Which of the distinct scores each image has, lowest first, apart by kind.
-    let (mut of_anomalies, mut of_normal) = (Vec::with_capacity(counts.n_anomalies), Vec::with_capacity(counts.n_normal));
+    let (mut of_anomalies, mut of_normal) =
+        (Vec::with_capacity(counts.n_anomalies), Vec::with_capacity(counts.n_normal));
     let mut n_distinct = 0;
     for tied in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
         for &index in tied {

@@ -84,9 +84,8 @@ impl Pca {
             crate::interrupt::check("measuring PCA distances")?;
             let centred = self.centred(&block.to_owned())?;
             let kept = centred.dot(&self.components.t()).dot(&self.components);
-            let rows = (centred - kept).map_axis(Axis(1), |row| {
-                row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt()
-            });
+            let rows = (centred - kept)
+                .map_axis(Axis(1), |row| row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt());
             distances.extend(rows);
         }
         Ok(distances)

@@ -3,8 +3,8 @@
 use crate::data::Images;
 use crate::evaluation::{Evaluation, ScoreTable};
 use crate::figure::{
-    CaptionedImage, Curves, Figure, Histogram, HistogramPanel, LineChart, Series, XRange, curves, histogram, image_grid,
-    line_chart,
+    CaptionedImage, Curves, Figure, Histogram, HistogramPanel, LineChart, Series, XRange, curves, histogram,
+    image_grid, line_chart,
 };
 use crate::metrics::{
     Confusion, Positive, Threshold, average_precision, confusion, f1_at_prevalence, precision_recall_curve, roc_auc,
@@ -41,8 +41,7 @@ impl ScoreTable {
     /// # Errors
     /// [`Error::Setting`] for no bins or more than 1000.
     pub fn histograms(&self, n_bins: usize) -> Result<Figure> {
-        let panel =
-            |scores: &Scores| HistogramPanel { title: scores.name.clone(), values: scores.values.clone() };
+        let panel = |scores: &Scores| HistogramPanel { title: scores.name.clone(), values: scores.values.clone() };
         histogram(&Histogram {
             title: format!("{}, fitted on {}: how the scores spread", self.model, self.fit_on),
             x_title: "score, from 0 to its largest".into(),
@@ -79,7 +78,9 @@ impl ScoreTable {
         }
         table.caption = match spearman_correlation(&medians, &aucs)? {
             correlation if correlation.is_finite() => {
-                format!("Does a wider spread go with a higher AUC? Rank correlation of the medians with AUC {correlation:+.2}")
+                format!(
+                    "Does a wider spread go with a higher AUC? Rank correlation of the medians with AUC {correlation:+.2}"
+                )
             }
             _ => "How wide the scores spread".into(),
         };
@@ -200,7 +201,9 @@ pub fn constant_models(images: &Images) -> Result<Table> {
         &["model", "AUC", "F1, normal positive", "F1, anomaly positive", "accuracy"],
     );
     let scores = vec![0.0; anomalies.len()];
-    for (name, threshold) in [("calls everything normal", f64::INFINITY), ("calls everything anomalous", f64::NEG_INFINITY)] {
+    for (name, threshold) in
+        [("calls everything normal", f64::INFINITY), ("calls everything anomalous", f64::NEG_INFINITY)]
+    {
         let count = |positive| confusion(&scores, anomalies, threshold, positive);
         let (normal, anomaly) = (count(Positive::Normal)?, count(Positive::Anomaly)?);
         table.push(vec![
@@ -259,14 +262,20 @@ impl Scores {
     pub fn threshold_table(&self) -> Result<Table> {
         let anomalies = self.labels()?;
         let mut table = Table::new(
-            &format!("{}: {} at some thresholds; anomaly is the positive class but in the last column", self.model, self.name),
+            &format!(
+                "{}: {} at some thresholds; anomaly is the positive class but in the last column",
+                self.model, self.name
+            ),
             &["rule", "threshold", "sensitivity", "specificity", "precision", "F1", "F1, normal positive"],
         );
         let contamination = share_of(anomalies);
         let rules = [
             ("everything is normal".to_string(), Threshold::Value(f64::INFINITY)),
             ("the top 5 % are anomalies".into(), Threshold::Quantile(0.95)),
-            (format!("the top {:.0} %, as many as there are", 100.0 * contamination), Threshold::Contamination(contamination)),
+            (
+                format!("the top {:.0} %, as many as there are", 100.0 * contamination),
+                Threshold::Contamination(contamination),
+            ),
             ("best F1".into(), Threshold::BestF1),
             ("everything is an anomaly".into(), Threshold::Value(f64::NEG_INFINITY)),
         ];

@@ -43,8 +43,9 @@ impl Sweep {
         let auc_of = |row: &crate::sweep::SweepRow, key: &str| row.auc.get(key).copied().flatten();
         rows.sort_by(|a, b| auc_of(b, &first).unwrap_or(0.0).total_cmp(&auc_of(a, &first).unwrap_or(0.0)));
         for row in rows {
-            let cells =
-                evaluations.iter().map(|evaluation| auc_of(row, &evaluation.key()).map_or("-".into(), |auc| format!("{auc:.5}")));
+            let cells = evaluations
+                .iter()
+                .map(|evaluation| auc_of(row, &evaluation.key()).map_or("-".into(), |auc| format!("{auc:.5}")));
             table.push([row.held_out.join(", ")].into_iter().chain(cells).collect());
         }
         table

@@ -93,7 +93,11 @@ fn merge(values: &mut Map<String, Value>, fragment: Map<String, Value>) {
             (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
             (Some(Value::Array(old)), Value::Array(new)) if LISTS.contains(&name.as_str()) => {
                 // A value that is shown twice is one value.
-                new.into_iter().for_each(|item| if !old.contains(&item) { old.push(item) });
+                new.into_iter().for_each(|item| {
+                    if !old.contains(&item) {
+                        old.push(item)
+                    }
+                });
             }
             (_, new) => drop(values.insert(name, new)),
         }

@@ -210,8 +210,8 @@ fn a_stopped_sweep_goes_on_where_it_ended() {
     let split = open("scenes").unwrap();
     let split = Split::new(
         "few scenes",
-        split.train.select(&Vec::from_iter((0..split.train.len()).step_by(50))).unwrap(),
-        split.test.select(&Vec::from_iter((0..split.test.len()).step_by(10))).unwrap(),
+        split.train.select(&Vec::from_iter((0..split.train.len()).step_by(49))).unwrap(),
+        split.test.select(&Vec::from_iter((0..split.test.len()).step_by(9))).unwrap(),
     )
     .unwrap();
     let pairs = split.class_pairs(4).unwrap();

@@ -45,11 +45,11 @@ impl LinearFit {
         let k = columns.len();
         // Normal equations with the right side as last column.
         let mut equations = vec![vec![0.0; k + 1]; k];
-        for row in 0..n {
+        for (row, value) in y.iter().enumerate() {
             let values: Vec<f64> = (0..k).map(|column| standardised(column, row)).collect();
-            for (first, equation) in equations.iter_mut().enumerate() {
-                for (second, value) in values.iter().chain([&(y[row] - y_mean)]).enumerate() {
-                    equation[second] += values[first] * value / n as f64;
+            for (factor, equation) in values.iter().zip(&mut equations) {
+                for (sum, value) in equation.iter_mut().zip(values.iter().chain([&(value - y_mean)])) {
+                    *sum += factor * value / n as f64;
                 }
             }
         }
@@ -89,11 +89,11 @@ fn solve(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     for column in 0..k {
         let pivot = (column..k).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()));
         rows.swap(column, pivot.expect("the column has rows"));
-        for row in column + 1..k {
-            let factor = rows[row][column] / rows[column][column];
-            for index in column..=k {
-                rows[row][index] -= factor * rows[column][index];
-            }
+        let (done, below) = rows.split_at_mut(column + 1);
+        let pivot = &done[column];
+        for row in below {
+            let factor = row[column] / pivot[column];
+            row.iter_mut().zip(pivot).skip(column).for_each(|(value, above)| *value -= factor * above);
         }
     }
     let mut solution = vec![0.0; k];

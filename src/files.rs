@@ -1,7 +1,7 @@
 //! Writing files so that a reader finds the old one or the new one, never half of one.
 
 use crate::{Error, Result};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,24 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(crate) fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path)
         .map_err(|source| Error::file("making the folder", path, "choose a place that may be written to", source))
+}
+
+/// Takes the lock of a file, which is made if it is missing; `None` when another process has it.
+///
+/// # Errors
+/// [`Error::File`] when it cannot be made.
+pub(crate) fn lock(path: &Path) -> Result<Option<File>> {
+    let locked = File::create(path).and_then(|file| match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(source),
+    });
+    locked.map_err(|source| Error::file("locking", path, "choose a folder that may be written to", source))
+}
+
+/// A number that follows from some bytes (FNV-1a), the same in every version and build.
+pub(crate) fn fingerprint(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

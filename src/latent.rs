@@ -1,8 +1,8 @@
 //! Codes: what an encoder makes of images, as plain arrays. libtorch ends here.
 
-use crate::Result;
 use crate::data::Images;
 use crate::train::Autoencoder;
+use crate::{Error, Result};
 use ndarray::Array2;
 use std::fmt;
 
@@ -20,13 +20,37 @@ impl Autoencoder {
     /// its mean.
     ///
     /// # Errors
-    /// [`Error::Data`](crate::Error::Data) when the images have another shape than those of the training.
+    /// [`Error::Data`] when the images have another shape than those of the training.
     pub fn encode(&self, images: &Images) -> Result<Latents> {
         let values = self.stream(images, |network, batch| network.encode(batch, self.training.precision))?;
         let n_latents = values.len() / images.len();
         let values = Array2::from_shape_vec((images.len(), n_latents), values).expect("every code has the same length");
         Ok(Latents { name: self.name().into(), values })
     }
+}
+
+/// Refuses points `[n, d]` of which there are none, or with a value that is not finite.
+pub(crate) fn check_points(doing: &str, points: &Array2<f32>) -> Result<()> {
+    if points.is_empty() {
+        let found = format!("{} points of {} values", points.nrows(), points.ncols());
+        return Err(Error::data(doing, found, "at least one of each", "encode some images"));
+    }
+    match points.rows().into_iter().position(|row| row.iter().any(|value| !value.is_finite())) {
+        None => Ok(()),
+        Some(row) => {
+            let found = format!("a value in row {row} that is not finite");
+            Err(Error::data(doing, found, "finite values", "look at the model's history: did its training diverge?"))
+        }
+    }
+}
+
+/// The same, and points of another number of values than `n_values`.
+pub(crate) fn check_points_of(doing: &str, points: &Array2<f32>, n_values: usize) -> Result<()> {
+    if points.ncols() != n_values {
+        let (found, wanted) = (format!("points of {} values", points.ncols()), format!("{n_values}, as before"));
+        return Err(Error::data(doing, found, wanted, "encode them with the same model"));
+    }
+    check_points(doing, points)
 }
 
 impl fmt::Display for Latents {

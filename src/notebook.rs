@@ -23,15 +23,28 @@ pub fn notebook_data() -> Result<Split> {
     let split = open(&name)?;
     match env::var("DIABOLO_NOTEBOOK_HOLD_OUT") {
         Ok(classes) if !classes.is_empty() => split.hold_out(&classes.split(',').map(str::trim).collect::<Vec<_>>()),
-        _ => match split.train.class_names() {
-            None => Ok(split),
-            Some(known) => {
-                let are_known = |pair: &&[&str; 2]| pair.iter().all(|class| known.iter().any(|name| name == class));
-                let first_two = || known.iter().map(String::as_str).take(2).collect::<Vec<_>>();
-                let classes = DEFAULT_HOLD_OUT.iter().find(are_known).map_or_else(first_two, |pair| pair.to_vec());
-                split.hold_out(&classes)
-            }
-        },
+        _ => hold_out_two(split),
+    }
+}
+
+/// Holds out the default classes, where there are classes.
+fn hold_out_two(split: Split) -> Result<Split> {
+    let Some(known) = split.train.class_names() else { return Ok(split) };
+    let are_known = |pair: &&[&str; 2]| pair.iter().all(|class| known.iter().any(|name| name == class));
+    let first_two = || known.iter().map(String::as_str).take(2).collect::<Vec<_>>();
+    let classes = DEFAULT_HOLD_OUT.iter().find(are_known).map_or_else(first_two, |pair| pair.to_vec());
+    split.hold_out(&classes)
+}
+
+/// The data of this run, or `scenes` where these have no classes: for notebooks that measure against labels.
+///
+/// # Errors
+/// As [`notebook_data`].
+pub fn labelled_notebook_data() -> Result<Split> {
+    let split = notebook_data()?;
+    match split.train_of_all_classes().class_names() {
+        Some(_) => Ok(split),
+        None => hold_out_two(open("scenes")?),
     }
 }
 

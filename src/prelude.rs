@@ -2,10 +2,16 @@
 
 pub use crate::data::{Images, Split};
 pub use crate::device::{Device, Precision};
+pub use crate::evaluation::Evaluation::{self, Debiased, KMeans, KNearest, Mahalanobis, Pca, Reconstruction};
+pub use crate::evaluation::{FitOn, ScoreTable};
 pub use crate::figure::Figure;
 pub use crate::latent::Latents;
+pub use crate::metrics::{Positive, Threshold};
 pub use crate::model::{Architecture, Layer};
+pub use crate::project::Tsne;
+pub use crate::run::Run;
 pub use crate::score::{Picks, Ranking, Scores};
 pub use crate::shortcuts::*;
+pub use crate::sweep::Sweep;
 pub use crate::table::Table;
 pub use crate::train::{Autoencoder, History, Keep, KlTerm, Optimizer, Training};

@@ -1,16 +1,23 @@
 //! The one-line calls of a notebook: glue between rooms, no logic of its own.
 
-pub use crate::background::brightness_table;
+pub use crate::background::{bias_table, brightness_table};
 pub use crate::data::open;
-pub use crate::notebook::{notebook_data, quick_or_full};
-pub use crate::views::compare;
+pub use crate::notebook::{labelled_notebook_data, notebook_data, quick_or_full};
+pub use crate::views::{
+    compare, compare_over_pairs, constant_models, f1_against_prevalence, latent_map, nearest_pairs, pca_map,
+    precision_recall, roc, roc_axes,
+};
 
 use crate::Result;
 use crate::data::Split;
-use crate::display::TrainingProgress;
+use crate::display::{SweepProgressBar, TrainingProgress};
+use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
 use crate::model::Architecture;
+use crate::run;
+use crate::sweep::{self, Pair, Sweep};
 use crate::train::{Autoencoder, Training, fit};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 /// Trains a network to rebuild the training images. In the diabolo kernel a bar and a loss curve grow meanwhile;
 /// elsewhere lines of text tell the progress.
@@ -23,6 +30,61 @@ pub fn train(architecture: Architecture, split: &Split, training: Training) -> R
         progress.step(step);
         ControlFlow::Continue(())
     })?;
-    progress.finish(&model.history);
+    progress.finish(model.name(), &model.history);
     Ok(model)
+}
+
+/// The same in a folder: a training that was stopped or killed there goes on exactly where its last saved epoch ended, and
+/// one that is finished is opened.
+///
+/// # Errors
+/// Those of [`run::train_in`].
+pub fn train_in(folder: &str, architecture: Architecture, split: &Split, training: Training) -> Result<Autoencoder> {
+    let mut progress = TrainingProgress::new();
+    let model = run::train_in(folder, architecture, split, training, |step| {
+        progress.step(step);
+        ControlFlow::Continue(())
+    })?;
+    progress.finish(model.name(), &model.history);
+    Ok(model)
+}
+
+/// Scores the test images in several ways, each with its AUC; distances between codes are fitted to the training codes.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn score_table(model: &Autoencoder, split: &Split, evaluations: &[Evaluation]) -> Result<ScoreTable> {
+    evaluate(model, split, evaluations, FitOn::Train)
+}
+
+/// The same with distances fitted to the test codes, anomalies among them, as the report's code does.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub fn score_table_fitted_on_test(
+    model: &Autoencoder,
+    split: &Split,
+    evaluations: &[Evaluation],
+) -> Result<ScoreTable> {
+    evaluate(model, split, evaluations, FitOn::Test)
+}
+
+/// Trains one network for each pair of held-out classes, with a bar that grows, and keeps the results in `folder`, where
+/// the next call finds them.
+///
+/// # Errors
+/// Those of [`sweep::run`].
+pub fn sweep(
+    architecture: Architecture,
+    split: &Split,
+    training: Training,
+    pairs: &[Pair],
+    evaluations: &[Evaluation],
+    folder: &str,
+) -> Result<Sweep> {
+    let mut progress = SweepProgressBar::new();
+    sweep::run(architecture, split, training, pairs, evaluations, Path::new(folder), |step| {
+        progress.step(step);
+        ControlFlow::Continue(())
+    })
 }

@@ -54,8 +54,28 @@ fn the_notebooks_run_and_say_what_they_should() {
     check_between(&report, "/models/report_cnn/loss_last", 0.20, 0.29);
     check_between(&report, "/models/report_cnn/auc_reconstruction", 0.50, 0.61);
 
+    // Question 2: every way has an AUC, fitted on the training codes and on the test codes.
+    for key in ["reconstruction", "kmeans_3", "kmeans_5", "pca_2", "pca_3"] {
+        for fit in ["auc", "auc_fitted_on_test"] {
+            check_between(&report, &format!("/models/report_cnn/{fit}/{key}"), 0.35, 0.75);
+        }
+    }
+    check_between(&report, "/models/report_cnn/auc/mahalanobis", 0.35, 0.75);
+    check_between(&report, "/models/fcn/auc/debiased", 0.35, 0.75);
+    // Which pair: three of 45 for fcn, and the nearest of them for report_cnn.
+    let sweep = report["sweep"].as_array().unwrap();
+    let pairs_of = |model: &str| sweep.iter().filter(|row| row["model"] == model).count();
+    assert_eq!((pairs_of("fcn"), pairs_of("report_cnn")), (3, 1), "{sweep:?}");
+    for row in sweep {
+        assert_eq!(row["held_out"].as_array().unwrap().len(), 2, "{row}");
+        assert!((0.2..0.8).contains(&row["auc"].as_f64().unwrap()), "{row}");
+    }
+
     let figures = report["figures"].as_array().unwrap();
-    assert!(figures.len() >= 3, "{figures:?}");
+    let figures_of = |notebook: &str| figures.iter().filter(|figure| figure["notebook"] == notebook).count();
+    for (notebook, least) in [("02_scores_on_codes", 3), ("04_why_auc", 5), ("05_which_pair", 1), ("06_bias", 2)] {
+        assert!(figures_of(notebook) >= least, "{notebook} has {} figures", figures_of(notebook));
+    }
     for figure in figures {
         let bytes = std::fs::metadata(folder.join(figure["file"].as_str().unwrap())).unwrap().len();
         assert!((1_000..500_000).contains(&bytes), "{figure} has {bytes} bytes");
@@ -66,7 +86,15 @@ fn the_notebooks_run_and_say_what_they_should() {
     // Two models, two worst and two best: original, reconstruction and error, and one colour bar.
     assert_eq!(drawing.matches("<image").count(), 8 * 3 + 1);
 
-    for page in ["index.html", "00_first_look.html", "01_reconstructions.html", "00_first_look.ipynb"] {
-        assert!(folder.join(page).exists(), "{page}");
+    for name in ["00_first_look", "01_reconstructions", "02_scores_on_codes", "03_maps", "04_why_auc", "05_which_pair"]
+    {
+        assert!(folder.join(format!("{name}.html")).exists(), "{name}");
     }
+    assert!(folder.join("index.html").exists() && folder.join("06_bias.ipynb").exists());
+
+    // The report's argument, as the notebook shows it.
+    let page = std::fs::read_to_string(folder.join("04_why_auc.html")).unwrap();
+    assert!(page.contains("calls everything normal") && page.contains("0.889") && page.contains("0.333"));
+    let page = std::fs::read_to_string(folder.join("03_maps.html")).unwrap();
+    assert!(page.contains("one round cloud") && page.contains("t-SNE, perplexity 30, seed 7"));
 }

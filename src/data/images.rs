@@ -1,10 +1,12 @@
 //! A set of images: shared pixels, the chosen rows, and what is known about each image.
 
 use super::floats::Survey;
+use super::statistics::ImageStatistics;
 use crate::{Error, Result};
 use ndarray::{Array3, Array4, Axis};
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Channels, height in pixels, width in pixels.
 pub type ImageShape = [usize; 3];
@@ -16,6 +18,8 @@ pub type ImageShape = [usize; 3];
 #[derive(Debug, Clone)]
 pub struct Images {
     pixels: Arc<Pixels>,
+    /// Numbers about the stored pixels, once somebody has asked.
+    statistics: Arc<OnceLock<ImageStatistics>>,
     /// Row of `pixels` of each image; `None` for all rows in order.
     rows: Option<Arc<[usize]>>,
     classes: Option<Classes>,
@@ -134,6 +138,7 @@ impl Images {
         indices.iter().try_for_each(|&index| self.check_index(index))?;
         Ok(Self {
             pixels: Arc::clone(&self.pixels),
+            statistics: Arc::clone(&self.statistics),
             rows: Some(indices.iter().map(|&index| self.row(index)).collect()),
             classes: self.classes.as_ref().map(|classes| Classes {
                 names: Arc::clone(&classes.names),
@@ -209,12 +214,17 @@ impl Images {
 
     /// Takes pixels whose shape and values were checked.
     pub(super) fn from_pixels(pixels: Pixels) -> Self {
-        Self { pixels: Arc::new(pixels), rows: None, classes: None, anomalies: None }
+        Self { pixels: Arc::new(pixels), statistics: Arc::default(), rows: None, classes: None, anomalies: None }
     }
 
     /// The pixels behind these images, and perhaps behind others too: image `i` is at [`Images::row`]`(i)`.
     pub(crate) fn pixels(&self) -> &Pixels {
         &self.pixels
+    }
+
+    /// Numbers about [`Images::pixels`], one for each of its rows.
+    pub(super) fn statistics_of_pixels(&self) -> &OnceLock<ImageStatistics> {
+        &self.statistics
     }
 
     /// Row in [`Images::pixels`] of the image at `index`, which must be in range.
@@ -283,6 +293,14 @@ impl Pixels {
             Self::Floats(pixels) => pixels.dim(),
         };
         [c, h, w]
+    }
+
+    /// All images with 8 bits a value.
+    pub(super) fn to_bytes(&self) -> Cow<'_, Array4<u8>> {
+        match self {
+            Self::Bytes(pixels) => Cow::Borrowed(pixels),
+            Self::Floats(pixels) => Cow::Owned(pixels.mapv(|value| ((value + 1.0) * 127.5).round() as u8)),
+        }
     }
 
     fn into_floats(self) -> Array4<f32> {

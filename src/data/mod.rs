@@ -14,8 +14,10 @@ mod npy;
 mod open;
 mod scenes;
 mod split;
+mod statistics;
 
 pub(crate) use images::Pixels;
 pub use images::{ImageShape, Images};
 pub use open::open;
 pub use split::Split;
+pub use statistics::ImageStatistics;

@@ -70,7 +70,7 @@ impl Split {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn hold_out(&self, class_names: &[&str]) -> Result<Self> {
-        let all_train = self.train_of_all_classes.as_ref().unwrap_or(&self.train);
+        let all_train = self.train_of_all_classes();
         let refuse = |found: String, wanted: String, next_step: String| {
             Err(Error::data("holding out classes", found, wanted, next_step))
         };
@@ -121,6 +121,41 @@ impl Split {
             train_of_all_classes: Some(all_train.clone()),
             ..self.clone()
         })
+    }
+
+    /// The images to train on before any class was held out.
+    pub fn train_of_all_classes(&self) -> &Images {
+        self.train_of_all_classes.as_ref().unwrap_or(&self.train)
+    }
+
+    /// Pairs of classes that could be held out: `n_pairs` of them at even steps through all, or all where there are
+    /// no more (45 of ten classes).
+    ///
+    /// # Errors
+    /// [`Error::Data`] when classes are not known; [`Error::Setting`] for no pair.
+    ///
+    /// # Example
+    /// ```
+    /// let pairs = diabolo::data::open("scenes")?.class_pairs(45)?;
+    /// assert_eq!(pairs.len(), 45);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn class_pairs(&self, n_pairs: usize) -> Result<Vec<[String; 2]>> {
+        let Some(classes) = self.train_of_all_classes().class_names() else {
+            let found = format!("images without classes in {}", self.name);
+            let next_step = "open cifar10 or scenes";
+            return Err(Error::data("pairing classes", found, "a class for every image", next_step));
+        };
+        if n_pairs == 0 {
+            return Err(Error::setting("n_pairs", "0", "1 or more", "take 45 for all pairs of ten classes"));
+        }
+        let pairs_with = |(index, first): (usize, &String)| {
+            let first = first.clone();
+            classes[index + 1..].iter().map(move |second| [first.clone(), second.clone()])
+        };
+        let all: Vec<[String; 2]> = classes.iter().enumerate().flat_map(pairs_with).collect();
+        let n_pairs = n_pairs.min(all.len());
+        Ok((0..n_pairs).map(|number| all[number * all.len() / n_pairs].clone()).collect())
     }
 
     /// One line on the numbers, the source, and what was decided while reading it, as in "floats taken as -1..=1".

@@ -10,7 +10,7 @@ mod live;
 mod progress;
 mod values;
 
-pub(crate) use progress::TrainingProgress;
+pub(crate) use progress::{SweepProgressBar, TrainingProgress};
 
 use std::io::Write;
 

@@ -1,7 +1,8 @@
 //! Progress of long calls: a bar and a loss curve that grow in the diabolo kernel, lines of text elsewhere.
 
 use super::live::Live;
-use crate::figure::{LineChart, Series, escape, line_chart};
+use crate::figure::{Figure, LineChart, Series, escape, line_chart};
+use crate::sweep::SweepProgress;
 use crate::train::{History, Progress};
 use std::time::{Duration, Instant};
 
@@ -35,15 +36,16 @@ impl Bar {
         is_due
     }
 
-    /// Shows that this share (0..=1) of the work is done.
-    pub(crate) fn show(&mut self, share: f64, text: &str) {
+    /// Shows that this share (0..=1) of the work is done, with a drawing below where there is room for one.
+    fn show(&mut self, share: f64, text: &str, drawing: impl FnOnce() -> Option<Figure>) {
         match &mut self.live {
             None => println!("{text}"),
             Some(live) => {
                 let html = format!(
                     "<div style=\"font-variant-numeric:tabular-nums\"><progress value=\"{share:.4}\" max=\"1\" \
-                     style=\"width:16em;vertical-align:middle;margin-right:1em\"></progress>{}</div>",
-                    escape(text)
+                     style=\"width:16em;vertical-align:middle;margin-right:1em\"></progress>{}</div>{}",
+                    escape(text),
+                    drawing().map_or(String::new(), |figure| String::from_utf8_lossy(figure.bytes()).into_owned())
                 );
                 live.show(&[("text/html", &html), ("text/plain", text)]);
             }
@@ -54,20 +56,20 @@ impl Bar {
 /// Tells the progress of one training.
 pub(crate) struct TrainingProgress {
     bar: Bar,
-    curve: Option<Live>,
     epoch_losses: Mean,
-    buckets: Buckets,
-    last_line: String,
+    losses: Buckets,
+    share: f64,
+    text: String,
 }
 
 impl TrainingProgress {
     pub(crate) fn new() -> Self {
         Self {
             bar: Bar::new("training"),
-            curve: Live::new("loss"),
             epoch_losses: Mean::default(),
-            buckets: Buckets::default(),
-            last_line: String::new(),
+            losses: Buckets::default(),
+            share: 0.0,
+            text: String::new(),
         }
     }
 
@@ -77,12 +79,12 @@ impl TrainingProgress {
         let is_end = is_epoch_end && progress.epoch == progress.n_epochs;
         self.epoch_losses.add(progress.loss);
         let epochs_done = (progress.epoch - 1) as f64 + progress.step as f64 / progress.n_steps as f64;
-        self.buckets.add(epochs_done, progress.loss);
+        self.losses.add(epochs_done, progress.loss);
         // Lines of text tell of whole epochs.
-        if is_end || ((self.curve.is_some() || is_epoch_end) && self.bar.is_due()) {
-            self.last_line = line(progress, self.epoch_losses.value());
-            self.bar.show(epochs_done / progress.n_epochs as f64, &self.last_line);
-            self.draw(&progress.name);
+        if is_end || ((self.bar.live.is_some() || is_epoch_end) && self.bar.is_due()) {
+            self.share = epochs_done / progress.n_epochs as f64;
+            self.text = line(progress, self.epoch_losses.value());
+            self.bar.show(self.share, &self.text, || self.losses.figure(&progress.name));
         }
         if is_epoch_end {
             self.epoch_losses = Mean::default();
@@ -90,27 +92,37 @@ impl TrainingProgress {
     }
 
     /// To be called when training has ended, for whatever reason.
-    pub(crate) fn finish(mut self, history: &History) {
-        if let (Some(warning), true) = (history.warning(), self.curve.is_some()) {
-            self.bar.show(1.0, &format!("{}: {warning}", self.last_line));
+    pub(crate) fn finish(mut self, name: &str, history: &History) {
+        if let (Some(warning), true) = (history.warning(), self.bar.live.is_some()) {
+            let text = format!("{}; {warning}", self.text);
+            self.bar.show(self.share, &text, || self.losses.figure(name));
         }
     }
+}
 
-    fn draw(&mut self, name: &str) {
-        let Some(curve) = &mut self.curve else { return };
-        let chart = LineChart {
-            title: format!("{name}: loss while training"),
-            x_title: "epoch".into(),
-            y_title: "loss".into(),
-            series: vec![Series { name: "mean of some minibatches".into(), points: self.buckets.points.clone() }],
-            marks: Vec::new(),
-        };
-        // There is nothing to draw yet where no loss was finite.
-        if let Ok(figure) = line_chart(&chart) {
-            curve.show(&[
-                ("image/svg+xml", &String::from_utf8_lossy(figure.bytes())),
-                ("text/plain", figure.alt()),
-            ]);
+/// Tells the progress of a sweep: one bar for all its trainings.
+pub(crate) struct SweepProgressBar(Bar);
+
+impl SweepProgressBar {
+    pub(crate) fn new() -> Self {
+        Self(Bar::new("sweep"))
+    }
+
+    /// To be called after every step.
+    pub(crate) fn step(&mut self, progress: &SweepProgress) {
+        let SweepProgress { number, n_pairs, held_out, training } = progress;
+        let is_end = training.step == training.n_steps && training.epoch == training.n_epochs;
+        if is_end || self.0.is_due() {
+            let epochs_done = (training.epoch - 1) as f64 + training.step as f64 / training.n_steps as f64;
+            let share = ((number - 1) as f64 + epochs_done / training.n_epochs as f64) / *n_pairs as f64;
+            let text = format!(
+                "{}: pair {number}/{n_pairs} ({}), epoch {}/{}",
+                training.name,
+                held_out.join(", "),
+                training.epoch,
+                training.n_epochs
+            );
+            self.0.show(share, &text, || None);
         }
     }
 }
@@ -175,6 +187,18 @@ impl Buckets {
             self.points = self.points.chunks(2).map(|pair| (pair[1].0, (pair[0].1 + pair[1].1) / 2.0)).collect();
             self.doublings += 1;
         }
+    }
+
+    /// The curve so far; there is none before the first finite loss.
+    fn figure(&self, name: &str) -> Option<Figure> {
+        let chart = LineChart {
+            title: format!("{name}: loss while training"),
+            x_title: "epoch".into(),
+            y_title: "loss".into(),
+            series: vec![Series { name: "mean of some minibatches".into(), points: self.points.clone() }],
+            marks: Vec::new(),
+        };
+        line_chart(&chart).ok()
     }
 }
 

@@ -3,15 +3,19 @@
 use super::{REPORT, show};
 use crate::Result;
 use crate::data::{Images, Split};
+use crate::evaluation::{Evaluation, FitOn, ScoreTable};
 use crate::figure::{Figure, Format, escape};
 use crate::latent::Latents;
 use crate::model::{Architecture, Plan};
+use crate::run::Run;
 use crate::score::{Picks, Ranking, Scores};
+use crate::sweep::Sweep;
 use crate::table::Table;
 use crate::train::{Autoencoder, History, StoppedBecause};
+use crate::views::Maps;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Indices that the report lists of a ranking's worst and best.
 const REPORTED: usize = 9;
@@ -124,6 +128,15 @@ impl Autoencoder {
     }
 }
 
+impl Run {
+    /// Shows where the run lies, whether it is finished, and its model.
+    pub fn evcxr_display(&self) {
+        let state = if self.is_finished { "finished" } else { "not finished; training in its folder goes on with it" };
+        let html = format!("<p>{}: {state}</p>", escape(&self.folder.display().to_string()));
+        Page::new(self.to_string()).html(&html).history(&self.model.history).show();
+    }
+}
+
 impl Ranking {
     /// Shows the mean error, the AUC where labels are known, and the indices of the worst and best.
     pub fn evcxr_display(&self) {
@@ -149,6 +162,39 @@ impl Scores {
     /// Shows a histogram.
     pub fn evcxr_display(&self) {
         show_figure(self.figure(), self.to_string());
+    }
+}
+
+impl ScoreTable {
+    /// Shows evaluation mode, AUC and its interval.
+    pub fn evcxr_display(&self) {
+        let aucs: Map<String, Value> =
+            self.rows.iter().map(|row| (row.evaluation.key(), json!(row.auc.map(|auc| auc.value)))).collect();
+        let name = match self.fit_on {
+            FitOn::Train => "auc",
+            FitOn::Test => "auc_fitted_on_test",
+        };
+        let report = json!({"models": {self.model.as_str(): {name: aucs}}});
+        Page::new(self.to_string()).html(&self.table().to_html()).report(&report).show();
+    }
+}
+
+impl Maps {
+    /// Shows the maps side by side, in one colour, and how clearly each is two groups.
+    pub fn evcxr_display(&self) {
+        let table = self.table();
+        let text = format!("{} maps by {}\n{table}", self.maps.len(), self.method);
+        Page::new(text).figure(self.figure()).html(&table.to_html()).show();
+    }
+}
+
+impl Sweep {
+    /// Shows the AUCs by pair.
+    pub fn evcxr_display(&self) {
+        let reconstruction = Evaluation::Reconstruction;
+        let row = |(held_out, auc)| json!({"held_out": held_out, "model": self.model(), "auc": auc});
+        let report = json!({"sweep": self.aucs(&reconstruction).map(row).collect::<Vec<_>>()});
+        Page::new(self.to_string()).html(&self.table().to_html()).report(&report).show();
     }
 }
 

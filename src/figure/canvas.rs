@@ -102,6 +102,15 @@ impl Canvas {
         self.text((rect.left, rect.top - 14), rect.width, text, HEADING);
     }
 
+    /// A filled rectangle.
+    pub(super) fn rectangle(&mut self, rect: Rect, fill: RGBColor) {
+        let Rect { left, top, width, height } = rect;
+        let fill = css(fill);
+        self.push(format_args!(
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{height}\" fill=\"{fill}\"/>\n"
+        ));
+    }
+
     /// A circle, filled or hollow.
     pub(super) fn circle(&mut self, (x, y): (i32, i32), radius_px: f64, colour: RGBColor, hollow: bool) {
         let colour = css(colour);

@@ -22,12 +22,12 @@ pub struct CaptionedImage {
 ///
 /// # Errors
 /// [`Error::Data`] for no image, more than 144, or one that is not `[1 or 3, h, w]` or holds NaN; [`Error::Setting`] for
-/// columns outside 1..=8.
+/// columns outside 1..=9.
 pub fn image_grid(title: &str, images: &[CaptionedImage], n_columns: usize) -> Result<Figure> {
     const CELL_PX: i32 = TILE_PX + 12;
     const CAPTION_LINES: usize = 3;
-    if !(1..=8).contains(&n_columns) {
-        return Err(Error::setting("n_columns", n_columns.to_string(), "1..=8", "take 3 for nine images"));
+    if !(1..=9).contains(&n_columns) {
+        return Err(Error::setting("n_columns", n_columns.to_string(), "1..=9", "take 3 for nine images"));
     }
     if !(1..=MAX_IMAGES).contains(&images.len()) {
         return Err(Error::data(
@@ -113,7 +113,7 @@ mod tests {
         let message = |n, n_columns| image_grid("Worst", &images(n), n_columns).unwrap_err().to_string();
         assert_eq!(message(0, 3), "drawing \"Worst\": found 0 images, wanted 1 to 144; choose some of them");
         assert!(message(145, 3).contains("found 145 images"));
-        assert!(message(1, 0).contains("setting n_columns: found 0, wanted 1..=8"));
+        assert!(message(1, 0).contains("setting n_columns: found 0, wanted 1..=9"));
     }
 
     #[test]

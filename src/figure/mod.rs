@@ -7,6 +7,7 @@
 mod axes;
 mod canvas;
 mod curves;
+mod heat_map;
 mod histogram;
 mod image_grid;
 mod line_chart;
@@ -16,6 +17,7 @@ mod scatter;
 mod style;
 
 pub use curves::{Curves, curves};
+pub use heat_map::{HeatMap, heat_map};
 pub use histogram::{Histogram, HistogramPanel, XRange, histogram};
 pub use image_grid::{CaptionedImage, image_grid, picture};
 pub use line_chart::{LineChart, Mark, Series, line_chart};

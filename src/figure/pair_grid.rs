@@ -1,8 +1,8 @@
 //! Originals beside their reconstructions and errors, block by block for each model.
 
-use super::canvas::{Canvas, Enlarge, MARGIN_PX, Rect};
+use super::canvas::{Canvas, Enlarge, MARGIN_PX};
 use super::image_grid::centred;
-use super::raster::{self, TILE_PX};
+use super::raster::{self, TILE_PX, colour_scale};
 use super::style::{Anchor, BODY, HEADING, NOTE, count, number, series_colour};
 use super::{Error, Figure, Result};
 use ndarray::{Array2, Array3};
@@ -87,7 +87,7 @@ pub fn pair_grid(title: &str, blocks: &[PairBlock]) -> Result<Figure> {
         }
         canvas.bottom_px = bottom + 10;
     }
-    draw_scale(&mut canvas, largest)?;
+    colour_scale(&mut canvas, "0", &format!("{}: squared difference", number(f64::from(largest))))?;
 
     let described: Vec<String> = blocks.iter().map(describe).collect();
     Ok(canvas.finish(format!("{title}: originals, reconstructions and squared errors; {}", described.join("; "))))
@@ -163,23 +163,6 @@ fn draw_pair(canvas: &mut Canvas, (left, top): (i32, i32), pair: &Pair, largest:
         Some(false) => line("normal", NOTE),
         None => {}
     }
-    Ok(())
-}
-
-/// The colour scale of the errors, below what is there.
-fn draw_scale(canvas: &mut Canvas, largest: f32) -> Result<()> {
-    const STEPS: usize = 64;
-    const BAR_PX: i32 = 180;
-    let ramp = Array2::from_shape_fn((1, STEPS), |(_, step)| step as f32 / (STEPS - 1) as f32);
-    let png = raster::map_png(&ramp, 1.0)?;
-    let baseline = canvas.bottom_px + 11;
-    canvas.text((MARGIN_PX, baseline), 20, "0", NOTE);
-    let bar = Rect { left: MARGIN_PX + 14, top: canvas.bottom_px, width: BAR_PX, height: 12 };
-    canvas.picture(bar, &png, Enlarge::Smooth);
-    let left = bar.left + BAR_PX + 6;
-    let text = format!("{}: squared difference", number(f64::from(largest)));
-    canvas.text((left, baseline), canvas.inner_px() + MARGIN_PX - left, &text, NOTE);
-    canvas.bottom_px += 14;
     Ok(())
 }
 

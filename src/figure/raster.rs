@@ -1,6 +1,7 @@
 //! Arrays to pixels, and pixels to PNG.
 
-use super::style::scale_colour;
+use super::canvas::{Canvas, Enlarge, MARGIN_PX, Rect};
+use super::style::{NOTE, scale_colour};
 use crate::{Error, Result};
 use ndarray::{Array2, Array3, Axis};
 use plotters::style::RGBColor;
@@ -71,6 +72,23 @@ pub(super) fn map_png(map: &Array2<f32>, largest: f32) -> Result<Vec<u8>> {
         pixels.extend([red, green, blue]);
     }
     encode((w, h), Pixels::Rgb, &pixels)
+}
+
+/// The colour scale from `low` to `high`, in a line below what is there.
+pub(super) fn colour_scale(canvas: &mut Canvas, low: &str, high: &str) -> Result<()> {
+    const STEPS: usize = 64;
+    const BAR_PX: i32 = 180;
+    let ramp = Array2::from_shape_fn((1, STEPS), |(_, step)| step as f32 / (STEPS - 1) as f32);
+    let png = map_png(&ramp, 1.0)?;
+    let baseline = canvas.bottom_px + 11;
+    let low_px = NOTE.width_px(low);
+    canvas.text((MARGIN_PX, baseline), low_px + 1, low, NOTE);
+    let bar = Rect { left: MARGIN_PX + low_px + 6, top: canvas.bottom_px, width: BAR_PX, height: 12 };
+    canvas.picture(bar, &png, Enlarge::Smooth);
+    let left = bar.left + BAR_PX + 6;
+    canvas.text((left, baseline), canvas.inner_px() + MARGIN_PX - left, high, NOTE);
+    canvas.bottom_px += 14;
+    Ok(())
 }
 
 /// What the bytes of a picture mean.

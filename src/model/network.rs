@@ -169,6 +169,14 @@ impl Network {
         part("encoder", &self.encoder).into_iter().chain(part("decoder", &self.decoder)).collect()
     }
 
+    /// The same of a snapshot's values.
+    pub(crate) fn named_tensors_of(&self, [parameters, statistics]: &[Tensor; 2]) -> Result<Vec<(String, Tensor)>> {
+        let values = |tensor: &Tensor| Vec::<f32>::try_from(tensor.to(tch::Device::Cpu)).doing("reading the weights");
+        let network =
+            Self::from_values(self.plan.clone(), &values(parameters)?, &values(statistics)?, tch::Device::Cpu)?;
+        Ok(network.named_tensors())
+    }
+
     /// From images `[n, c, h, w]` to codes `[n, d]`; of a Gaussian waist its mean.
     pub(crate) fn encode(&self, images: &Tensor, precision: Precision) -> Result<Tensor> {
         let (code, _) = run(&self.encoder, images, &mut Mode::Evaluation, precision).doing("encoding images")?;

@@ -11,27 +11,30 @@
 //! ```
 
 use super::model::Layers;
+use super::read_versioned;
 use super::tensors::{self, serialize};
-use super::{damaged_json, read_versioned};
 use crate::data::{ImageShape, Split};
 use crate::device::Device;
-use crate::files::{lock, make_folder, write_whole};
+use crate::files::{fingerprint, lock, make_folder, write_whole};
 use crate::model::{Architecture, Network};
 use crate::train::{
-    Autoencoder, Checkpoint, History, Loop, OptimizerMemory, Progress, StoppedBecause, Training, fit_from,
+    Autoencoder, Checkpoint, Epoch, History, Loop, OptimizerMemory, Progress, StoppedBecause, Training, fit_from,
 };
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tch::Tensor;
 
 /// A change that older code would misread raises the number.
 const FORMAT_VERSION: u32 = 1;
 /// Saving takes at most this share of a training's time.
 const SAVING_SHARE: u32 = 20;
+/// The file that training goes on from.
+const STATE: &str = "state.safetensors";
 const START_ANEW: &str = "name another folder, or delete this one to train anew";
 
 /// The data of a training, well enough to tell others from them.
@@ -156,14 +159,11 @@ impl Description {
                 START_ANEW,
             ));
         }
-        let run = found.read(folder)?;
-        Ok(match run {
-            None => Stage::New,
-            Some((checkpoint, _)) if checkpoint.history.epochs.len() < self.training.epochs && !ended(folder) => {
-                Stage::Begun(Box::new(checkpoint))
-            }
-            Some(_) => Stage::Ended(Autoencoder::open(folder.join("model"))?),
-        })
+        // The model is written last, so one that is there says that the training ended, and why.
+        if let Some(model) = ended_model(folder)?.filter(|model| is_final(&model.history.stopped_because)) {
+            return Ok(Stage::Ended(model));
+        }
+        Ok(read_checkpoint(folder)?.map_or(Stage::New, |checkpoint| Stage::Begun(Box::new(checkpoint))))
     }
 
     /// The first setting that differs, with both values. Where and how long to compute may change.
@@ -175,5 +175,175 @@ impl Description {
             serde_json::to_value(Self { diabolo, training, ..description.clone() }).expect("plain values are JSON")
         };
         first_difference("", &comparable(self), &comparable(wanted))
+    }
+}
+
+/// The first place where two JSON values differ, as in "epochs 20, not 30".
+fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            let names: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+            let value_of = |values: &Map<String, Value>, name: &str| values.get(name).cloned().unwrap_or_default();
+            names.into_iter().find_map(|name| first_difference(name, &value_of(found, name), &value_of(wanted, name)))
+        }
+        _ if found == wanted => None,
+        _ => Some(format!("{name} {found} there, and {wanted} here")),
+    }
+}
+
+/// A training that ended in this way has nothing left to do.
+fn is_final(stopped_because: &StoppedBecause) -> bool {
+    matches!(stopped_because, StoppedBecause::Finished | StoppedBecause::Diverged { .. })
+}
+
+/// The model that a training left when it ended, if it has.
+fn ended_model(folder: &Path) -> Result<Option<Autoencoder>> {
+    let path = folder.join("model");
+    match path.with_extension("json").exists() {
+        true => Autoencoder::open(path).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// Saves a training after its epochs.
+struct Saver<'a> {
+    folder: &'a Path,
+    last_end: Instant,
+    last_cost: Duration,
+}
+
+impl Saver<'_> {
+    fn after_epoch(&mut self, training: &Loop) -> Result<()> {
+        let is_due = self.last_end.elapsed() >= self.last_cost * SAVING_SHARE;
+        if !is_due && !training.is_done() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        self.save(training)?;
+        self.last_cost = began.elapsed();
+        self.last_end = Instant::now();
+        Ok(())
+    }
+
+    /// What a reader of the folder sees is of one epoch or of two that follow each other; what training goes on from is one
+    /// file.
+    fn save(&self, training: &Loop) -> Result<()> {
+        let Checkpoint { last, kept, optimizer, history } = training.checkpoint()?;
+        let names = training.network().named_tensors();
+        write_whole(&self.folder.join("last.safetensors"), &serialize(&names, None)?)?;
+        let best = training.network().named_tensors_of(&kept)?;
+        write_whole(&self.folder.join("best.safetensors"), &serialize(&best, None)?)?;
+        write_whole(&self.folder.join("history.csv"), history_csv(&history).as_bytes())?;
+        let [last_parameters, last_statistics] = last;
+        let [kept_parameters, kept_statistics] = kept;
+        let tensors = [
+            ("last_parameters", last_parameters),
+            ("last_statistics", last_statistics),
+            ("kept_parameters", kept_parameters),
+            ("kept_statistics", kept_statistics),
+            ("first_moment", optimizer.first_moment),
+            ("second_moment", optimizer.second_moment),
+        ];
+        let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor));
+        let notes = [
+            ("format_version", FORMAT_VERSION.to_string()),
+            ("n_steps", optimizer.n_steps.to_string()),
+            ("history", serde_json::to_string(&history).expect("numbers and text are JSON")),
+        ];
+        let notes = notes.map(|(name, note)| (name.to_string(), note));
+        write_whole(&self.folder.join(STATE), &serialize(&tensors, Some(notes.into()))?)
+    }
+}
+
+/// What a training goes on from; `None` where it has not come to the end of an epoch.
+fn read_checkpoint(folder: &Path) -> Result<Option<Checkpoint>> {
+    let path = folder.join(STATE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let damaged = |found: String| Error::format(&path, found, "the state of a training", START_ANEW);
+    let tensors::Saved { mut tensors, notes } = tensors::open(&path, START_ANEW)?;
+    let note = |name: &str| notes.get(name).ok_or_else(|| damaged(format!("no {name}")));
+    let version = note("format_version")?;
+    if version != &FORMAT_VERSION.to_string() {
+        return Err(damaged(format!("format {version}, which this version does not know")));
+    }
+    let n_steps = note("n_steps")?.parse().map_err(|_| damaged("a number of steps that is none".into()))?;
+    let history = serde_json::from_str(note("history")?).map_err(|error| damaged(format!("a history that {error}")))?;
+    let mut take = |name: &str| tensors.remove(name).ok_or_else(|| damaged(format!("no {name}")));
+    Ok(Some(Checkpoint {
+        last: [take("last_parameters")?, take("last_statistics")?],
+        kept: [take("kept_parameters")?, take("kept_statistics")?],
+        optimizer: OptimizerMemory {
+            n_steps,
+            first_moment: take("first_moment")?,
+            second_moment: take("second_moment")?,
+        },
+        history,
+    }))
+}
+
+fn history_csv(history: &History) -> String {
+    let mut csv = "epoch,loss_mean,loss_lowest_minibatch,seconds,images_per_second\n".to_string();
+    for (epoch, number) in history.epochs.iter().zip(1..) {
+        let Epoch { loss_mean, loss_lowest_minibatch, seconds, images_per_second } = epoch;
+        csv += &format!("{number},{loss_mean},{loss_lowest_minibatch},{seconds},{images_per_second}\n");
+    }
+    csv
+}
+
+impl DataDescription {
+    fn of(split: &Split) -> Result<Self> {
+        let n = split.train.len();
+        // A few images from all over the set: others would hardly have the same.
+        let some: Vec<usize> = (0..16.min(n)).map(|index| index * n / 16.min(n)).collect();
+        let pixels = split.train.select(&some)?.to_array();
+        Ok(Self {
+            name: split.name.clone(),
+            n_train: n,
+            image_shape: split.train.shape(),
+            held_out: split.held_out.clone(),
+            fingerprint: format!("{:016x}", fingerprint(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()))),
+        })
+    }
+}
+
+impl Run {
+    /// Opens a run folder, finished or not: its model has the best weights so far.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is no run folder or cannot be read; [`Error::Format`] when it is damaged, was written by a
+    /// newer version, or has not come to the end of an epoch.
+    ///
+    /// # Example
+    /// ```
+    /// # use diabolo::prelude::*;
+    /// let message = diabolo::run::Run::open("no/such/run").unwrap_err().to_string();
+    /// assert!(message.starts_with("opening no/such/run/run.json"));
+    /// ```
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let Description { data, architecture, training, .. } = Description::open(folder)?;
+        let folder = folder.to_path_buf();
+        if let Some(model) = ended_model(&folder)? {
+            let is_finished = is_final(&model.history.stopped_because);
+            return Ok(Self { folder, data, model, is_finished });
+        }
+        let Some(Checkpoint { kept, history, .. }) = read_checkpoint(&folder)? else {
+            let path = folder.join(STATE);
+            return Err(Error::format(&path, "nothing yet", "a finished epoch", "wait, or go on with the training"));
+        };
+        let network = Network::new(architecture.plan(data.image_shape)?, 0, Device::Auto.choose()?.device)?;
+        network.restore(&kept)?;
+        let history = History { stopped_because: StoppedBecause::Interrupted, ..history };
+        let model = Autoencoder::new(architecture, training, history, data.name.clone(), network);
+        Ok(Self { folder, data, model, is_finished: false })
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let state = if self.is_finished { "finished" } else { "not finished" };
+        write!(f, "{}, {state}\n{}", self.folder.display(), self.model)
     }
 }

@@ -31,8 +31,7 @@ pub(crate) fn read_versioned<T: DeserializeOwned>(
         format_version: u32,
     }
     let bytes = read(path)?;
-    let damaged =
-        |error: serde_json::Error| Error::format(path, format!("damaged text ({error})"), what, mended_by);
+    let damaged = |error: serde_json::Error| Error::format(path, format!("damaged text ({error})"), what, mended_by);
     let Version { format_version } = serde_json::from_slice(&bytes).map_err(damaged)?;
     if format_version > newest_version {
         let wanted = format!("format {newest_version} or older");

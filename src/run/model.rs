@@ -31,11 +31,11 @@ struct Description {
     history: History,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Layers {
-    encoder: String,
-    decoder: String,
+pub(super) struct Layers {
+    pub(super) encoder: String,
+    pub(super) decoder: String,
 }
 
 impl Autoencoder {
@@ -106,4 +106,3 @@ const SAVE_AGAIN: &str = "save the model again";
 fn read_description(path: &Path) -> Result<Description> {
     read_versioned(path, "a model's description", FORMAT_VERSION, SAVE_AGAIN)
 }
-

@@ -15,10 +15,7 @@ pub(super) struct Saved {
 }
 
 /// The bytes of a safetensors file with these tensors, all 32-bit floats.
-pub(super) fn serialize(
-    tensors: &[(String, Tensor)],
-    notes: Option<HashMap<String, String>>,
-) -> Result<Vec<u8>> {
+pub(super) fn serialize(tensors: &[(String, Tensor)], notes: Option<HashMap<String, String>>) -> Result<Vec<u8>> {
     let mut named = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
@@ -46,10 +43,7 @@ pub(super) fn open(path: &Path, mended_by: &str) -> Result<Saved> {
         let tensor = tensor_of(&view).ok_or_else(|| damaged(format!("{name} of type {:?}", view.dtype())))?;
         Ok((name.to_string(), tensor))
     });
-    Ok(Saved {
-        tensors: tensors.collect::<Result<_>>()?,
-        notes: metadata.metadata().clone().unwrap_or_default(),
-    })
+    Ok(Saved { tensors: tensors.collect::<Result<_>>()?, notes: metadata.metadata().clone().unwrap_or_default() })
 }
 
 /// A saved tensor, if it holds 32-bit floats.

@@ -164,9 +164,9 @@ impl Loop {
         Ok(StoppedBecause::Finished)
     }
 
-    /// How many epochs are done.
-    pub(crate) fn n_epochs_done(&self) -> usize {
-        self.history.epochs.len()
+    /// Whether no epoch is left.
+    pub(crate) fn is_done(&self) -> bool {
+        self.history.epochs.len() >= self.training.epochs
     }
 
     /// The network as it stands, for its names.

@@ -12,6 +12,9 @@ const FRAGMENT: &str = "application/vnd.diabolo.report+json";
 /// What a list of sentences under this name means: the notebooks ran, but the report is not to be trusted.
 const FAILURES: &str = "failures";
 
+/// What each value adds to instead of replacing: [`FAILURES`], and one row for each pair of held-out classes.
+const LISTS: [&str; 2] = [FAILURES, "sweep"];
+
 /// The image types that become files, and the ends of their names.
 const IMAGES: [(&str, &str); 2] = [("image/svg+xml", "svg"), ("image/png", "png")];
 
@@ -83,12 +86,19 @@ impl Gathered {
     }
 }
 
-/// Merges `fragment` into `values`: objects by name, failures one after the other, anything else replaces what was there.
+/// Merges `fragment` into `values`: objects by name, [`LISTS`] item by item, anything else replaces what was there.
 fn merge(values: &mut Map<String, Value>, fragment: Map<String, Value>) {
     for (name, new) in fragment {
         match (values.get_mut(&name), new) {
             (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
-            (Some(Value::Array(old)), Value::Array(new)) if name == FAILURES => old.extend(new),
+            (Some(Value::Array(old)), Value::Array(new)) if LISTS.contains(&name.as_str()) => {
+                // A value that is shown twice is one value.
+                new.into_iter().for_each(|item| {
+                    if !old.contains(&item) {
+                        old.push(item)
+                    }
+                });
+            }
             (_, new) => drop(values.insert(name, new)),
         }
     }

@@ -34,6 +34,7 @@ const MODE_VARIABLE: &str = "DIABOLO_NOTEBOOK_MODE";
   cargo diabolo report --data cifar10 --full           on CIFAR-10, with the report's own training times
   cargo diabolo report --data ../hw10                  on the homework's train.npy and test.npy
   cargo diabolo report --data cifar10 --hold-out ship,truck
+  cargo diabolo report --only 05_which_pair            one notebook
 
 The pages are in target/report/index.html, the numbers in target/report/report.json.")]
 pub struct Options {
@@ -52,6 +53,10 @@ pub struct Options {
     /// Train as long as the report did
     #[arg(long)]
     full: bool,
+
+    /// Only the notebooks with this in their name
+    #[arg(long, value_name = "PART_OF_NAME")]
+    only: Option<String>,
 
     /// Where to write, instead of target/report
     #[arg(long, value_name = "FOLDER")]
@@ -73,7 +78,13 @@ struct Run {
 /// Runs `cargo diabolo report`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::required_for("report")?;
-    let notebooks = notebooks_in(&workspace.root().join("notebooks"))?;
+    let mut notebooks = notebooks_in(&workspace.root().join("notebooks"))?;
+    if let Some(part) = &options.only {
+        notebooks.retain(|path| name_of(path).contains(part));
+        if notebooks.is_empty() {
+            bail!("no notebook has {part:?} in its name; they are listed in notebooks/README.md");
+        }
+    }
     let folder = Folder::prepare(match &options.out {
         Some(folder) => std::path::absolute(folder)?,
         None => workspace.root().join("target/report"),

@@ -1,5 +1,19 @@
 //! Numbers that say how well scores tell anomalies from the rest.
 
+mod confusion;
+mod curves;
+mod interval;
+mod regression;
+mod spread;
+mod threshold;
+
+pub use confusion::{Confusion, Positive, confusion, f1_at_prevalence};
+pub use curves::{PrecisionRecallCurve, RocCurve, average_precision, precision_recall_curve, roc_curve};
+pub use interval::{Interval, auc_interval};
+pub use regression::LinearFit;
+pub use spread::{Spread, dip_statistic, spread};
+pub use threshold::Threshold;
+
 use crate::score::Scores;
 use crate::{Error, Result};
 
@@ -37,33 +51,65 @@ impl Scores {
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn roc_auc(scores: &[f64], anomalies: &[bool]) -> Result<f64> {
-    let doing = "measuring the AUC";
+    let Counts { n_anomalies, n_normal } = check_both_kinds("measuring the AUC", scores, anomalies)?;
+
+    // Twice the number of (anomaly, normal) pairs in the right order; doubled so that ties stay whole numbers.
+    let (mut twice_won, mut anomalies_above) = (0u128, 0u128);
+    for tied in descending(scores, anomalies).chunk_by(|a, b| a.0 == b.0) {
+        let anomalies_here = tied.iter().filter(|(_, anomaly)| *anomaly).count() as u128;
+        let normal_here = tied.len() as u128 - anomalies_here;
+        twice_won += normal_here * (2 * anomalies_above + anomalies_here);
+        anomalies_above += anomalies_here;
+    }
+    Ok(twice_won as f64 / (2.0 * n_anomalies as f64 * n_normal as f64))
+}
+
+/// Numbers of both kinds of images.
+struct Counts {
+    n_anomalies: usize,
+    n_normal: usize,
+}
+
+/// Scores are numbers, infinite ones included, and there are some.
+fn check_scores(doing: &str, scores: &[f64]) -> Result<()> {
+    if scores.is_empty() {
+        return Err(Error::data(doing, "no scores", "at least one", "give the scores of some images"));
+    }
+    match scores.iter().position(|score| score.is_nan()) {
+        None => Ok(()),
+        Some(index) => {
+            let found = format!("score {index} is not a number");
+            Err(Error::data(doing, found, "numbers", "look at the model's history: did its training diverge?"))
+        }
+    }
+}
+
+/// Every score has its label.
+fn check(doing: &str, scores: &[f64], anomalies: &[bool]) -> Result<()> {
     if scores.len() != anomalies.len() {
         let found = format!("{} scores and {} labels", scores.len(), anomalies.len());
         return Err(Error::data(doing, found, "one label per score", "give the labels of the scored images"));
     }
-    if let Some(index) = scores.iter().position(|score| score.is_nan()) {
-        let found = format!("score {index} is not a number");
-        return Err(Error::data(doing, found, "numbers", "look at the model's history: did its training diverge?"));
-    }
+    check_scores(doing, scores)
+}
+
+/// Every score has its label, and there are anomalies and normal images.
+fn check_both_kinds(doing: &str, scores: &[f64], anomalies: &[bool]) -> Result<Counts> {
+    check(doing, scores, anomalies)?;
     let n_anomalies = anomalies.iter().filter(|&&anomaly| anomaly).count();
     let n_normal = anomalies.len() - n_anomalies;
     if n_anomalies == 0 || n_normal == 0 {
         let found = format!("{n_anomalies} anomalies and {n_normal} normal images");
         return Err(Error::data(doing, found, "at least one of each", "hold out a class that the test images have"));
     }
-    let mut pairs: Vec<(f64, bool)> = scores.iter().copied().zip(anomalies.iter().copied()).collect();
-    pairs.sort_unstable_by(|a, b| a.0.partial_cmp(&b.0).expect("no score is NaN"));
+    Ok(Counts { n_anomalies, n_normal })
+}
 
-    // Twice the number of (anomaly, normal) pairs in the right order; doubled so that ties stay whole numbers.
-    let (mut twice_won, mut normal_below) = (0u128, 0u128);
-    for tied in pairs.chunk_by(|a, b| a.0 == b.0) {
-        let anomalies_here = tied.iter().filter(|(_, anomaly)| *anomaly).count() as u128;
-        let normal_here = tied.len() as u128 - anomalies_here;
-        twice_won += anomalies_here * (2 * normal_below + normal_here);
-        normal_below += normal_here;
-    }
-    Ok(twice_won as f64 / (2.0 * n_anomalies as f64 * n_normal as f64))
+/// Scores, none of them NaN, with their labels, highest first.
+fn descending(scores: &[f64], anomalies: &[bool]) -> Vec<(f64, bool)> {
+    let mut pairs: Vec<(f64, bool)> = scores.iter().copied().zip(anomalies.iter().copied()).collect();
+    pairs.sort_unstable_by(|a, b| b.0.partial_cmp(&a.0).expect("no score is NaN"));
+    pairs
 }
 
 /// Pearson's correlation of two rows of numbers: -1..=1, 0 for no linear relation. Not a number where one is constant.
@@ -89,7 +135,8 @@ pub fn spearman_correlation(a: &[f64], b: &[f64]) -> Result<f64> {
     pearson_correlation(&mean_ranks(a), &mean_ranks(b))
 }
 
-fn mean_ranks(values: &[f64]) -> Vec<f64> {
+/// Each value's rank, from 1; equal values share their mean rank.
+pub fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];

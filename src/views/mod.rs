@@ -1,5 +1,13 @@
 //! From results to figures and tables: what a value looks like, before anybody asks where it is shown.
 
+mod evaluations;
+mod maps;
+mod sweeps;
+
+pub use evaluations::{constant_models, f1_against_prevalence, precision_recall, roc, roc_axes};
+pub use maps::{Map, Maps, latent_map, one_cloud_dip, pca_map, two_groups};
+pub use sweeps::{compare_over_pairs, nearest_pairs};
+
 use crate::Result;
 use crate::data::{Images, Split};
 use crate::device::shuffled_rows;

@@ -1,0 +1,342 @@
+//! K-means: centres among codes, and each code's distance to the nearest.
+//!
+//! Points are worked on in blocks of fixed size whose results are added up in their order, so that the number of threads
+//! changes no digit.
+
+use crate::latent::{check_points, check_points_of};
+use crate::{Error, Result, interrupt};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+
+/// Points of a block: large enough for a fast matrix product, small enough for a processor's cache.
+const BLOCK: usize = 1024;
+
+/// The settings of K-means.
+///
+/// # Example
+/// ```
+/// use diabolo::cluster::KMeans;
+/// let points = diabolo::ndarray::array![[0.0_f32], [1.0], [10.0], [11.0]];
+/// let clusters = KMeans::new(2).fit(&points)?;
+/// assert_eq!(clusters.inertia, 1.0);
+/// assert!(KMeans::new(5).fit(&points).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct KMeans {
+    /// Number of centres, 1 or more.
+    pub k: usize,
+    /// Runs from different starting centres, of which the best is kept; 1 or more. Default 10.
+    pub n_starts: usize,
+    /// Most rounds of a run. Default 300, as scikit-learn's.
+    pub max_iterations: usize,
+    /// A run ends when the centres' squared moves sum to this share of the points' mean variance. Default 1e-4, as
+    /// scikit-learn's.
+    pub tolerance: f64,
+    /// The starting centres follow from it. Default 0.
+    pub seed: u64,
+}
+
+/// Centres and what they are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clusters {
+    /// `[k, d]`.
+    pub centres: Array2<f32>,
+    /// Row of `centres` nearest to each point.
+    pub assignments: Vec<u32>,
+    /// Sum of the points' squared distances to their centres; lower is better.
+    pub inertia: f64,
+    /// Rounds of the run that was kept.
+    pub n_iterations: usize,
+}
+
+impl KMeans {
+    /// `k` centres with the usual settings.
+    pub fn new(k: usize) -> Self {
+        Self { k, n_starts: 10, max_iterations: 300, tolerance: 1e-4, seed: 0 }
+    }
+
+    /// Sets the number of runs.
+    pub fn starts(self, n_starts: usize) -> Self {
+        Self { n_starts, ..self }
+    }
+
+    /// Sets the seed.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Clusters points `[n, d]`: the run with the lowest inertia of `n_starts`, each from centres chosen by greedy
+    /// k-means++.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for k = 0, k above n, or no start; [`Error::Data`] for points without values or with ones that
+    /// are not finite; [`Error::Interrupted`].
+    ///
+    /// # Source
+    /// Lloyd, "Least squares quantization in PCM", 1982; Arthur and Vassilvitskii, "k-means++", 2007.
+    pub fn fit(&self, points: &Array2<f32>) -> Result<Clusters> {
+        let problem = Problem::new(self, points)?;
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let mut best: Option<Clusters> = None;
+        for _ in 0..self.n_starts {
+            let run = problem.run(problem.starting_centres(&mut generator)?)?;
+            if best.as_ref().is_none_or(|best| run.inertia < best.inertia) {
+                best = Some(run);
+            }
+        }
+        Ok(best.expect("there is at least one start"))
+    }
+
+    /// Clusters points `[n, d]` from these starting centres `[k, d]`.
+    ///
+    /// # Errors
+    /// As [`KMeans::fit`], and [`Error::Data`] for centres of another shape.
+    pub fn fit_from(&self, points: &Array2<f32>, centres: &Array2<f32>) -> Result<Clusters> {
+        let problem = Problem::new(self, points)?;
+        if centres.dim() != (self.k, points.ncols()) {
+            let wanted = format!("{:?}", (self.k, points.ncols()));
+            let found = format!("starting centres of shape {:?}", centres.dim());
+            return Err(Error::data(DOING, found, wanted, "give k centres of as many values as a point has"));
+        }
+        check_points(DOING, centres)?;
+        problem.run(centres.clone())
+    }
+}
+
+impl Clusters {
+    /// Euclidean distance of each point `[n, d]` to its nearest centre; higher is more anomalous.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for points of another number of values, or with ones that are not finite.
+    pub fn distances(&self, points: &Array2<f32>) -> Result<Vec<f64>> {
+        check_points_of("measuring distances to centres", points, self.centres.ncols())?;
+        let nearest = nearest_centres(points.view(), &self.centres);
+        let squares = nearest
+            .iter()
+            .zip(points.rows())
+            .map(|(&centre, point)| squared_distance(point, self.centres.row(centre as usize)));
+        Ok(squares.map(f64::sqrt).collect())
+    }
+}
+
+const DOING: &str = "clustering codes";
+
+/// Points to cluster, and the move below which centres count as still.
+struct Problem<'a> {
+    settings: &'a KMeans,
+    points: ArrayView2<'a, f32>,
+    still: f64,
+}
+
+impl<'a> Problem<'a> {
+    fn new(settings: &'a KMeans, points: &'a Array2<f32>) -> Result<Self> {
+        let (n, d) = points.dim();
+        let setting = |name, value: usize, wanted: String, next_step| {
+            Err(Error::setting(name, value.to_string(), wanted, next_step))
+        };
+        check_points(DOING, points)?;
+        if settings.k == 0 || settings.k > n {
+            return setting("k", settings.k, format!("1 to {n}, the number of points"), "3 and 5 are the report's");
+        }
+        if settings.n_starts == 0 {
+            return setting("n_starts", 0, "1 or more".into(), "10 is usual");
+        }
+        let mean = points.fold_axis(Axis(0), 0.0f64, |sum, &value| sum + f64::from(value)) / n as f64;
+        let squares: f64 = points.rows().into_iter().map(|row| squared_difference(row, mean.view())).sum();
+        Ok(Self { settings, points: points.view(), still: settings.tolerance * squares / (n * d) as f64 })
+    }
+
+    /// Centres far from each other: each is the best of a few points drawn with chances that rise with the squared
+    /// distance from those chosen before.
+    fn starting_centres(&self, generator: &mut impl Rng) -> Result<Array2<f32>> {
+        let (n, d) = self.points.dim();
+        let k = self.settings.k;
+        // As scikit-learn, after Arthur and Vassilvitskii's remark that several trials help.
+        let n_trials = 2 + (k as f64).ln() as usize;
+        let mut centres = Array2::zeros((k, d));
+        centres.row_mut(0).assign(&self.points.row(generator.random_range(0..n)));
+        let norms = self.points.map_axis(Axis(1), |point| point.dot(&point));
+        let mut nearest = self.squared_distances(&norms, centres.slice(s![..1, ..])).into_raw_vec_and_offset().0;
+        for chosen in 1..k {
+            interrupt::check(DOING)?;
+            let sums: Vec<f64> = nearest
+                .iter()
+                .scan(0.0, |sum, &square| {
+                    *sum += f64::from(square);
+                    Some(*sum)
+                })
+                .collect();
+            let total = sums[n - 1];
+            let trials: Vec<usize> = (0..n_trials)
+                .map(|_| {
+                    let drawn = generator.random::<f64>() * total;
+                    sums.partition_point(|&sum| sum <= drawn).min(n - 1)
+                })
+                .collect();
+            let squares = self.squared_distances(&norms, self.points.select(Axis(0), &trials).view());
+            let mut potentials = vec![0.0f64; n_trials];
+            for (row, &old) in squares.rows().into_iter().zip(&nearest) {
+                potentials.iter_mut().zip(row).for_each(|(sum, &new)| *sum += f64::from(new.min(old)));
+            }
+            let best = (0..n_trials).min_by(|&a, &b| potentials[a].total_cmp(&potentials[b])).expect("some trials");
+            nearest.iter_mut().zip(squares.column(best)).for_each(|(old, &new)| *old = old.min(new));
+            centres.row_mut(chosen).assign(&self.points.row(trials[best]));
+        }
+        Ok(centres)
+    }
+
+    /// Lloyd's rounds: points to their nearest centre, centres to the mean of their points.
+    fn run(&self, mut centres: Array2<f32>) -> Result<Clusters> {
+        let (n, d) = self.points.dim();
+        let k = self.settings.k;
+        let mut assignments = vec![u32::MAX; n];
+        let mut sums = Array2::<f64>::zeros((k, d));
+        let mut counts = vec![0usize; k];
+        let mut n_iterations = 0;
+        while n_iterations < self.settings.max_iterations {
+            interrupt::check(DOING)?;
+            n_iterations += 1;
+            let nearest = nearest_centres(self.points, &centres);
+            // Only points that changed their centre change the sums; after some rounds these are few.
+            let mut n_changed = 0;
+            for (index, (old, &new)) in assignments.iter_mut().zip(&nearest).enumerate() {
+                if *old == new {
+                    continue;
+                }
+                n_changed += 1;
+                let point = self.points.row(index);
+                if *old != u32::MAX {
+                    counts[*old as usize] -= 1;
+                    add(&mut sums, *old as usize, point, -1.0);
+                }
+                counts[new as usize] += 1;
+                add(&mut sums, new as usize, point, 1.0);
+                *old = new;
+            }
+            if n_changed == 0 {
+                break;
+            }
+            self.fill_empty_clusters(&centres, &mut assignments, &mut sums, &mut counts);
+            let mut moved = 0.0;
+            for (cluster, mut centre) in centres.rows_mut().into_iter().enumerate() {
+                // With as many clusters as there are different points or more, some stay empty where they are.
+                if counts[cluster] == 0 {
+                    continue;
+                }
+                for (value, sum) in centre.iter_mut().zip(sums.row(cluster)) {
+                    let new = (sum / counts[cluster] as f64) as f32;
+                    moved += f64::from(new - *value).powi(2);
+                    *value = new;
+                }
+            }
+            if moved <= self.still {
+                assignments = nearest_centres(self.points, &centres);
+                break;
+            }
+        }
+        let inertia = assignments
+            .par_chunks(BLOCK)
+            .enumerate()
+            .map(|(block, assignments)| {
+                let points = self.points.slice(s![block * BLOCK..block * BLOCK + assignments.len(), ..]);
+                let squares = points.rows().into_iter().zip(assignments);
+                squares.map(|(point, &centre)| squared_distance(point, centres.row(centre as usize))).sum::<f64>()
+            })
+            .collect::<Vec<_>>()
+            .into_iter()
+            .sum();
+        Ok(Clusters { centres, assignments, inertia, n_iterations })
+    }
+
+    /// Gives each empty cluster the point that lies farthest from its own centre.
+    fn fill_empty_clusters(
+        &self,
+        centres: &Array2<f32>,
+        assignments: &mut [u32],
+        sums: &mut Array2<f64>,
+        counts: &mut [usize],
+    ) {
+        let empty: Vec<usize> = (0..counts.len()).filter(|&cluster| counts[cluster] == 0).collect();
+        if empty.is_empty() {
+            return;
+        }
+        let squares: Vec<f64> = (0..assignments.len())
+            .map(|index| squared_distance(self.points.row(index), centres.row(assignments[index] as usize)))
+            .collect();
+        let mut farthest: Vec<usize> = (0..assignments.len()).collect();
+        farthest.sort_unstable_by(|&a, &b| squares[b].total_cmp(&squares[a]));
+        let mut farthest = farthest.into_iter();
+        for cluster in empty {
+            // A cluster of one point would only hand on its emptiness.
+            let Some(index) = farthest.find(|&index| counts[assignments[index] as usize] > 1 && squares[index] > 0.0)
+            else {
+                return;
+            };
+            let old = std::mem::replace(&mut assignments[index], cluster as u32) as usize;
+            counts[old] -= 1;
+            counts[cluster] += 1;
+            add(sums, old, self.points.row(index), -1.0);
+            add(sums, cluster, self.points.row(index), 1.0);
+        }
+    }
+
+    /// Squared distance of each point to each of some centres, `[n, centres]`.
+    fn squared_distances(&self, norms: &Array1<f32>, centres: ArrayView2<f32>) -> Array2<f32> {
+        let centre_norms = centres.map_axis(Axis(1), |centre| centre.dot(&centre));
+        let parts: Vec<Array2<f32>> = blocks(self.points).map(|block| block.dot(&centres.t())).collect();
+        let views: Vec<ArrayView2<f32>> = parts.iter().map(Array2::view).collect();
+        let mut squares = ndarray::concatenate(Axis(0), &views).expect("blocks have as many columns");
+        for (mut row, norm) in squares.rows_mut().into_iter().zip(norms) {
+            // Rounding may leave a little less than nothing.
+            row.iter_mut()
+                .zip(&centre_norms)
+                .for_each(|(value, other)| *value = (norm + other - 2.0 * *value).max(0.0));
+        }
+        squares
+    }
+}
+
+fn add(sums: &mut Array2<f64>, cluster: usize, point: ArrayView1<f32>, sign: f64) {
+    sums.row_mut(cluster).iter_mut().zip(point).for_each(|(sum, &value)| *sum += sign * f64::from(value));
+}
+
+/// Points in blocks, to be worked on in parallel and in order.
+fn blocks<'a>(points: ArrayView2<'a, f32>) -> impl IndexedParallelIterator<Item = ArrayView2<'a, f32>> {
+    let n = points.nrows();
+    (0..n.div_ceil(BLOCK))
+        .into_par_iter()
+        .map(move |block| points.slice_move(s![block * BLOCK..n.min((block + 1) * BLOCK), ..]))
+}
+
+/// The row of `centres` nearest to each point; of equally near ones the first.
+///
+/// Of `|x - c|^2 = |x|^2 - 2 x c + |c|^2` the first term is the same for all centres, so a matrix product does the work.
+fn nearest_centres(points: ArrayView2<f32>, centres: &Array2<f32>) -> Vec<u32> {
+    let half_norms: Array1<f32> = centres.map_axis(Axis(1), |centre| centre.dot(&centre) / 2.0);
+    let nearest_of = |block: ArrayView2<f32>| -> Vec<u32> {
+        let products = block.dot(&centres.t());
+        let nearest = |products: ArrayView1<f32>| {
+            let mut best = (f32::NEG_INFINITY, 0);
+            for (centre, (product, half_norm)) in products.iter().zip(&half_norms).enumerate() {
+                let closeness = product - half_norm;
+                if closeness > best.0 {
+                    best = (closeness, centre as u32);
+                }
+            }
+            best.1
+        };
+        products.rows().into_iter().map(nearest).collect()
+    };
+    blocks(points).map(nearest_of).collect::<Vec<_>>().concat()
+}
+
+fn squared_distance(a: ArrayView1<f32>, b: ArrayView1<f32>) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+}
+
+fn squared_difference(a: ArrayView1<f32>, b: ArrayView1<f64>) -> f64 {
+    a.iter().zip(b).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum()
+}

@@ -1,0 +1,162 @@
+//! A table of numbers in colours, as AUC by pair of classes.
+
+use super::canvas::{Canvas, MARGIN_PX, Rect};
+use super::raster::colour_scale;
+use super::style::{Anchor, BODY, INK, PAPER, scale_colour};
+use super::{Error, Figure, Result};
+use plotters::style::RGBColor;
+
+/// A table of numbers with what is written around it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatMap {
+    /// Title of the figure.
+    pub title: String,
+    /// Names of the columns.
+    pub x_labels: Vec<String>,
+    /// Names of the rows.
+    pub y_labels: Vec<String>,
+    /// One row for each of `y_labels`, one value for each of `x_labels`; `None` and what is not finite stay empty.
+    pub values: Vec<Vec<Option<f64>>>,
+    /// What the values are, as in "AUC".
+    pub value_title: String,
+    /// Decimals of the numbers in the cells.
+    pub decimals: usize,
+}
+
+/// Draws a table in colours from its lowest value to its highest, each cell with its number.
+///
+/// # Errors
+/// [`Error::Data`] for rows and columns that do not fit the labels, and without a single finite value.
+pub fn heat_map(map: &HeatMap) -> Result<Figure> {
+    const CELL_HEIGHT_PX: i32 = 30;
+    const LABEL_PX: i32 = 160;
+    let HeatMap { title, x_labels, y_labels, values, value_title, decimals } = map;
+    if values.len() != y_labels.len() || values.iter().any(|row| row.len() != x_labels.len()) {
+        return Err(Error::data(
+            format!("drawing \"{title}\""),
+            format!("{} rows of {:?} values", values.len(), values.iter().map(Vec::len).collect::<Vec<_>>()),
+            format!("{} rows of {}", y_labels.len(), x_labels.len()),
+            "give a value or None for every pair of labels",
+        ));
+    }
+    let finite = |value: &Option<f64>| value.filter(|value| value.is_finite());
+    let all = || values.iter().flatten().filter_map(finite);
+    let (Some(low), Some(high)) = (all().reduce(f64::min), all().reduce(f64::max)) else {
+        return Err(super::axes::nothing_to_draw(title, values.iter().map(Vec::len).sum()));
+    };
+    let colour_of = |value: f64| scale_colour(((value - low) / (high - low).max(f64::MIN_POSITIVE)) as f32);
+
+    let number = |value: f64| format!("{value:.decimals$}");
+    let widest = |labels: &[String]| labels.iter().map(|label| BODY.width_px(label)).max().unwrap_or(0).min(LABEL_PX);
+    let label_px = widest(y_labels);
+    let cell_px = widest(x_labels).min(80).max(BODY.width_px(&number(low))).max(BODY.width_px(&number(high))) + 8;
+    let (n_columns, n_rows) = (x_labels.len() as i32, y_labels.len() as i32);
+    let mut canvas = Canvas::new(title, (label_px + 8 + n_columns * cell_px).max(320) + 2 * MARGIN_PX);
+    let left = MARGIN_PX + label_px + 8;
+    let top = canvas.bottom_px + BODY.line_px() + 4;
+    let left_of = |column: usize| left + column as i32 * cell_px;
+    for (column, label) in x_labels.iter().enumerate() {
+        canvas.text((left_of(column) + cell_px / 2, top - 6), cell_px - 4, label, BODY.anchor(Anchor::Middle));
+    }
+    for (row, (label, values)) in y_labels.iter().zip(values).enumerate() {
+        let top = top + row as i32 * CELL_HEIGHT_PX;
+        let baseline = top + CELL_HEIGHT_PX / 2 + 4;
+        canvas.text((left - 8, baseline), label_px, label, BODY.anchor(Anchor::End));
+        for (column, value) in values.iter().enumerate() {
+            let Some(value) = finite(value) else { continue };
+            // A picture of one pixel a cell would be blurred into one by programs that do not know crisp enlarging.
+            let cell = Rect { left: left_of(column), top, width: cell_px - 1, height: CELL_HEIGHT_PX - 1 };
+            canvas.rectangle(cell, colour_of(value));
+            let lettering = BODY.anchor(Anchor::Middle).colour(legible_on(colour_of(value)));
+            canvas.text((left_of(column) + cell_px / 2, baseline), cell_px - 4, &number(value), lettering);
+        }
+    }
+    canvas.bottom_px = top + n_rows * CELL_HEIGHT_PX + 10;
+    colour_scale(&mut canvas, &number(low), &format!("{}: {value_title}", number(high)))?;
+
+    let n_shown = all().count();
+    let place_of = |wanted: f64| {
+        let mut places =
+            values.iter().zip(y_labels).flat_map(|(row, y)| row.iter().zip(x_labels).map(move |(v, x)| (v, x, y)));
+        places.find(|(value, ..)| **value == Some(wanted)).map_or(String::new(), |(_, x, y)| format!("{y}, {x}"))
+    };
+    Ok(canvas.finish(format!(
+        "{title}: {n_shown} values of {value_title}, lowest {low:.decimals$} ({}), highest {high:.decimals$} ({})",
+        place_of(low),
+        place_of(high)
+    )))
+}
+
+/// Dark or light letters, whichever have the higher contrast with a cell of this colour.
+fn legible_on(cell: RGBColor) -> RGBColor {
+    let contrast = |letters: RGBColor| {
+        let (one, other) = (luminance(letters) + 0.05, luminance(cell) + 0.05);
+        one.max(other) / one.min(other)
+    };
+    if contrast(INK) > contrast(PAPER) { INK } else { PAPER }
+}
+
+/// Relative luminance of an sRGB colour, 0 (black) to 1 (white).
+///
+/// Source: W3C, "Web Content Accessibility Guidelines 2.2".
+fn luminance(RGBColor(red, green, blue): RGBColor) -> f64 {
+    let linear = |channel: u8| match f64::from(channel) / 255.0 {
+        dark if dark <= 0.04045 => dark / 12.92,
+        light => ((light + 0.055) / 1.055).powf(2.4),
+    };
+    0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(values: Vec<Vec<Option<f64>>>) -> HeatMap {
+        HeatMap {
+            title: "AUC by pair".into(),
+            x_labels: vec!["cat".into(), "dog".into()],
+            y_labels: vec!["cat".into(), "dog".into()],
+            values,
+            value_title: "AUC".into(),
+            decimals: 2,
+        }
+    }
+
+    #[test]
+    fn every_value_stands_in_its_cell() {
+        let figure = heat_map(&map(vec![vec![None, Some(0.25)], vec![Some(0.75), Some(f64::NAN)]])).unwrap();
+        let svg = std::str::from_utf8(figure.bytes()).unwrap();
+        // Each once in its cell and once at an end of the colour scale.
+        assert_eq!((svg.matches(">0.25<").count(), svg.matches(">0.75<").count()), (2, 1));
+        assert!(svg.contains(">0.75: AUC<") && !svg.contains("NaN"));
+        assert_eq!(figure.alt(), "AUC by pair: 2 values of AUC, lowest 0.25 (cat, dog), highest 0.75 (dog, cat)");
+    }
+
+    #[test]
+    fn letters_stand_out_from_every_colour_of_the_scale() {
+        assert_eq!((legible_on(scale_colour(0.0)), legible_on(scale_colour(1.0))), (PAPER, INK));
+        for step in 0..=100 {
+            let cell = scale_colour(step as f32 / 100.0);
+            let (one, other) = (luminance(cell) + 0.05, luminance(legible_on(cell)) + 0.05);
+            assert!(one.max(other) / one.min(other) > 4.0, "step {step}");
+        }
+    }
+
+    #[test]
+    fn an_empty_cell_is_paper() {
+        let figure = heat_map(&map(vec![vec![None, Some(0.25)], vec![Some(0.75), None]])).unwrap();
+        // The page, and a cell for each of the two values.
+        assert_eq!(String::from_utf8_lossy(figure.bytes()).matches("<rect ").count(), 3);
+    }
+
+    #[test]
+    fn one_value_alone_has_a_colour() {
+        heat_map(&map(vec![vec![None, Some(0.5)], vec![Some(0.5), None]])).unwrap();
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_and_no_values_are_errors() {
+        assert!(heat_map(&map(vec![vec![None]])).unwrap_err().to_string().contains("1 rows of [1] values"));
+        assert!(heat_map(&map(vec![vec![None; 2]; 2])).is_err());
+    }
+}

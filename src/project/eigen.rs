@@ -1,0 +1,131 @@
+//! Eigenvectors of a covariance matrix: all of them for codes, the first few for the pixels of images.
+
+use crate::error::TorchContext;
+use crate::{Result, interrupt};
+use ndarray::{Array1, Array2, Axis};
+use tch::{Kind, TchError, Tensor};
+
+/// Up to this many values a point all eigenvectors are worked out at once.
+const MOST_VALUES_AT_ONCE: i64 = 512;
+/// Relative error of an eigenvector's equation below which it counts as found.
+const TOLERANCE: f64 = 1e-5;
+/// Vectors beside those wanted, which make the wanted ones come faster.
+const SPARE: i64 = 8;
+/// Rounds after which what is found is taken; real images need five or six.
+const MAX_ROUNDS: usize = 40;
+
+/// The first eigenvalues and eigenvectors of the points' covariance.
+pub(crate) struct Spectrum {
+    pub(crate) mean: Array1<f32>,
+    /// Falling; divided by n - 1.
+    pub(crate) variances: Vec<f64>,
+    /// One row for each variance, `[n_components, d]`, of length 1.
+    pub(crate) vectors: Array2<f64>,
+    /// Sum of all eigenvalues.
+    pub(crate) total_variance: f64,
+}
+
+/// Finds the `n_components` largest eigenvalues of the covariance of points `[n, d]`, n at least 2, and their vectors.
+///
+/// # Source
+/// Many values: block Krylov iteration, Musco and Musco, "Randomized block Krylov methods for stronger and faster
+/// approximate singular value decomposition", 2015; it goes on until the eigenvectors' equations hold.
+pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doing: &str) -> Result<Spectrum> {
+    let (n, d) = points.dim();
+    let mean = points.fold_axis(Axis(0), 0.0f64, |sum, &value| sum + f64::from(value)) / n as f64;
+    let mean = mean.mapv(|value| value as f32);
+    let centred = || -> std::result::Result<Tensor, TchError> {
+        let standard = points.as_standard_layout();
+        let flat = Tensor::f_from_slice(standard.as_slice().expect("the array is in standard order"))?;
+        let means = Tensor::f_from_slice(mean.as_slice().expect("one row"))?;
+        flat.f_view([n as i64, d as i64])?.f_sub_(&means)
+    };
+    let centred = centred().doing(doing)?;
+    let (variances, vectors, total_variance) = if d as i64 <= MOST_VALUES_AT_ONCE {
+        all_at_once(&centred, n_components as i64).doing(doing)?
+    } else {
+        first_few(&centred, n_components as i64, doing)?
+    };
+    let vectors = Vec::<f64>::try_from(vectors.contiguous().view([-1])).doing(doing)?;
+    let variances = Vec::<f64>::try_from(variances).doing(doing)?;
+    Ok(Spectrum {
+        mean,
+        variances: variances.into_iter().map(|variance| variance.max(0.0)).collect(),
+        vectors: Array2::from_shape_vec((n_components, d), vectors).expect("as many values as vectors have"),
+        total_variance,
+    })
+}
+
+type Eigen = (Tensor, Tensor, f64);
+
+fn all_at_once(centred: &Tensor, n_components: i64) -> Result<Eigen, TchError> {
+    let (n, d) = centred.size2()?;
+    let mut covariance = Tensor::f_zeros([d, d], (Kind::Double, tch::Device::Cpu))?;
+    // In blocks, so that the points are never all there as doubles.
+    for block in centred.f_split(8192, 0)? {
+        let block = block.f_to_kind(Kind::Double)?;
+        covariance = covariance.f_add_(&block.f_transpose(0, 1)?.f_matmul(&block)?)?;
+    }
+    let covariance = covariance.f_div_scalar_((n - 1) as f64)?;
+    let total: f64 = covariance.f_trace()?.f_double_value(&[])?;
+    let (values, vectors) = covariance.f_linalg_eigh("L")?;
+    let last = |tensor: Tensor, axis: i64| tensor.f_narrow(axis, d - n_components, n_components)?.f_flip([axis]);
+    Ok((last(values, 0)?, last(vectors, 1)?.f_transpose(0, 1)?, total))
+}
+
+fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Eigen> {
+    let (n, d) = centred.size2().doing(doing)?;
+    let total: f64 = centred
+        .f_square()
+        .and_then(|squares| squares.f_sum(Kind::Double))
+        .and_then(|sum| sum.f_double_value(&[]))
+        .doing(doing)?
+        / (n - 1) as f64;
+    let times_covariance = |vectors: &Tensor| -> Result<Tensor, TchError> {
+        let along = centred.f_matmul(&vectors.f_to_kind(Kind::Float)?)?;
+        centred.f_transpose(0, 1)?.f_matmul(&along)?.f_to_kind(Kind::Double)?.f_div_scalar_((n - 1) as f64)
+    };
+    let orthonormal = |vectors: &Tensor| Ok::<_, TchError>(Tensor::f_linalg_qr(vectors, "reduced")?.0);
+    // Any start will do that is not at right angles to what is sought; a fixed one gives the same result every time.
+    let width = (n_components + SPARE).min(d).min(n);
+    let start = (0..d * width).map(|index| ((index as f64 + 1.0) * 12.9898).sin() * 43758.5453).map(f64::fract);
+    let start = Tensor::from_slice(&start.map(|value| value - 0.5 * value.signum()).collect::<Vec<f64>>());
+
+    let mut newest = orthonormal(&start.view([d, width])).doing(doing)?;
+    let mut basis = newest.shallow_clone();
+    let mut images = times_covariance(&newest).doing(doing)?;
+    for round in 1.. {
+        interrupt::check(doing)?;
+        let found = || -> Result<(Tensor, Tensor, bool), TchError> {
+            let projected = basis.f_transpose(0, 1)?.f_matmul(&images)?;
+            let symmetric = projected.f_add(&projected.f_transpose(0, 1)?)?.f_div_scalar(2.0)?;
+            let (values, turns) = symmetric.f_linalg_eigh("L")?;
+            let size = values.size()[0];
+            let values = values.f_narrow(0, size - n_components, n_components)?.f_flip([0])?;
+            let turns = turns.f_narrow(1, size - n_components, n_components)?.f_flip([1])?;
+            let vectors = basis.f_matmul(&turns)?;
+            let residual = images.f_matmul(&turns)?.f_sub(&vectors.f_mul(&values)?)?;
+            let relative = residual.f_norm_scalaropt_dim(2.0, [0i64], false)?.f_div(&values.f_clamp_min(1e-300)?)?;
+            Ok((values, vectors, relative.f_max()?.f_double_value(&[])? <= TOLERANCE))
+        };
+        let (values, vectors, is_found) = found().doing(doing)?;
+        if is_found || round == MAX_ROUNDS || basis.size()[1] + width > d.min(n) {
+            return Ok((values, vectors.f_transpose(0, 1).doing(doing)?, total));
+        }
+        let grow = || -> Result<(), TchError> {
+            // Twice, since once leaves what rounding made of nearly parallel vectors.
+            let mut next = images.f_narrow(1, images.size()[1] - width, width)?;
+            for _ in 0..2 {
+                let along = basis.f_transpose(0, 1)?.f_matmul(&next)?;
+                next = orthonormal(&next.f_sub(&basis.f_matmul(&along)?)?)?;
+            }
+            newest = next;
+            basis = Tensor::f_cat(&[&basis, &newest], 1)?;
+            images = Tensor::f_cat(&[&images, &times_covariance(&newest)?], 1)?;
+            Ok(())
+        };
+        let mut grow = grow;
+        grow().doing(doing)?;
+    }
+    unreachable!("the loop ends by itself")
+}

@@ -1,0 +1,185 @@
+//! t-SNE: maps in the plane that keep neighbours together.
+
+use super::Pca;
+use super::affinities::Affinities;
+use super::quadtree::{Place, Quadtree};
+use crate::latent::check_points;
+use crate::neighbours::Nearest;
+use crate::{Error, Result, interrupt};
+use ndarray::{Array2, ArrayView1, Axis};
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+
+const DOING: &str = "mapping points by t-SNE";
+/// Points of more values are reduced to this many principal components first, as van der Maaten and Hinton do.
+const MOST_VALUES: usize = 50;
+/// Standard deviation of the map that t-SNE begins with.
+const FIRST_DEVIATION: f64 = 1e-4;
+/// Steps in which neighbours attract each other more than they will, so that groups find together.
+const N_EARLY_STEPS: usize = 250;
+/// How much more.
+const EXAGGERATION: f64 = 12.0;
+/// Share of a step that is kept in the next: openTSNE's, which keeps more neighbours together than 0.5 in the early steps.
+const MOMENTUM: f64 = 0.8;
+
+/// The settings of t-SNE; the fixed ones are the usual ones.
+///
+/// A map is a function of points and settings, bit for bit: all threads work on it, each on points of its own, so that sums
+/// are added in one order. This costs no time, and so there is no other mode.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tsne {
+    /// About how many neighbours each point has: above 0 and at most a third of the other points. Default 30.
+    pub perplexity: f64,
+    /// Steps, the first 250 of them with exaggerated attraction. Default 1000.
+    pub n_steps: usize,
+    /// The noise that keeps equal points apart follows from it.
+    pub seed: u64,
+}
+
+/// A map.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// `[n, 2]`.
+    pub points: Array2<f32>,
+    /// What t-SNE minimises, as far as neighbours tell: the Kullback-Leibler divergence of the map's neighbourhoods from
+    /// those of the points; lower is better.
+    pub kl_divergence: f64,
+}
+
+impl Tsne {
+    /// The usual settings with this seed.
+    pub fn seed(seed: u64) -> Self {
+        Self { perplexity: 30.0, n_steps: 1000, seed }
+    }
+
+    /// Sets the perplexity.
+    pub fn perplexity(self, perplexity: f64) -> Self {
+        Self { perplexity, ..self }
+    }
+
+    /// Maps points `[n, d]` to the plane. Those of more than 50 values are reduced to 50 principal components first. The
+    /// map begins with the first two principal components, with a little noise.
+    ///
+    /// Looking for neighbours takes time in proportion to the square of n, each step in proportion to n log n.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a perplexity out of range or no steps; [`Error::Data`] for fewer than three points, points
+    /// that are all alike, or values that are not finite; [`Error::Interrupted`].
+    ///
+    /// # Source
+    /// van der Maaten and Hinton, "Visualizing data using t-SNE", 2008; van der Maaten, "Accelerating t-SNE using tree-based
+    /// algorithms", 2014; the learning rate: Belkina et al., "Automated optimized parameters
+    /// for t-SNE", 2019, as scikit-learn has it.
+    pub fn fit(&self, points: &Array2<f32>) -> Result<Embedding> {
+        check_points(DOING, points)?;
+        let n = points.nrows();
+        if n < 3 {
+            return Err(Error::data(DOING, format!("{n} points"), "3 or more", "map more images"));
+        }
+        let most = (n - 1) as f64 / 3.0;
+        if !(self.perplexity > 0.0 && self.perplexity <= most) {
+            let wanted = format!("above 0 and at most {most:.1}, a third of the other points");
+            return Err(Error::setting("perplexity", self.perplexity.to_string(), wanted, "map more images"));
+        }
+        if self.n_steps == 0 {
+            return Err(Error::setting("n_steps", "0", "1 or more", "1000 is usual"));
+        }
+        let reduced = match points.ncols() {
+            0..=MOST_VALUES => None,
+            _ => Some(Pca::fit(points, MOST_VALUES)?.transform(points)?),
+        };
+        let points = reduced.as_ref().unwrap_or(points);
+        let start = self.start(points)?;
+        let n_neighbours = ((3.0 * self.perplexity) as usize).clamp(1, n - 1);
+        let neighbours = Nearest::new(points)?.neighbours(points, n_neighbours, true, <[_]>::to_vec)?;
+        let affinities = Affinities::new(&neighbours, self.perplexity);
+        let (map, kl_divergence) = self.descend(start, &affinities)?;
+        let values = map.into_iter().flatten().map(|value| value as f32).collect();
+        Ok(Embedding { points: Array2::from_shape_vec((n, 2), values).expect("two values a point"), kl_divergence })
+    }
+
+    /// The first two principal components, scaled down, with noise.
+    fn start(&self, points: &Array2<f32>) -> Result<Vec<Place>> {
+        let plane = match points.ncols() {
+            0..=2 => points.clone(),
+            _ => Pca::fit(points, 2)?.transform(points)?,
+        };
+        let deviation = plane.axis_iter(Axis(1)).map(|column| f64::from(column.std(0.0))).fold(0.0, f64::max);
+        if deviation == 0.0 {
+            let next_step = "look at the model's history: a network that learnt nothing gives every image one code";
+            return Err(Error::data(DOING, "points that are all alike", "points that differ", next_step));
+        }
+        let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let mut place = |row: ArrayView1<f32>| {
+            [0, 1].map(|axis| {
+                let value = row.get(axis).map_or(0.0, |&value| f64::from(value) / deviation);
+                FIRST_DEVIATION * (value + 0.01 * generator.sample::<f64, _>(StandardNormal))
+            })
+        };
+        Ok(plane.rows().into_iter().map(&mut place).collect())
+    }
+
+    /// Gradient descent with momentum, and with a gain for each value that grows while its direction holds.
+    fn descend(&self, mut map: Vec<Place>, affinities: &Affinities) -> Result<(Vec<Place>, f64)> {
+        let n = map.len();
+        let learning_rate = (n as f64 / EXAGGERATION / 4.0).max(50.0);
+        let mut velocities = vec![[0.0; 2]; n];
+        let mut gains = vec![[1.0f64; 2]; n];
+        for step in 0..self.n_steps {
+            interrupt::check(DOING)?;
+            let exaggeration = if step < N_EARLY_STEPS { EXAGGERATION } else { 1.0 };
+            let gradients = gradients(&map, affinities, exaggeration);
+            let states = map.iter_mut().zip(&mut velocities).zip(&mut gains).zip(&gradients);
+            for (((place, velocity), gain), gradient) in states {
+                for axis in 0..2 {
+                    let holds = velocity[axis] * gradient[axis] < 0.0;
+                    gain[axis] = if holds { gain[axis] + 0.2 } else { gain[axis] * 0.8 }.max(0.01);
+                    velocity[axis] = MOMENTUM * velocity[axis] - learning_rate * gain[axis] * gradient[axis];
+                    place[axis] += velocity[axis];
+                }
+            }
+        }
+        let sum = repulsions(&map).iter().map(|(_, sum)| sum - 1.0).sum::<f64>();
+        let divergence = |(point, place): (usize, &Place)| -> f64 {
+            let of = |&(other, p): &(u32, f64)| p * (p / (closeness(*place, map[other as usize]) / sum)).ln();
+            affinities.of(point).iter().map(of).sum()
+        };
+        let kl_divergence = map.iter().enumerate().map(divergence).sum();
+        Ok((map, kl_divergence))
+    }
+}
+
+/// The gradient of the divergence by each point's place.
+fn gradients(map: &[Place], affinities: &Affinities, exaggeration: f64) -> Vec<Place> {
+    let repulsions = repulsions(map);
+    // A point's distance from itself is not meant.
+    let sum = repulsions.iter().map(|(_, sum)| sum - 1.0).sum::<f64>();
+    let gradient = |(point, (push, _)): (usize, &(Place, f64))| {
+        let mut pull = [0.0; 2];
+        for &(other, p) in affinities.of(point) {
+            let other = map[other as usize];
+            let weight = p * closeness(map[point], other);
+            (0..2).for_each(|axis| pull[axis] += weight * (map[point][axis] - other[axis]));
+        }
+        [0, 1].map(|axis| 4.0 * (exaggeration * pull[axis] - push[axis] / sum))
+    };
+    repulsions.par_iter().enumerate().with_min_len(256).map(gradient).collect()
+}
+
+/// What pushes each point away from all others, and its sum of closenesses.
+fn repulsions(map: &[Place]) -> Vec<(Place, f64)> {
+    let tree = Quadtree::new(map);
+    // In the tree's order, in which one point's way through the tree is nearly the next one's.
+    let in_order: Vec<(Place, f64)> =
+        tree.order().par_iter().with_min_len(256).map(|&point| tree.repulsion(map[point as usize])).collect();
+    let mut repulsions = vec![([0.0; 2], 0.0); map.len()];
+    tree.order().iter().zip(in_order).for_each(|(&point, repulsion)| repulsions[point as usize] = repulsion);
+    repulsions
+}
+
+/// Student's kernel, `1 / (1 + distance^2)`.
+fn closeness(a: Place, b: Place) -> f64 {
+    1.0 / (1.0 + (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2))
+}

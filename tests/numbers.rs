@@ -1,0 +1,369 @@
+//! Clusters, projections, neighbours and metrics against scikit-learn and others: tests/fixtures/make_numbers.py made the
+//! numbers.
+
+use diabolo::cluster::KMeans;
+use diabolo::metrics::{
+    LinearFit, Positive, average_precision, confusion, dip_statistic, precision_recall_curve, roc_auc, roc_curve,
+};
+use diabolo::ndarray::{Array2, Axis, s};
+use diabolo::neighbours::{Nearest, neighbour_preservation};
+use diabolo::project::{Mahalanobis, Pca, Tsne};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+use std::sync::OnceLock;
+
+fn tensor(name: &str) -> Array2<f32> {
+    static BYTES: &[u8] = include_bytes!("fixtures/numbers.safetensors");
+    let view = SafeTensors::deserialize(BYTES).unwrap().tensor(name).unwrap();
+    let values: Vec<f32> = match view.dtype() {
+        Dtype::F32 => view.data().as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+        Dtype::F16 => view.data().as_chunks::<2>().0.iter().map(|&bytes| half(u16::from_le_bytes(bytes))).collect(),
+        other => panic!("{name} is {other:?}"),
+    };
+    let rows = view.shape()[0];
+    Array2::from_shape_vec((rows, values.len() / rows), values).unwrap()
+}
+
+/// A half-precision number; those of the fixtures are finite.
+fn half(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
+    sign * if exponent == 0 { fraction * 2f32.powi(-14) } else { (1.0 + fraction) * 2f32.powi(exponent - 15) }
+}
+
+/// The first 32 principal components of 2,000 test images of CIFAR-10.
+fn codes() -> &'static Array2<f32> {
+    static CODES: OnceLock<Array2<f32>> = OnceLock::new();
+    CODES.get_or_init(|| tensor("codes"))
+}
+
+fn numbers() -> &'static Value {
+    static NUMBERS: OnceLock<Value> = OnceLock::new();
+    NUMBERS.get_or_init(|| serde_json::from_str(include_str!("fixtures/numbers.json")).unwrap())
+}
+
+fn number(name: &str) -> f64 {
+    numbers()[name].as_f64().unwrap_or_else(|| panic!("no number {name}"))
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+#[track_caller]
+fn check_close(found: &[f64], expected: &[f64], relative: f64, what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert!((found - expected).abs() <= relative * scale, "{what} {index}: {found}, expected {expected}");
+    }
+}
+
+fn doubles(values: &Array2<f32>) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
+
+#[track_caller]
+fn check_pca(name: &str, points: &Array2<f32>, n: usize) {
+    let pca = Pca::fit(points, n).unwrap();
+    let what = format!("{name}, n = {n}");
+    check_close(&doubles(&pca.components), &doubles(&tensor(&format!("{name}_components_{n}"))), 1e-4, &what);
+    for (key, found) in
+        [("explained_variance", &pca.explained_variance), ("explained_variance_ratio", &pca.explained_variance_ratio)]
+    {
+        check_close(found, &floats(&numbers()[format!("{name}_{key}_{n}")]), 1e-4, &format!("{key} of {what}"));
+    }
+    let distances = doubles(&tensor(&format!("{name}_distances_{n}")));
+    check_close(&pca.distances(points).unwrap(), &distances, 1e-4, &format!("distances of {what}"));
+}
+
+#[test]
+fn pca_of_codes_equals_scikit_learn() {
+    for n in [1, 2, 3, 10] {
+        check_pca("codes", codes(), n);
+    }
+    for n in [1, 2] {
+        check_pca("short_codes", &codes().slice(s![.., ..3]).to_owned(), n);
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn pca_of_pixels_equals_scikit_learn() {
+    let Some(data) = std::env::var_os("DIABOLO_DATA") else {
+        eprintln!("skipped: DIABOLO_DATA names no folder with CIFAR-10");
+        return;
+    };
+    let path = std::path::Path::new(&data).join("cifar-10-batches-bin");
+    let images = diabolo::data::open(path.to_str().unwrap()).unwrap().test.first(1000).unwrap();
+    let pixels = images.to_array().into_shape_with_order((1000, 3072)).unwrap();
+    let sum: f64 = pixels.iter().map(|&pixel| ((f64::from(pixel) + 1.0) * 127.5).round()).sum();
+    if sum != number("pixel_sum") {
+        eprintln!("skipped: these are other images than those that scikit-learn was given");
+        return;
+    }
+    for n in [2, 3] {
+        check_pca("pixels", &pixels, n);
+    }
+}
+
+#[test]
+fn k_means_equals_scikit_learn() {
+    for k in [3, 5, 100] {
+        let exact = KMeans { tolerance: 0.0, ..KMeans::new(k) };
+        let from_first = exact.fit_from(codes(), &codes().slice(s![..k, ..]).to_owned()).unwrap();
+        let expected = number(&format!("inertia_from_first_{k}"));
+        assert!((from_first.inertia / expected - 1.0).abs() < 1e-5, "k = {k}: {}, not {expected}", from_first.inertia);
+
+        let best = KMeans::new(k).fit(codes()).unwrap().inertia;
+        let expected = number(&format!("inertia_best_of_ten_{k}"));
+        assert!(best <= 1.005 * expected, "k = {k}: {best}, scikit-learn's best of ten has {expected}");
+        if k == 3 {
+            let distances = doubles(&tensor("kmeans_distances_3"));
+            check_close(&from_first.distances(codes()).unwrap(), &distances, 1e-4, "distances");
+        }
+    }
+}
+
+#[test]
+fn k_means_counts_each_point_once_and_one_seed_gives_one_result() {
+    let clusters = KMeans::new(5).seed(3).fit(codes()).unwrap();
+    let distances = clusters.distances(codes()).unwrap();
+    let inertia: f64 = distances.iter().map(|distance| distance * distance).sum();
+    assert!((inertia / clusters.inertia - 1.0).abs() < 1e-5, "{inertia} and {}", clusters.inertia);
+    assert_eq!(clusters, KMeans::new(5).seed(3).fit(codes()).unwrap());
+}
+
+#[test]
+fn an_empty_cluster_gets_a_point() {
+    // Two far groups and a third starting centre that no point is nearest to.
+    let points = Array2::from_shape_fn((40, 2), |(row, _)| (row % 4) as f32 * 0.1 + if row < 20 { 0.0 } else { 10.0 });
+    let centres = diabolo::ndarray::array![[0.0f32, 0.0], [10.0, 10.0], [1000.0, 1000.0]];
+    let clusters = KMeans::new(3).fit_from(&points, &centres).unwrap();
+    let mut counts = [0; 3];
+    clusters.assignments.iter().for_each(|&cluster| counts[cluster as usize] += 1);
+    assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+    assert!(clusters.inertia < 0.95 * KMeans::new(2).fit(&points).unwrap().inertia);
+}
+
+#[test]
+fn fewer_different_points_than_clusters_are_no_disaster() {
+    let clusters = KMeans::new(4).fit(&Array2::ones((10, 3))).unwrap();
+    assert_eq!(clusters.inertia, 0.0);
+    assert!(clusters.centres.iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn mahalanobis_and_neighbours_equal_theirs() {
+    let (fitted, queries) = codes().view().split_at(Axis(0), 1500);
+    let (fitted, queries) = (fitted.to_owned(), queries.to_owned());
+    let mahalanobis = Mahalanobis::fit(&fitted).unwrap().distances(&queries).unwrap();
+    check_close(&mahalanobis, &doubles(&tensor("mahalanobis")), 1e-4, "Mahalanobis distances");
+    let nearest = Nearest::new(&fitted).unwrap();
+    let found = nearest.distances(&queries, 5, false).unwrap();
+    check_close(&found, &doubles(&tensor("nearest_5")), 1e-4, "fifth neighbours");
+    let found = nearest.distances(&fitted, 5, true).unwrap();
+    check_close(&found, &doubles(&tensor("nearest_5_of_itself")), 1e-4, "fifth neighbours among themselves");
+}
+
+#[test]
+fn directions_without_spread_do_not_count() {
+    let mut flat = codes().slice(s![..500, ..4]).to_owned();
+    flat.column_mut(2).fill(1.5);
+    let kept = flat.select(Axis(1), &[0, 1, 3]);
+    let distances = |points: &Array2<f32>| Mahalanobis::fit(points).unwrap().distances(points).unwrap();
+    check_close(&distances(&flat), &distances(&kept), 1e-4, "Mahalanobis distances");
+}
+
+/// The KL divergence over all pairs, as the script has it.
+fn exact_kl(points: &Array2<f32>, map: &Array2<f32>, perplexity: f64) -> f64 {
+    let n = points.nrows();
+    let squares = |points: &Array2<f32>| {
+        let distance = |a: usize, b: usize| -> f64 {
+            points.row(a).iter().zip(points.row(b)).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+        };
+        Array2::from_shape_fn((n, n), |(a, b)| distance(a, b))
+    };
+    let mut p = squares(points);
+    for (row, mut line) in p.rows_mut().into_iter().enumerate() {
+        let distances = line.to_vec();
+        let (mut low, mut high, mut beta) = (0.0, f64::INFINITY, 1.0);
+        for _ in 0..100 {
+            let weight = |(other, square): (usize, &f64)| if other == row { 0.0 } else { (-square * beta).exp() };
+            let weights: Vec<f64> = distances.iter().enumerate().map(weight).collect();
+            let sum = weights.iter().sum::<f64>().max(1e-300);
+            let mean = distances.iter().zip(&weights).map(|(square, weight)| square * weight).sum::<f64>() / sum;
+            let surplus = sum.ln() + beta * mean - perplexity.ln();
+            line.iter_mut().zip(&weights).for_each(|(value, weight)| *value = weight / sum);
+            if surplus.abs() < 1e-5 {
+                break;
+            }
+            if surplus > 0.0 {
+                low = beta
+            } else {
+                high = beta
+            }
+            beta = if high.is_infinite() { beta * 2.0 } else { (low + high) / 2.0 };
+        }
+    }
+    let q = squares(map).mapv(|square| 1.0 / (1.0 + square));
+    let q_sum = q.sum() - n as f64;
+    let p_sum: f64 = p.sum();
+    let pairs = (0..n).flat_map(|a| (0..n).map(move |b| (a, b))).filter(|(a, b)| a != b);
+    pairs
+        .map(|(a, b)| {
+            let p = ((p[[a, b]] + p[[b, a]]) / (2.0 * p_sum)).max(f64::EPSILON);
+            p * (p / (q[[a, b]] / q_sum).max(f64::EPSILON)).ln()
+        })
+        .sum()
+}
+
+#[test]
+fn t_sne_is_as_good_as_scikit_learn() {
+    let theirs = tensor("tsne_embedding");
+    let kl_of_theirs = exact_kl(codes(), &theirs, 30.0);
+    assert!((kl_of_theirs / number("tsne_kl") - 1.0).abs() < 1e-3, "{kl_of_theirs}: the function is another one");
+    let preserved_by_theirs = neighbour_preservation(codes(), &theirs, 10).unwrap();
+    assert!((preserved_by_theirs - number("tsne_preservation_10")).abs() < 2e-3, "{preserved_by_theirs}");
+
+    let ours = Tsne::seed(0).fit(codes()).unwrap();
+    let kl = exact_kl(codes(), &ours.points, 30.0);
+    assert!(kl <= 1.03 * kl_of_theirs, "KL {kl}, scikit-learn's {kl_of_theirs}");
+    let preserved = neighbour_preservation(codes(), &ours.points, 10).unwrap();
+    assert!(preserved >= preserved_by_theirs, "{preserved}, scikit-learn's {preserved_by_theirs}");
+}
+
+#[test]
+fn one_seed_gives_one_map() {
+    let points = codes().slice(s![..300, ..]).to_owned();
+    let map = |seed| Tsne::seed(seed).fit(&points).unwrap();
+    assert_eq!(map(7), map(7));
+    assert_ne!(map(7).points, map(8).points);
+}
+
+#[test]
+fn equal_points_have_a_map() {
+    // Half of them in one place, more than a point has neighbours.
+    let mut points = codes().slice(s![..400, ..]).to_owned();
+    let first = points.row(0).to_owned();
+    points.slice_mut(s![200.., ..]).rows_mut().into_iter().for_each(|mut row| row.assign(&first));
+    let map = Tsne::seed(1).fit(&points).unwrap().points;
+    assert!(map.iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn curves_and_metrics_equal_scikit_learn() {
+    let cases = numbers()["metrics"].as_object().unwrap();
+    assert_eq!(cases.len(), 6);
+    for (name, case) in cases {
+        let scores = floats(&case["scores"]);
+        let anomalies: Vec<bool> = case["anomalies"].as_array().unwrap().iter().map(|v| v.as_bool().unwrap()).collect();
+        let expect = |key: &str, found: &[f64]| check_close(found, &floats(&case[key]), 1e-9, &format!("{name} {key}"));
+        let expect_one = |key: &str, found: f64| {
+            let expected = case[key].as_f64().unwrap();
+            assert!((found - expected).abs() < 1e-9, "{name} {key}: {found}, expected {expected}");
+        };
+        expect_one("auc", roc_auc(&scores, &anomalies).unwrap());
+        expect_one("average_precision", average_precision(&scores, &anomalies).unwrap());
+        let roc = roc_curve(&scores, &anomalies).unwrap();
+        assert_eq!(roc.thresholds[0], f64::INFINITY);
+        expect("roc_thresholds", &roc.thresholds[1..]);
+        expect("false_positive_rate", &roc.false_positive_rate);
+        expect("true_positive_rate", &roc.true_positive_rate);
+        let curve = precision_recall_curve(&scores, &anomalies).unwrap();
+        expect("pr_thresholds", &curve.thresholds);
+        expect("precision", &curve.precision);
+        expect("recall", &curve.recall);
+
+        for at in case["at_threshold"].as_array().unwrap() {
+            let threshold =
+                at["threshold"].as_f64().unwrap_or_else(|| at["threshold"].as_str().unwrap().parse().unwrap());
+            for (positive, expected) in [(Positive::Anomaly, &at["of"][0]), (Positive::Normal, &at["of"][1])] {
+                let found = confusion(&scores, &anomalies, threshold, positive).unwrap();
+                let counts = [found.true_negatives, found.false_positives, found.false_negatives, found.true_positives];
+                let expected_counts = floats(&expected["counts"]);
+                assert_eq!(counts.map(|count| count as f64).to_vec(), expected_counts, "{name} at {threshold}");
+                for (key, found) in [
+                    ("f1", found.f1()),
+                    ("precision", found.precision()),
+                    ("recall", found.recall()),
+                    ("accuracy", found.accuracy()),
+                ] {
+                    let expected = expected[key].as_f64().unwrap();
+                    assert!((found - expected).abs() < 1e-9, "{name} at {threshold}: {key} {found}, not {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn infinite_scores_have_curves() {
+    let scores = [f64::NEG_INFINITY, 0.0, f64::INFINITY, f64::INFINITY];
+    let curve = roc_curve(&scores, &[false, true, false, true]).unwrap();
+    assert_eq!(curve.true_positive_rate, [0.0, 0.5, 1.0, 1.0]);
+    assert_eq!(curve.false_positive_rate, [0.0, 0.5, 0.5, 1.0]);
+}
+
+#[test]
+fn dips_equal_those_of_diptest() {
+    for (name, case) in numbers()["dip"].as_object().unwrap() {
+        let (found, expected) = (dip_statistic(&floats(&case["values"])).unwrap(), case["dip"].as_f64().unwrap());
+        assert!((found - expected).abs() < 1e-9, "{name}: {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn a_regression_equals_scikit_learn() {
+    let case = &numbers()["regression"];
+    let columns: Vec<Vec<f64>> = case["columns"].as_array().unwrap().iter().map(floats).collect();
+    let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
+    let fit = LinearFit::new(&columns, &floats(&case["target"])).unwrap();
+    check_close(&fit.coefficients, &floats(&case["coefficients"]), 1e-7, "coefficients");
+    assert!((fit.intercept - case["intercept"].as_f64().unwrap()).abs() < 1e-7);
+}
+
+/// What a call with bad input says must hold this text.
+#[track_caller]
+fn check_refused<T: std::fmt::Debug>(result: diabolo::Result<T>, text: &str) {
+    let message = result.unwrap_err().to_string();
+    assert!(message.contains(text), "{message}");
+}
+
+#[test]
+fn bad_points_and_settings_are_errors_that_say_so() {
+    let points = codes().slice(s![..20, ..3]).to_owned();
+    let alike = Array2::<f32>::ones((20, 3));
+    let mut broken = points.clone();
+    broken[[4, 1]] = f32::NAN;
+    let (none, two) = (Array2::<f32>::zeros((0, 3)), points.slice(s![..2, ..]).to_owned());
+    let longer = codes().slice(s![..20, ..4]).to_owned();
+
+    check_refused(KMeans::new(0).fit(&points), "setting k: found 0, wanted 1 to 20");
+    check_refused(KMeans::new(21).fit(&points), "setting k: found 21, wanted 1 to 20");
+    check_refused(KMeans::new(3).starts(0).fit(&points), "setting n_starts: found 0");
+    check_refused(KMeans::new(3).fit(&broken), "a value in row 4 that is not finite");
+    check_refused(KMeans::new(3).fit(&none), "found 0 points");
+    check_refused(KMeans::new(3).fit_from(&points, &longer), "starting centres of shape (20, 4)");
+    check_refused(KMeans::new(3).fit(&points).unwrap().distances(&longer), "points of 4 values, wanted 3");
+
+    check_refused(Pca::fit(&points, 0), "setting n_components: found 0, wanted 1 to 2");
+    check_refused(Pca::fit(&points, 3), "setting n_components: found 3, wanted 1 to 2");
+    check_refused(Pca::fit(&alike, 2), "points that are all alike");
+    check_refused(Pca::fit(&broken, 2), "not finite");
+    check_refused(Pca::fit(&two, 1), "found 2 points, wanted 3 or more");
+    check_refused(Pca::fit(&points, 2).unwrap().transform(&longer), "points of 4 values, wanted 3");
+
+    check_refused(Mahalanobis::fit(&alike), "points that are all alike");
+    check_refused(Mahalanobis::fit(&broken), "not finite");
+    check_refused(Nearest::new(&none), "found 0 points");
+    check_refused(Nearest::new(&points).unwrap().distances(&points, 0, true), "setting k: found 0, wanted 1 to 19");
+    check_refused(Nearest::new(&points).unwrap().distances(&points, 20, true), "setting k: found 20, wanted 1 to 19");
+
+    check_refused(Tsne::seed(0).fit(&points), "setting perplexity: found 30, wanted above 0 and at most 6.3");
+    check_refused(Tsne::seed(0).perplexity(0.0).fit(&points), "setting perplexity: found 0");
+    check_refused(Tsne::seed(0).perplexity(5.0).fit(&alike), "points that are all alike");
+    check_refused(Tsne::seed(0).perplexity(5.0).fit(&broken), "not finite");
+    check_refused(Tsne::seed(0).fit(&two), "found 2 points, wanted 3 or more");
+    check_refused(neighbour_preservation(&points, &two, 1), "20 points and a map of 2");
+}

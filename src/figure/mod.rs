@@ -25,6 +25,7 @@ pub use pair_grid::{Pair, PairBlock, pair_grid};
 pub use scatter::{Scatter, ScatterPanel, scatter};
 
 pub(crate) use canvas::escape;
+pub(crate) use style::number;
 
 use crate::files::write_whole;
 use crate::{Error, Result};

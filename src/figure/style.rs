@@ -151,7 +151,7 @@ fn width_em(character: char) -> f64 {
 }
 
 /// A number with four significant digits, as in "0.08312" or "1.2e-9".
-pub(super) fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }

@@ -103,8 +103,11 @@ impl ScoreTable {
         let captioned = |&index: &usize| {
             let class = self.images.class_of(index).map_or(String::new(), |name| format!("\n{name}"));
             let is_anomaly = self.images.anomalies().is_some_and(|anomalies| anomalies[index]);
-            let caption =
-                format!("#{index}: {:.3}{class}{}", scores.values[index], if is_anomaly { "\nanomaly" } else { "" });
+            let caption = format!(
+                "#{index}: {}{class}{}",
+                number(scores.values[index]),
+                if is_anomaly { "\nanomaly" } else { "" }
+            );
             Ok(CaptionedImage { image: self.images.image(index)?, caption })
         };
         let images = order.iter().take(k).chain(smallest_first).map(captioned).collect::<Result<Vec<_>>>()?;

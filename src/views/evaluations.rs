@@ -4,7 +4,7 @@ use crate::data::Images;
 use crate::evaluation::{Evaluation, ScoreTable};
 use crate::figure::{
     CaptionedImage, Curves, Figure, Histogram, HistogramPanel, LineChart, Series, XRange, curves, histogram,
-    image_grid, line_chart,
+    image_grid, line_chart, number,
 };
 use crate::metrics::{
     Confusion, Positive, Threshold, average_precision, confusion, f1_at_prevalence, precision_recall_curve, roc_auc,

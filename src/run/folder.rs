@@ -109,7 +109,7 @@ pub fn train_in(
     let start = match description.begin(folder)? {
         Stage::New => None,
         Stage::Begun(checkpoint) => Some(*checkpoint),
-        Stage::Ended(model) => return Ok(model),
+        Stage::Ended(model) => return Ok(*model),
     };
     let mut saver = Saver { folder, last_end: Instant::now(), last_cost: Duration::ZERO };
     let model = fit_from(start, architecture, split, training, observe, |training| saver.after_epoch(training))?;
@@ -121,7 +121,7 @@ pub fn train_in(
 enum Stage {
     New,
     Begun(Box<Checkpoint>),
-    Ended(Autoencoder),
+    Ended(Box<Autoencoder>),
 }
 
 impl Description {
@@ -161,7 +161,7 @@ impl Description {
         }
         // The model is written last, so one that is there says that the training ended, and why.
         if let Some(model) = ended_model(folder)?.filter(|model| is_final(&model.history.stopped_because)) {
-            return Ok(Stage::Ended(model));
+            return Ok(Stage::Ended(Box::new(model)));
         }
         Ok(read_checkpoint(folder)?.map_or(Stage::New, |checkpoint| Stage::Begun(Box::new(checkpoint))))
     }

@@ -81,6 +81,10 @@ pub fn cells_folder() -> Result<PathBuf> {
 /// Sets what evcxr, cargo and the cells read. Called before any thread is started.
 pub fn prepare(cells: &Path, work_folder: &Path) {
     let libtorch_lib = env::var_os("LIBTORCH").map(|libtorch| Path::new(&libtorch).join("lib"));
+    // Cells link to the toolchain's dynamic standard library by a path that is relative to where they were linked, and
+    // evcxr moves them afterwards. Below `cargo run` this path is set already, below Jupyter it is not.
+    let own_libraries = libtorch_lib.into_iter().chain(standard_library());
+    let library_path = own_libraries.fold(env::var_os(LIBRARY_PATH), |rest, folder| Some(joined(folder, rest)));
     // Jupyter started from a desktop often lacks cargo's folder.
     let cargo_bin = env::home_dir().map(|home| home.join(".cargo/bin"));
     let changes = [
@@ -88,7 +92,7 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
         ("EVCXR_CONFIG_DIR", Some(cells.join("config").into())),
         // evcxr would rewrite the kernelspec of an older stock installation; in an empty folder it finds none.
         ("JUPYTER_PATH", Some(cells.join("config").into())),
-        (LIBRARY_PATH, libtorch_lib.map(|lib| joined(lib, env::var_os(LIBRARY_PATH)))),
+        (LIBRARY_PATH, library_path),
         ("OMP_WAIT_POLICY", Some(env::var_os("OMP_WAIT_POLICY").unwrap_or_else(|| PASSIVE.into()))),
         ("PATH", cargo_bin.map(|bin| appended(env::var_os("PATH"), bin))),
     ];
@@ -98,6 +102,13 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
             unsafe { env::set_var(name, value) };
         }
     }
+}
+
+/// The folder of the toolchain's dynamic libraries.
+fn standard_library() -> Option<PathBuf> {
+    let output = Command::new("rustc").args(["--print", "target-libdir"]).output().ok()?;
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    folder.is_dir().then_some(folder)
 }
 
 /// A search path that begins with `first`.

@@ -115,9 +115,11 @@ impl Kernel {
         let start_code = std::env::var(START_VARIABLE).unwrap_or_default();
         let result = self.prepare_process();
         if let (Ok(()), Ok(context)) = (result, &mut self.context) {
-            let code = format!("{start_code}\n{{ let warm = 1; }}");
-            if let Err(error) = context.execute(&code) {
-                eprintln!("{START_VARIABLE}: {error}");
+            // A variable that is dropped again leaves nothing behind.
+            for code in [start_code.as_str(), "let warm = String::new();", "drop(warm);"] {
+                if let Err(error) = context.execute(code) {
+                    eprintln!("warming up with `{code}`: {error}");
+                }
             }
         }
         self.remember_names();

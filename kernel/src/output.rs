@@ -75,7 +75,9 @@ impl Display {
     /// Ends it, and says how.
     pub fn end(&mut self) -> CellEnd {
         self.send_text();
-        self.end.result = self.bundle.take().map(|(bundle, _)| bundle);
+        // A cell that ends with `println!(...)` has nothing to show.
+        let is_unit = |bundle: &MimeBundle| bundle.len() == 1 && bundle.get("text/plain").is_some_and(|it| it == "()");
+        self.end.result = self.bundle.take().map(|(bundle, _)| bundle).filter(|bundle| !is_unit(bundle));
         std::mem::take(&mut self.end)
     }
 

@@ -41,10 +41,11 @@ pub const CODE: &str = r#"{
             eprintln!("a thread panicked at {place}:\n{message}");
         }
     }));
-}"#;
+};"#;
 
 /// evcxr prints what `?` met with `eprintln!("{}", error)`; this marks it, so that it can be told from other text.
-pub const ERROR_MACRO: &str = r#"macro_rules! eprintln {
+pub const ERROR_MACRO: &str = r#"#[allow(unused_macros)]
+macro_rules! eprintln {
     ("{}", $error:ident) => {{
         if stringify!($error) == "error" {
             ::std::eprint!("\u{2}diabolo-error {}\u{3}\n", $error)

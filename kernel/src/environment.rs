@@ -6,6 +6,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -16,9 +17,59 @@ const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } 
 /// the cores, each waits for a thread that is not running: a training was then eight times as slow.
 const PASSIVE: &str = "PASSIVE";
 
-/// Is this the process in which evcxr runs the cells, rather than the kernel?
-pub fn is_cell_process() -> bool {
-    env::var_os("EVCXR_IS_RUNTIME").is_some()
+/// What this program is to be, as its environment has it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The kernel, or what the arguments say.
+    Kernel,
+    /// Between evcxr and the process of cells.
+    Relay,
+    /// The process of cells.
+    Cells,
+    /// The process of cells below evcxr's own front.
+    Stock,
+    /// The wrapper around rustc that evcxr's `:cache` command uses.
+    Wrapper,
+}
+
+/// What this process is to be.
+pub fn role() -> Role {
+    let is_set = |name| env::var_os(name).is_some();
+    if is_set("EVCXR_RUSTC_WRAPPER") {
+        Role::Wrapper
+    } else if !is_set("EVCXR_IS_RUNTIME") {
+        Role::Kernel
+    } else if is_set(crate::STOCK_VARIABLE) {
+        Role::Stock
+    } else if is_set(crate::relay::RUNTIME_VARIABLE) {
+        Role::Cells
+    } else {
+        Role::Relay
+    }
+}
+
+/// Looks for what evcxr needs of the toolchain.
+///
+/// # Errors
+/// What is missing and how to get it.
+pub fn check_toolchain() -> Result<(), String> {
+    let output = Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .output()
+        .map_err(|error| format!("cannot start `rustc` ({error}); install Rust from https://rustup.rs"))?;
+    check_sysroot(Path::new(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+fn check_sysroot(sysroot: &Path) -> Result<(), String> {
+    let sources = sysroot.join("lib/rustlib/src/rust/library/std");
+    match sources.is_dir() {
+        true => Ok(()),
+        false => Err(format!(
+            "the standard library's sources are not in {}, and without them no variable can be kept; run `rustup \
+             component add rust-src` and restart the kernel",
+            sources.display()
+        )),
+    }
 }
 
 /// The folder in which set-up compiled the cells' dependencies.
@@ -30,6 +81,10 @@ pub fn cells_folder() -> Result<PathBuf> {
 /// Sets what evcxr, cargo and the cells read. Called before any thread is started.
 pub fn prepare(cells: &Path, work_folder: &Path) {
     let libtorch_lib = env::var_os("LIBTORCH").map(|libtorch| Path::new(&libtorch).join("lib"));
+    // Cells link to the toolchain's dynamic standard library by a path that is relative to where they were linked, and
+    // evcxr moves them afterwards. Below `cargo run` this path is set already, below Jupyter it is not.
+    let own_libraries = libtorch_lib.into_iter().chain(standard_library());
+    let library_path = own_libraries.fold(env::var_os(LIBRARY_PATH), |rest, folder| Some(joined(folder, rest)));
     // Jupyter started from a desktop often lacks cargo's folder.
     let cargo_bin = env::home_dir().map(|home| home.join(".cargo/bin"));
     let changes = [
@@ -37,7 +92,7 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
         ("EVCXR_CONFIG_DIR", Some(cells.join("config").into())),
         // evcxr would rewrite the kernelspec of an older stock installation; in an empty folder it finds none.
         ("JUPYTER_PATH", Some(cells.join("config").into())),
-        (LIBRARY_PATH, libtorch_lib.map(|lib| joined(lib, env::var_os(LIBRARY_PATH)))),
+        (LIBRARY_PATH, library_path),
         ("OMP_WAIT_POLICY", Some(env::var_os("OMP_WAIT_POLICY").unwrap_or_else(|| PASSIVE.into()))),
         ("PATH", cargo_bin.map(|bin| appended(env::var_os("PATH"), bin))),
     ];
@@ -47,6 +102,13 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
             unsafe { env::set_var(name, value) };
         }
     }
+}
+
+/// The folder of the toolchain's dynamic libraries.
+fn standard_library() -> Option<PathBuf> {
+    let output = Command::new("rustc").args(["--print", "target-libdir"]).output().ok()?;
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    folder.is_dir().then_some(folder)
 }
 
 /// A search path that begins with `first`.
@@ -70,6 +132,14 @@ mod tests {
     fn libtorch_comes_before_what_the_user_exported() {
         assert_eq!(joined("/torch/lib".into(), Some("/cuda:/mine".into())), "/torch/lib:/cuda:/mine");
         assert_eq!(joined("/torch/lib".into(), None), "/torch/lib");
+    }
+
+    #[test]
+    fn missing_sources_of_the_standard_library_are_said_with_their_remedy() {
+        let sysroot = tempfile::tempdir().unwrap();
+        assert!(check_sysroot(sysroot.path()).unwrap_err().contains("rustup component add rust-src"));
+        std::fs::create_dir_all(sysroot.path().join("lib/rustlib/src/rust/library/std")).unwrap();
+        assert_eq!(check_sysroot(sysroot.path()), Ok(()));
     }
 
     #[test]

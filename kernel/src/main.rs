@@ -1,35 +1,102 @@
-//! The Jupyter kernel of diabolo: evcxr's kernel, given the right environment.
+//! The Jupyter kernel of diabolo: evcxr with a front of its own.
 //!
 //! The kernelspec that `cargo diabolo setup` writes starts this program with `DIABOLO_CELLS`, the folder in which the
 //! cells' dependencies are already compiled. Every kernel works in a copy of its own. Outside of notebooks set-up calls
-//! `diabolo-kernel warm CRATE` to fill that folder.
+//! `diabolo-kernel warm CRATE` to fill that folder. With `--stock` the front is evcxr's own.
+//!
+//! The same program is also the relay, which evcxr takes for its child, and the process of cells below that.
 
+mod assist;
+mod builds;
+mod commands;
+mod complete;
+mod connection;
 mod environment;
+mod event;
+mod execute;
+mod failure;
+mod front;
+mod history;
+mod info;
+mod input;
+mod interrupt;
+mod kernel;
+mod output;
+mod prelude;
+mod relay;
+mod runtime;
+mod scanner;
 mod store;
 
+use std::env;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use environment::Role;
+
+/// Makes this program evcxr's own front.
+const STOCK_VARIABLE: &str = "DIABOLO_STOCK";
+
 fn main() -> Result<()> {
-    // evcxr starts this same program again as the process in which the cells run; that one inherits everything.
-    if environment::is_cell_process() {
-        return evcxr_jupyter::main();
+    match environment::role() {
+        Role::Cells => return runtime::run(),
+        Role::Relay => return relay::run(),
+        // evcxr's front takes this same program for the process of its cells, and for its compiler's wrapper.
+        Role::Stock => return evcxr_jupyter::main(),
+        Role::Wrapper => evcxr::runtime_hook(),
+        Role::Kernel => {}
     }
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["warm", library] => warm(Path::new(library)),
-        ["--control_file", _] => serve(),
+        ["--control_file", file] if env::var_os(STOCK_VARIABLE).is_some() => serve_stock(Path::new(file)),
+        ["--control_file", file] => serve(Path::new(file)),
+        // evcxr's front reads the arguments itself, and knows no others.
+        ["--stock", "--control_file", file] => {
+            let mut command = Command::new(env::current_exe()?);
+            Err(command.args(["--control_file", file]).env(STOCK_VARIABLE, "1").exec().into())
+        }
         _ => bail!("started with {arguments:?}; `cargo diabolo setup` registers this kernel and Jupyter starts it"),
     }
 }
 
 /// Serves one notebook in a copy of the warm folder that lives as long as this kernel.
-fn serve() -> Result<()> {
-    let cells = environment::cells_folder()?;
-    let copy = store::Copy::of(&cells).with_context(|| format!("copying the warm build in {}", cells.display()))?;
-    environment::prepare(&cells, copy.folder());
+fn serve(connection_file: &Path) -> Result<()> {
+    let info = connection::read_file(connection_file)?;
+    let own = tempfile::Builder::new().prefix("diabolo-kernel-").tempdir().context("making the kernel's folder")?;
+    let prepared = prepare();
+    let history = environment::cells_folder().map(|cells| cells.with_file_name("history.jsonl"));
+    let work = prepared.as_ref().map_or(own.path(), |copy| copy.folder());
+    let folders = front::Folders {
+        own: own.path(),
+        work,
+        history: &history.unwrap_or_else(|_| own.path().join("history.jsonl")),
+    };
+    let problem = prepared.as_ref().map(drop).map_err(|error| format!("{error:#}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(front::serve(&info, folders, problem));
+    // A cell may still run.
+    runtime.shutdown_background();
+    result
+}
+
+/// The same with evcxr's own front.
+fn serve_stock(_connection_file: &Path) -> Result<()> {
+    let _copy = prepare()?;
     evcxr_jupyter::main()
+}
+
+/// Copies the warm folder and sets the environment that evcxr reads.
+fn prepare() -> Result<store::Copy> {
+    let cells = environment::cells_folder()?;
+    let copy = store::Copy::of(&cells).with_context(|| {
+        format!("copying the warm build in {}; `cargo diabolo setup` makes it anew", cells.display())
+    })?;
+    environment::prepare(&cells, copy.folder());
+    Ok(copy)
 }
 
 /// Compiles the library crate in the folder `library`, with everything it needs, as a first cell would.
@@ -37,9 +104,12 @@ fn warm(library: &Path) -> Result<()> {
     let cells = environment::cells_folder()?;
     let master = store::Master::lock(&cells).with_context(|| format!("locking {}", cells.display()))?;
     environment::prepare(&cells, master.folder());
-    let (mut context, outputs) = evcxr::CommandContext::new()?;
+    let mut process = Command::new(env::current_exe()?);
+    process.env(relay::RUNTIME_VARIABLE, "1");
+    let (context, outputs) = evcxr::EvalContext::with_subprocess_command(process)?;
     // Nobody reads what these cells print; a full channel would stop them.
     drop(outputs);
+    let mut context = evcxr::CommandContext::with_eval_context(context);
     master.restore_lock_file()?;
     context.execute(&format!(":dep diabolo = {{ path = \"{}\" }}", library.display()))?;
     context.execute("let warm = true;")?;

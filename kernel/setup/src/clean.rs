@@ -29,7 +29,9 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let cache = Cache::find()?;
     let mut doomed: Vec<PathBuf> = PARTS.map(|part| cache.part(part)).into();
-    doomed.extend(own_registration(&cache)?);
+    for name in [kernel::KERNEL_NAME, kernel::STOCK_KERNEL_NAME] {
+        doomed.extend(own_registration(name, &cache)?);
+    }
     // Without it plain cargo would look for a libtorch and a build folder that are gone.
     doomed.extend(Workspace::find()?.map(|workspace| workspace.config_file()));
     doomed.retain(|path| path.exists());
@@ -54,9 +56,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The kernel's registration, if it starts a kernel in this cache.
-fn own_registration(cache: &Cache) -> Result<Option<PathBuf>> {
-    let folder = kernel::kernelspec_folder()?;
+/// A kernel's registration, if it starts a kernel in this cache.
+fn own_registration(name: &str, cache: &Cache) -> Result<Option<PathBuf>> {
+    let folder = kernel::kernelspec_folder(name)?;
     let specification = fs::read(folder.join("kernel.json")).unwrap_or_default();
     let specification: serde_json::Value = serde_json::from_slice(&specification).unwrap_or_default();
     let program = specification["argv"][0].as_str().unwrap_or_default();

@@ -18,11 +18,18 @@ use crate::workspace::Workspace;
 /// The name by which notebooks ask for the kernel.
 pub const KERNEL_NAME: &str = "diabolo";
 
+/// The same program and build with evcxr's own front: what to compare with.
+pub const STOCK_KERNEL_NAME: &str = "diabolo-stock";
+
 /// Cells compute as fast as a release build: evcxr's own settings leave a third of the speed and every check in.
-const CELL_PROFILE: [(&str, &str); 3] = [
+///
+/// evcxr takes a warning in a library for an error of the cell, so there are none: the last line replaces evcxr's compiler
+/// flags, of which it has only the first.
+const CELL_PROFILE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_DEV_OPT_LEVEL", "3"),
     ("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false"),
     ("CARGO_PROFILE_DEV_OVERFLOW_CHECKS", "false"),
+    ("CARGO_ENCODED_RUSTFLAGS", "-Cprefer-dynamic\u{1f}--cap-lints=allow"),
 ];
 
 /// Before the first cell evcxr compiles an empty crate, and cargo forgets the pinned versions; this puts them back.
@@ -37,6 +44,7 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
         .add(workspace.read("Cargo.toml")?)
         .add(workspace.read("kernel/Cargo.toml")?)
         .add_files(&kernel_folder.join("src"), &["rs"])?
+        .add_files(&kernel_folder.join("protocol"), &["rs", "toml"])?
         .finish();
     let program = cache.part("kernel").join(&key).join(format!("diabolo-kernel{}", env::consts::EXE_SUFFIX));
     if program.exists() {
@@ -105,26 +113,42 @@ pub fn warm(
     })
 }
 
-/// Registers the kernel for this user, and returns the registration's folder.
-pub fn register(kernel: &Path, cells: &Path, libtorch: &Libtorch) -> Result<PathBuf> {
-    let folder = kernelspec_folder()?;
-    let specification = json!({
-        "argv": [kernel, "--control_file", "{connection_file}"],
-        "display_name": "Rust (diabolo)",
-        "language": "rust",
-        "interrupt_mode": "message",
-        "env": environment(cells, libtorch).into_iter().collect::<BTreeMap<_, _>>(),
-    });
-    let text = serde_json::to_string_pretty(&specification)? + "\n";
-    files::write_if_changed(&folder.join("kernel.json"), text.as_bytes())?;
-    Ok(folder)
+/// Registers the kernel for this user, with its own front and with evcxr's.
+pub fn register(workspace: &Workspace, kernel: &Path, cells: &Path, libtorch: &Libtorch) -> Result<()> {
+    let mut variables: BTreeMap<_, _> = environment(cells, libtorch).into_iter().collect();
+    register_as(STOCK_KERNEL_NAME, "Rust (evcxr, for comparison)", json!([kernel, "--stock"]), &variables)?;
+    // What most notebooks of this clone say first; the kernel does it while it waits for them.
+    let start = format!(":dep diabolo = {{ path = \"{}\" }}", workspace.root().display());
+    variables.insert("DIABOLO_START", start);
+    register_as(KERNEL_NAME, "Rust (diabolo)", json!([kernel]), &variables)
 }
 
-/// Where the kernel is registered: in the user's Jupyter data folder.
-pub fn kernelspec_folder() -> Result<PathBuf> {
+fn register_as(name: &str, display_name: &str, command: Value, variables: &BTreeMap<&str, String>) -> Result<()> {
+    let mut command = command;
+    if let Value::Array(words) = &mut command {
+        words.extend(["--control_file".into(), "{connection_file}".into()]);
+    }
+    let specification = json!({
+        "argv": command,
+        "display_name": display_name,
+        "language": "rust",
+        "interrupt_mode": "message",
+        "env": variables,
+    });
+    let text = serde_json::to_string_pretty(&specification)? + "\n";
+    files::write_if_changed(&kernelspec_folder(name)?.join("kernel.json"), text.as_bytes()).map(drop)
+}
+
+/// Where a kernel is registered: in the user's Jupyter data folder.
+pub fn kernelspec_folder(name: &str) -> Result<PathBuf> {
+    Ok(jupyter_data_folder()?.join("kernels").join(name))
+}
+
+/// The user's Jupyter data folder.
+fn jupyter_data_folder() -> Result<PathBuf> {
     let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || variable(if cfg!(windows) { "APPDATA" } else { "HOME" }).context("no home folder: set HOME");
-    let data = match variable("JUPYTER_DATA_DIR") {
+    Ok(match variable("JUPYTER_DATA_DIR") {
         Some(folder) => folder,
         None if cfg!(windows) => home()?.join("jupyter"),
         None if cfg!(target_os = "macos") => home()?.join("Library/Jupyter"),
@@ -132,8 +156,7 @@ pub fn kernelspec_folder() -> Result<PathBuf> {
             Some(folder) => folder.join("jupyter"),
             None => home()?.join(".local/share/jupyter"),
         },
-    };
-    Ok(data.join("kernels").join(KERNEL_NAME))
+    })
 }
 
 /// The environment of cells, as the kernelspec holds it: an editor starts kernels without the user's shell.

@@ -66,7 +66,7 @@ pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<Ready> {
     });
     let (libtorch, jupyter, kernel) = (libtorch?, jupyter?, kernel?);
     let cells = kernel::warm(workspace, &cache, &kernel, &libtorch, progress)?;
-    kernel::register(&kernel, &cells, &libtorch)?;
+    kernel::register(workspace, &kernel, &cells, &libtorch)?;
     Ok(Ready { libtorch, jupyter, cells })
 }
 

@@ -281,7 +281,7 @@ fn mode(options: &Options) -> &'static str {
 
 /// Stock evcxr registers itself as "rust".
 fn kernelspec_name(options: &Options) -> &'static str {
-    if options.kernel == "evcxr" { "rust" } else { kernel::KERNEL_NAME }
+    if options.kernel == "evcxr" { kernel::STOCK_KERNEL_NAME } else { kernel::KERNEL_NAME }
 }
 
 fn notebooks_in(folder: &Path) -> Result<Vec<PathBuf>> {

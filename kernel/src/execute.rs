@@ -1,0 +1,213 @@
+//! One execute request, from its code to its reply.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use diabolo_protocol::MimeBundle;
+use evcxr::{Error, EvalCallbacks, EvalOutputs};
+use jupyter_protocol::{ExecuteRequest, JupyterMessage, JupyterMessageContent};
+use serde_json::{Map, Value, json};
+
+use crate::commands::{self, OwnCommand};
+use crate::failure::Failure;
+use crate::interrupt::{self, Request};
+use crate::kernel::Kernel;
+use crate::output::{Audience, CellEnd, as_json};
+
+/// What a piece of code came to.
+struct Evaluated {
+    /// What it shows at last: a command's answer or the cell's last expression.
+    results: Vec<MimeBundle>,
+    footer: Option<String>,
+}
+
+impl Kernel {
+    /// Runs a cell and replies.
+    pub(crate) fn execute(&mut self, request: &JupyterMessage, content: &ExecuteRequest) {
+        let count = self.next_count;
+        let is_stored = content.store_history && !content.silent;
+        let audience = if content.silent { Audience::Nobody } else { Audience::Clients };
+        if is_stored {
+            self.next_count += 1;
+            self.shared.history.add(count, &content.code);
+        }
+        self.shared.display().begin(Some(request), audience);
+        let input = json!({ "code": content.code, "execution_count": count });
+        self.shared.display().publish("execute_input", input);
+
+        let outcome = self.evaluate(&content.code, count, Some((request, content.allow_stdin)));
+        let reply = match outcome {
+            Ok(evaluated) => {
+                self.show(evaluated, count);
+                let expressions = content.user_expressions.iter().flatten();
+                let answers: Map<_, _> =
+                    expressions.map(|(name, code)| (name.clone(), self.expression(code, count))).collect();
+                json!({ "status": "ok", "execution_count": count, "payload": [], "user_expressions": answers })
+            }
+            Err(failure) => {
+                let mut reply = failure.as_json();
+                self.shared.display().publish("error", reply.clone());
+                reply["status"] = "error".into();
+                reply["execution_count"] = count.into();
+                reply["payload"] = json!([]);
+                reply["user_expressions"] = json!({});
+                reply
+            }
+        };
+        let is_stopped = reply["status"] == "error" && (content.stop_on_error || reply["ename"] == "Interrupted");
+        self.remember_names();
+        self.reply(request, reply);
+        if is_stopped {
+            self.abort_waiting();
+        }
+    }
+
+    /// Runs code and says what it came to. `client` is who can be asked for input, if that is allowed.
+    fn evaluate(
+        &mut self,
+        code: &str,
+        count: u32,
+        client: Option<(&JupyterMessage, bool)>,
+    ) -> Result<Evaluated, Failure> {
+        self.prepare_process()?;
+        if let Some(command) = commands::own(code) {
+            return Ok(self.run_own(command));
+        }
+        let shared = self.shared.clone();
+        let context = self.context.as_mut().map_err(|failure| failure.clone())?;
+        let variables: Vec<String> = context.variables_and_types().map(|(name, _)| name.to_string()).collect();
+        shared.interrupts.begin();
+        shared.builds.begin(count);
+        let started = Instant::now();
+        let result = context.execute_with_callbacks(
+            code,
+            &mut EvalCallbacks {
+                input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),
+            },
+        );
+        let duration = started.elapsed();
+        shared.builds.end();
+        let request = shared.interrupts.end();
+        let end = shared.display().end();
+        let source = context.last_source().unwrap_or_default();
+        let failure = failure_of(request, &end, &result, code, &source, count, &variables);
+        match (failure, result) {
+            (None, Ok(outputs)) => {
+                let footer = self.has_footer.then(|| commands::footer(&outputs, duration));
+                let mut answer = answer_of(outputs);
+                commands::add_own_help(code, &mut answer);
+                let results = [answer, end.result.unwrap_or_default()];
+                Ok(Evaluated { results: results.into_iter().filter(|bundle| !bundle.is_empty()).collect(), footer })
+            }
+            (failure, result) => {
+                if let Some(bundle) = &end.result {
+                    shared.display().show(bundle, None);
+                }
+                Err(failure.unwrap_or_else(|| {
+                    Failure::new("Error", result.err().map(|it| it.to_string()).unwrap_or_default())
+                }))
+            }
+        }
+    }
+
+    fn run_own(&mut self, command: OwnCommand) -> Evaluated {
+        let OwnCommand::Footer(is_on) = command;
+        self.has_footer = is_on;
+        Evaluated { results: Vec::new(), footer: None }
+    }
+
+    /// Publishes what a cell came to: all but the last as displays, the last as the result.
+    fn show(&self, evaluated: Evaluated, count: u32) {
+        let mut display = self.shared.display();
+        let mut results = evaluated.results;
+        let last = results.pop();
+        for bundle in &results {
+            display.show(bundle, None);
+        }
+        if let Some(bundle) = last {
+            let content = json!({ "execution_count": count, "data": as_json(&bundle), "metadata": {} });
+            display.publish("execute_result", content);
+        }
+        if let Some(footer) = evaluated.footer {
+            display.show(&[("text/plain".to_string(), footer)].into(), None);
+        }
+    }
+
+    /// The answer to one of a request's `user_expressions`.
+    fn expression(&mut self, code: &str, count: u32) -> Value {
+        self.shared.display().begin(None, Audience::Nobody);
+        match self.evaluate(code, count, None) {
+            Ok(evaluated) => {
+                let data = evaluated.results.last().map_or(json!({}), as_json);
+                json!({ "status": "ok", "data": data, "metadata": {} })
+            }
+            Err(failure) => {
+                let mut answer = failure.as_json();
+                answer["status"] = "error".into();
+                answer
+            }
+        }
+    }
+
+    /// Aborts the cells that wait; answers what else waits.
+    fn abort_waiting(&mut self) {
+        let waiting: Vec<JupyterMessage> = self.requests.try_iter().collect();
+        for request in waiting {
+            if matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
+                let state = |state: &str| json!({ "execution_state": state });
+                self.shared.outputs.publish_blocking("status", state("busy"), Some(&request));
+                self.reply(&request, json!({ "status": "aborted", "execution_count": self.next_count }));
+                self.shared.outputs.publish_blocking("status", state("idle"), Some(&request));
+            } else {
+                self.answer(&request);
+            }
+        }
+    }
+}
+
+/// Why a cell failed, if it did.
+fn failure_of(
+    request: Option<Request>,
+    end: &CellEnd,
+    result: &Result<EvalOutputs, Error>,
+    code: &str,
+    source: &str,
+    count: u32,
+    variables: &[String],
+) -> Option<Failure> {
+    let seconds = interrupt::PATIENCE.as_secs();
+    let lost = match variables {
+        [] => "no variables were lost".to_string(),
+        _ => format!("these variables are lost: {}", variables.join(", ")),
+    };
+    match (request, result) {
+        (Some(Request::Killed), _) => Some(Failure::new(
+            "Interrupted",
+            format!("the cell did not stop within {seconds} seconds, so its process was ended; {lost}"),
+        )),
+        (Some(Request::Asked), Err(Error::SubprocessTerminated(_))) => {
+            Some(Failure::new("Interrupted", format!("the cell was interrupted and its process ended; {lost}")))
+        }
+        (Some(Request::Asked), Err(_)) => {
+            Some(Failure::new("Interrupted", "the build was stopped; all variables are kept"))
+        }
+        (Some(Request::Asked), Ok(_)) => {
+            let said = end.error.as_deref().filter(|_| end.is_failed);
+            Some(Failure::new(
+                "Interrupted",
+                said.unwrap_or("the cell was interrupted; all variables are kept").trim_end(),
+            ))
+        }
+        (None, Err(Error::SubprocessTerminated(_))) => {
+            let how = end.process_end.as_deref().unwrap_or("it ended by itself");
+            Some(Failure::new("ProcessEnded", format!("the process of the cells is gone ({how}); {lost}")))
+        }
+        (None, Err(error)) => Some(Failure::from_evcxr(error, code, count)),
+        (None, Ok(_)) => Failure::from_end(end, code, source),
+    }
+}
+
+/// What evcxr's commands answer.
+fn answer_of(outputs: EvalOutputs) -> MimeBundle {
+    outputs.content_by_mime_type.into_iter().collect::<BTreeMap<_, _>>()
+}

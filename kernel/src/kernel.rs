@@ -1,0 +1,154 @@
+//! The thread that owns evcxr and answers the requests that need it, one after the other.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use diabolo_protocol::FOLDER_VARIABLE;
+use evcxr::{CommandContext, EvalContext};
+use jupyter_protocol::{JupyterMessage, JupyterMessageContent};
+use serde_json::{Value, json};
+
+use crate::builds::Builds;
+use crate::connection::{Channel, Outputs};
+use crate::event::SOCKET_VARIABLE;
+use crate::failure::Failure;
+use crate::history::History;
+use crate::input::Inputs;
+use crate::interrupt::Interrupts;
+use crate::output::{Audience, Display};
+use crate::{assist, environment, prelude};
+
+/// Names code that is run before the first cell comes, while the kernel is idle.
+pub const START_VARIABLE: &str = "DIABOLO_START";
+
+/// What the threads of one kernel share.
+pub struct Shared {
+    pub outputs: Outputs,
+    pub display: Arc<Mutex<Display>>,
+    pub interrupts: Arc<Interrupts>,
+    pub builds: Arc<Builds>,
+    pub history: History,
+    pub inputs: Inputs,
+    /// What a completion can offer while a cell runs.
+    pub names: Mutex<Vec<String>>,
+}
+
+/// Evaluates cells.
+pub struct Kernel {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Result<CommandContext, Failure>,
+    pub(crate) requests: Receiver<JupyterMessage>,
+    /// The relay whose process of cells has run the prelude.
+    prepared: Option<u32>,
+    pub(crate) next_count: u32,
+    pub(crate) has_footer: bool,
+}
+
+impl Shared {
+    pub fn display(&self) -> MutexGuard<'_, Display> {
+        self.display.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kernel {
+    /// Starts evcxr, whose relays find the front through `folder`, and answers requests until there are no more.
+    ///
+    /// `prepared` is what went wrong before: then every cell says so.
+    pub fn run(shared: Arc<Shared>, folder: PathBuf, prepared: Result<(), String>, requests: Receiver<JupyterMessage>) {
+        let context = prepared.and_then(|()| start(&folder)).map_err(|message| Failure::new("KernelNotReady", message));
+        let mut kernel = Self { shared, context, requests, prepared: None, next_count: 1, has_footer: false };
+        kernel.warm_up();
+        while let Ok(request) = kernel.requests.recv() {
+            kernel.answer(&request);
+        }
+    }
+
+    /// Answers one request, between busy and idle.
+    pub(crate) fn answer(&mut self, request: &JupyterMessage) {
+        self.say_state("busy", request);
+        match &request.content {
+            JupyterMessageContent::ExecuteRequest(content) => self.execute(request, content),
+            JupyterMessageContent::CompleteRequest(content) => {
+                let reply = match &mut self.context {
+                    Ok(context) => assist::complete(context, &content.code, content.cursor_pos),
+                    Err(_) => assist::no_completions(content.cursor_pos),
+                };
+                self.reply(request, reply);
+            }
+            JupyterMessageContent::InspectRequest(content) => {
+                let reply = match &mut self.context {
+                    Ok(context) => assist::inspect(context, &content.code, content.cursor_pos),
+                    Err(_) => assist::nothing_found(),
+                };
+                self.reply(request, reply);
+            }
+            _ => unreachable!("the front sends no other requests here"),
+        }
+        self.say_state("idle", request);
+    }
+
+    pub(crate) fn reply(&self, request: &JupyterMessage, content: Value) {
+        self.shared.outputs.reply(Channel::Shell, request, content);
+    }
+
+    fn say_state(&self, state: &str, request: &JupyterMessage) {
+        self.shared.outputs.publish_blocking("status", json!({ "execution_state": state }), Some(request));
+    }
+
+    /// Runs the prelude in a process of cells that has not run it, as after a restart.
+    pub(crate) fn prepare_process(&mut self) -> Result<(), Failure> {
+        let context = self.context.as_mut().map_err(|failure| failure.clone())?;
+        let process = context.process_handle().lock().unwrap_or_else(PoisonError::into_inner).id();
+        if self.prepared != Some(process) {
+            let code = format!("{}\n{}", prelude::ERROR_MACRO, prelude::CODE);
+            context.execute(&code).map_err(|error| Failure::from_evcxr(&error, &code, 0))?;
+            self.prepared = Some(process);
+        }
+        Ok(())
+    }
+
+    /// Pays what the first cells would: the prelude, and rust-analyzer's first look at the crates.
+    fn warm_up(&mut self) {
+        self.shared.display().begin(None, Audience::Nobody);
+        let start_code = std::env::var(START_VARIABLE).unwrap_or_default();
+        let result = self.prepare_process();
+        if let (Ok(()), Ok(context)) = (result, &mut self.context) {
+            // A variable that is dropped again leaves nothing behind.
+            for code in [start_code.as_str(), "let warm = String::new();", "drop(warm);"] {
+                if let Err(error) = context.execute(code) {
+                    eprintln!("warming up with `{code}`: {error}");
+                }
+            }
+        }
+        self.remember_names();
+    }
+
+    /// Keeps what can be completed while a cell runs.
+    pub(crate) fn remember_names(&self) {
+        if let Ok(context) = &self.context {
+            let variables = context.variables_and_types().map(|(name, _)| name);
+            let items = context.defined_item_names().filter(|name| *name != "eprintln");
+            let names = variables.chain(items).map(str::to_string).collect();
+            *self.shared.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        }
+    }
+}
+
+/// Starts evcxr with a relay as its child.
+fn start(folder: &std::path::Path) -> Result<CommandContext, String> {
+    environment::check_toolchain()?;
+    let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
+    let mut relay = Command::new(program);
+    relay.env(SOCKET_VARIABLE, folder.join("events")).env(FOLDER_VARIABLE, folder);
+    // A Ctrl-C in the terminal that started the kernel is for the kernel.
+    std::os::unix::process::CommandExt::process_group(&mut relay, 0);
+    let (context, outputs) = EvalContext::with_subprocess_command(relay)
+        .map_err(|error| format!("evcxr does not start; `cargo diabolo setup` repairs what it can.\n{error}"))?;
+    // The relay sends everything to the front instead.
+    drop(outputs);
+    let mut context = CommandContext::with_eval_context(context);
+    context.execute(":load_config --quiet").map_err(|error| format!("evcxr's start commands failed: {error}"))?;
+    Ok(context)
+}

@@ -68,8 +68,9 @@ impl Kernel {
     /// Answers one request, between busy and idle.
     pub(crate) fn answer(&mut self, request: &JupyterMessage) {
         self.say_state("busy", request);
+        let mut is_stopped = false;
         match &request.content {
-            JupyterMessageContent::ExecuteRequest(content) => self.execute(request, content),
+            JupyterMessageContent::ExecuteRequest(content) => is_stopped = self.execute(request, content),
             JupyterMessageContent::CompleteRequest(content) => {
                 let reply = match &mut self.context {
                     Ok(context) => assist::complete(context, &content.code, content.cursor_pos),
@@ -87,6 +88,23 @@ impl Kernel {
             _ => unreachable!("the front sends no other requests here"),
         }
         self.say_state("idle", request);
+        if is_stopped {
+            self.abort_waiting();
+        }
+    }
+
+    /// Aborts the cells that wait; answers what else waits.
+    fn abort_waiting(&mut self) {
+        let waiting: Vec<JupyterMessage> = self.requests.try_iter().collect();
+        for request in waiting {
+            if matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
+                self.say_state("busy", &request);
+                self.reply(&request, json!({ "status": "aborted", "execution_count": self.next_count }));
+                self.say_state("idle", &request);
+            } else {
+                self.answer(&request);
+            }
+        }
     }
 
     pub(crate) fn reply(&self, request: &JupyterMessage, content: Value) {

@@ -38,9 +38,12 @@ class Cell:
 class Kernel:
     """A running kernel and a client of it."""
 
-    def __init__(self, **start):
+    def __init__(self, environment=None):
         self.manager = KernelManager(kernel_name=KERNEL)
-        self.manager.start_kernel(**start)
+        # The kernelspec's environment comes before the one of this process.
+        self.manager.kernel_spec.env.update(environment or {})
+        self.manager.start_kernel()
+        self.kept = []
         self.client = self.new_client()
 
     def new_client(self):
@@ -60,9 +63,12 @@ class Kernel:
     def gather(self, request, timeout=TIMEOUT):
         """Waits for a cell's end."""
         messages, deadline = [], time.time() + timeout
+        kept, self.kept = self.kept, []
         while True:
-            message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
+            message = kept.pop(0) if kept else self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
             if message["parent_header"].get("msg_id") != request:
+                # Of a cell that is gathered later, perhaps.
+                self.kept.append(message)
                 continue
             kind, content = message["msg_type"], message["content"]
             if kind == "status" and content["execution_state"] == "idle":

@@ -18,10 +18,10 @@ class RustTests(jupyter_kernel_test.KernelTests):
     file_extension = ".rs"
     code_hello_world = 'println!("hello, world");'
     code_stderr = 'eprintln!("test");'
-    completion_samples = [{"text": "let v = vec![1]; v.is_empt", "matches": {"is_empty"}}]
+    completion_samples = [{"text": "let v = vec![1]; v.is_empt", "matches": {"is_empty()"}}]
     complete_code_samples = ["1 + 1", "fn f() {\n    g()\n}", 'let s = "}";']
     incomplete_code_samples = ["fn f() {", "f(1,", '"text']
-    invalid_code_samples = ["f)", "let 1a = 2;\nb"]
+    invalid_code_samples = ["f)", "fn fn f() {}\n1"]
     code_generate_error = 'panic!("on purpose")'
     code_execute_result = [
         {"code": "1 + 2 + 3", "result": "6"},

@@ -92,7 +92,7 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         self.assertEqual(cell.reply["ename"], "CompilationError")
         traceback = "\n".join(cell.reply["traceback"])
         self.assertIn("\x1b[", traceback)
-        self.assertIn(":2:", traceback)
+        self.assertIn(", line 2", traceback)
         self.assertEqual(cell.of("error")[0]["evalue"], cell.reply["evalue"])
 
     def test_a_panic_is_an_error_with_its_line_and_keeps_variables(self):

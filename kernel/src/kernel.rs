@@ -59,7 +59,12 @@ impl Kernel {
     pub fn run(shared: Arc<Shared>, folder: PathBuf, prepared: Result<(), String>, requests: Receiver<JupyterMessage>) {
         let context = prepared.and_then(|()| start(&folder)).map_err(|message| Failure::new("KernelNotReady", message));
         let mut kernel = Self { shared, context, requests, prepared: None, next_count: 1, has_footer: false };
-        kernel.warm_up();
+        kernel.shared.display().begin(None, Audience::Nobody);
+        // Whoever asks already would wait longer for it than for the cell.
+        match kernel.requests.try_recv() {
+            Ok(request) => kernel.answer(&request),
+            Err(_) => kernel.warm_up(),
+        }
         while let Ok(request) = kernel.requests.recv() {
             kernel.answer(&request);
         }
@@ -129,7 +134,6 @@ impl Kernel {
 
     /// Pays what the first cells would: the prelude, and rust-analyzer's first look at the crates.
     fn warm_up(&mut self) {
-        self.shared.display().begin(None, Audience::Nobody);
         let start_code = std::env::var(START_VARIABLE).unwrap_or_default();
         let result = self.prepare_process();
         if let (Ok(()), Ok(context)) = (result, &mut self.context) {

@@ -193,14 +193,17 @@ class StartTest(unittest.TestCase):
         self.assertNotEqual(result.returncode, 0)
         self.assertIn("does another program use it", result.stderr)
 
-    def test_a_missing_warm_build_is_said_in_the_notebook(self):
-        kernel = Kernel({"DIABOLO_CELLS": "/nowhere/cells"})
-        try:
-            cell = kernel.run("1")
-            self.assertEqual(cell.reply["ename"], "KernelNotReady")
-            self.assertIn("cargo diabolo setup", cell.reply["evalue"])
-        finally:
-            kernel.close()
+    def test_what_set_up_made_and_is_gone_is_said_in_the_notebook(self):
+        for name, word in {"DIABOLO_CELLS": "warm build", "LIBTORCH": "libtorch"}.items():
+            with self.subTest(name):
+                kernel = Kernel({name: "/proc/nowhere/at/all"})
+                try:
+                    cell = kernel.run("1")
+                    self.assertEqual(cell.reply["ename"], "KernelNotReady")
+                    self.assertIn("cargo diabolo setup", cell.reply["evalue"])
+                    self.assertIn(word, cell.reply["evalue"])
+                finally:
+                    kernel.close()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -163,6 +164,22 @@ println!("[{}]", line.trim());"""
         process = kernel.manager.provisioner.pid
         kernel.close()
         self.assertFalse(os.path.exists(f"/proc/{process}"))
+
+
+    def test_a_killed_kernel_leaves_no_cell_running(self):
+        kernel = Kernel()
+        request = kernel.send('println!("{}", std::process::id()); loop {}')
+        cells = None
+        while cells is None:
+            found = kernel.client.get_iopub_msg(timeout=60)
+            if found["parent_header"].get("msg_id") == request and found["msg_type"] == "stream":
+                cells = int(found["content"]["text"])
+        os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
+        deadline = time.time() + 10
+        while os.path.exists(f"/proc/{cells}") and time.time() < deadline:
+            time.sleep(0.1)
+        self.assertFalse(os.path.exists(f"/proc/{cells}"))
+        kernel.close()
 
 
 class StartTest(unittest.TestCase):

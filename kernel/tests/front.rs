@@ -4,11 +4,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Names the Python that has jupyter_client and jupyter_kernel_test.
 const PYTHON_VARIABLE: &str = "DIABOLO_TEST_PYTHON";
 
+/// They measure times, so they take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
 fn run(script: &str) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(python) = std::env::var_os(PYTHON_VARIABLE) else {
         eprintln!("{script} is skipped: {PYTHON_VARIABLE} is not set; `cargo diabolo test` sets it");
         return;

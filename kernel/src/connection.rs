@@ -4,14 +4,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use jupyter_protocol::{ConnectionInfo, JupyterMessage, JupyterMessageContent, UnknownMessage};
+use jupyter_protocol::{ConnectionInfo, Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
 use jupyter_zmq_client::connection::{
-    KernelHeartbeatConnection, KernelIoPubXPubConnection, RouterRecvConnection, RouterSendConnection,
+    KernelHeartbeatConnection, KernelIoPubXPubConnection, RawMessage, RouterRecvConnection, RouterSendConnection,
     SubscriptionEvent, create_kernel_control_connection, create_kernel_heartbeat_connection,
     create_kernel_iopub_xpub_connection, create_kernel_shell_connection, create_kernel_stdin_connection,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use zeromq::SocketRecv;
 
 /// How many messages may wait for slow clients before the cell that makes them has to wait too.
 const N_WAITING_OUTPUTS: usize = 256;
@@ -105,16 +106,46 @@ impl Outputs {
     }
 }
 
-/// Reads the next message; what is unsigned or malformed is refused and logged.
+/// Reads the next message; what is unsigned or no message at all is refused and logged.
 pub async fn read(name: &str, connection: &mut RouterRecvConnection) -> JupyterMessage {
     loop {
-        match connection.read().await {
+        match receive(connection).await {
             Ok(message) => return message,
             Err(error) => {
-                eprintln!("refused a message on the {name} socket: {error}");
+                eprintln!("refused a message on the {name} socket: {error:#}");
                 // A socket that fails for good must not keep a core busy.
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+        }
+    }
+}
+
+async fn receive(connection: &mut RouterRecvConnection) -> Result<JupyterMessage> {
+    let parts = connection.socket.recv().await?;
+    let raw = RawMessage::from_multipart(parts, &connection.mac)?;
+    let header: Header = serde_json::from_slice(&raw.jparts[0]).context("its header")?;
+    let mut content: Value = serde_json::from_slice(&raw.jparts[3]).context("its content")?;
+    fill_in(&header.msg_type, &mut content);
+    // What lacks a field still gets an answer.
+    let content = JupyterMessageContent::from_type_and_content(&header.msg_type, content.clone())
+        .unwrap_or_else(|_| UnknownMessage { msg_type: header.msg_type.clone(), content }.into());
+    let mut message = JupyterMessage::new(content, None).with_zmq_identities(raw.zmq_identities);
+    message.header = header;
+    Ok(message)
+}
+
+/// The messaging document's defaults for what clients may leave out.
+fn fill_in(kind: &str, content: &mut Value) {
+    let defaults = match kind {
+        "execute_request" => json!({ "silent": false, "store_history": true, "user_expressions": {} }),
+        "history_request" => json!({
+            "output": false, "raw": true, "unique": false, "n": -1, "session": 0, "start": 0, "stop": 0,
+        }),
+        _ => return,
+    };
+    if let (Value::Object(content), Value::Object(defaults)) = (content, defaults) {
+        for (name, default) in defaults {
+            content.entry(name).or_insert(default);
         }
     }
 }

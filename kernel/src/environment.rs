@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// The loader's search path for shared libraries.
 const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
@@ -58,6 +58,19 @@ pub fn check_toolchain() -> Result<(), String> {
         .output()
         .map_err(|error| format!("cannot start `rustc` ({error}); install Rust from https://rustup.rs"))?;
     check_sysroot(Path::new(String::from_utf8_lossy(&output.stdout).trim()))
+}
+
+/// Looks for the libtorch that set-up named.
+///
+/// # Errors
+/// Where it is gone.
+pub fn check_libtorch() -> Result<()> {
+    match env::var_os("LIBTORCH").map(PathBuf::from) {
+        Some(folder) if !folder.join("lib").is_dir() => {
+            bail!("libtorch is not in {} any more; run `cargo diabolo setup` and restart the kernel", folder.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_sysroot(sysroot: &Path) -> Result<(), String> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use diabolo_protocol::MimeBundle;
 use evcxr::{Error, EvalCallbacks, EvalOutputs};
-use jupyter_protocol::{ExecuteRequest, JupyterMessage, JupyterMessageContent};
+use jupyter_protocol::{ExecuteRequest, JupyterMessage};
 use serde_json::{Map, Value, json};
 
 use crate::commands::{self, OwnCommand};
@@ -22,8 +22,8 @@ struct Evaluated {
 }
 
 impl Kernel {
-    /// Runs a cell and replies.
-    pub(crate) fn execute(&mut self, request: &JupyterMessage, content: &ExecuteRequest) {
+    /// Runs a cell and replies; says whether the cells that wait are to be aborted.
+    pub(crate) fn execute(&mut self, request: &JupyterMessage, content: &ExecuteRequest) -> bool {
         let count = self.next_count;
         let is_stored = content.store_history && !content.silent;
         let audience = if content.silent { Audience::Nobody } else { Audience::Clients };
@@ -57,9 +57,7 @@ impl Kernel {
         let is_stopped = reply["status"] == "error" && (content.stop_on_error || reply["ename"] == "Interrupted");
         self.remember_names();
         self.reply(request, reply);
-        if is_stopped {
-            self.abort_waiting();
-        }
+        is_stopped
     }
 
     /// Runs code and says what it came to. `client` is who can be asked for input, if that is allowed.
@@ -145,21 +143,6 @@ impl Kernel {
                 let mut answer = failure.as_json();
                 answer["status"] = "error".into();
                 answer
-            }
-        }
-    }
-
-    /// Aborts the cells that wait; answers what else waits.
-    fn abort_waiting(&mut self) {
-        let waiting: Vec<JupyterMessage> = self.requests.try_iter().collect();
-        for request in waiting {
-            if matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
-                let state = |state: &str| json!({ "execution_state": state });
-                self.shared.outputs.publish_blocking("status", state("busy"), Some(&request));
-                self.reply(&request, json!({ "status": "aborted", "execution_count": self.next_count }));
-                self.shared.outputs.publish_blocking("status", state("idle"), Some(&request));
-            } else {
-                self.answer(&request);
             }
         }
     }

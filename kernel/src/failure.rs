@@ -90,7 +90,11 @@ fn report(error: &CompilationError, code: &str, cell: u32) -> Vec<String> {
         let mut drawing = Vec::new();
         if report.write(ariadne::sources([(file, code)]), &mut drawing).is_ok() {
             let help = error.help().into_iter().flat_map(|help| lines(&format!("help: {help}")));
-            return lines(&String::from_utf8_lossy(&drawing)).into_iter().chain(help).collect();
+            // The drawing's head names the beginning of the cell, wherever the error is.
+            let span = error.primary_spanned_message().and_then(|message| message.span);
+            let line = span.map_or(1, |span| span.start_line);
+            let drawing = String::from_utf8_lossy(&drawing).replacen(":1:1", &format!(", line {line}"), 1);
+            return lines(&drawing).into_iter().chain(help).collect();
         }
     }
     let rendered = error.rendered();

@@ -59,7 +59,12 @@ impl Kernel {
     pub fn run(shared: Arc<Shared>, folder: PathBuf, prepared: Result<(), String>, requests: Receiver<JupyterMessage>) {
         let context = prepared.and_then(|()| start(&folder)).map_err(|message| Failure::new("KernelNotReady", message));
         let mut kernel = Self { shared, context, requests, prepared: None, next_count: 1, has_footer: false };
-        kernel.warm_up();
+        kernel.shared.display().begin(None, Audience::Nobody);
+        // Whoever asks already would wait longer for it than for the cell.
+        match kernel.requests.try_recv() {
+            Ok(request) => kernel.answer(&request),
+            Err(_) => kernel.warm_up(),
+        }
         while let Ok(request) = kernel.requests.recv() {
             kernel.answer(&request);
         }
@@ -68,8 +73,9 @@ impl Kernel {
     /// Answers one request, between busy and idle.
     pub(crate) fn answer(&mut self, request: &JupyterMessage) {
         self.say_state("busy", request);
+        let mut is_stopped = false;
         match &request.content {
-            JupyterMessageContent::ExecuteRequest(content) => self.execute(request, content),
+            JupyterMessageContent::ExecuteRequest(content) => is_stopped = self.execute(request, content),
             JupyterMessageContent::CompleteRequest(content) => {
                 let reply = match &mut self.context {
                     Ok(context) => assist::complete(context, &content.code, content.cursor_pos),
@@ -87,6 +93,23 @@ impl Kernel {
             _ => unreachable!("the front sends no other requests here"),
         }
         self.say_state("idle", request);
+        if is_stopped {
+            self.abort_waiting();
+        }
+    }
+
+    /// Aborts the cells that wait; answers what else waits.
+    fn abort_waiting(&mut self) {
+        let waiting: Vec<JupyterMessage> = self.requests.try_iter().collect();
+        for request in waiting {
+            if matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
+                self.say_state("busy", &request);
+                self.reply(&request, json!({ "status": "aborted", "execution_count": self.next_count }));
+                self.say_state("idle", &request);
+            } else {
+                self.answer(&request);
+            }
+        }
     }
 
     pub(crate) fn reply(&self, request: &JupyterMessage, content: Value) {
@@ -111,7 +134,6 @@ impl Kernel {
 
     /// Pays what the first cells would: the prelude, and rust-analyzer's first look at the crates.
     fn warm_up(&mut self) {
-        self.shared.display().begin(None, Audience::Nobody);
         let start_code = std::env::var(START_VARIABLE).unwrap_or_default();
         let result = self.prepare_process();
         if let (Ok(()), Ok(context)) = (result, &mut self.context) {

@@ -92,6 +92,7 @@ fn serve_stock(_connection_file: &Path) -> Result<()> {
 /// Copies the warm folder and sets the environment that evcxr reads.
 fn prepare() -> Result<store::Copy> {
     let cells = environment::cells_folder()?;
+    environment::check_libtorch()?;
     let copy = store::Copy::of(&cells).with_context(|| {
         format!("copying the warm build in {}; `cargo diabolo setup` makes it anew", cells.display())
     })?;

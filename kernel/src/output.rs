@@ -172,9 +172,9 @@ impl Display {
     }
 
     fn send(&mut self, kind: &str, content: Value) {
-        if self.parent.is_none() {
+        if self.parent.is_none() && kind == "stream" {
             // Before the first cell only the log can tell.
-            eprintln!("{kind}: {content}");
+            eprintln!("{content}");
         } else if self.audience == Audience::Clients {
             self.outputs.publish_blocking(kind, content, self.parent.as_ref());
         }

@@ -36,8 +36,17 @@ struct Relay {
     stderr: Source,
 }
 
+/// Ends this process with the one that started it: a kernel that is killed leaves no cell running.
+pub fn end_with_parent() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)) {
+        eprintln!("this process may outlive the kernel: {error}");
+    }
+}
+
 /// Starts the process of cells and relays its output until it ends.
 pub fn run() -> Result<()> {
+    end_with_parent();
     let socket = env::var_os(SOCKET_VARIABLE).context("the relay was started without its socket")?;
     let front = UnixStream::connect(socket).context("connecting to the kernel")?;
     let mut child = Command::new(env::current_exe()?)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use libloading::Library;
 
 use crate::prelude::FLUSH_SYMBOL;
+use crate::relay;
 
 /// Says that a cell has ended.
 pub const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
@@ -18,6 +19,7 @@ type Cell = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
 /// Runs cells until standard input ends.
 pub fn run() -> Result<()> {
+    relay::end_with_parent();
     let mut variables = std::ptr::null_mut();
     let mut flush: Option<unsafe extern "C" fn()> = None;
     for line in io::stdin().lines() {

@@ -1,8 +1,8 @@
-//! Jupyter's pieces that run notebooks headless, from a lock file, in an environment of their own.
+//! Jupyter's pieces, from lock files: what runs notebooks headless, what tests kernels, and JupyterLab.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::cache::{Cache, Key, Part};
 use crate::commands;
@@ -11,6 +11,9 @@ use crate::progress::Progress;
 use crate::python::{self, Python};
 
 const LOCK_FILE: &str = include_str!("../requirements.txt");
+
+/// Jupyter's own test of kernels.
+const TESTS_LOCK_FILE: &str = include_str!("../../tests/requirements.txt");
 
 /// The environment's Python, once everything in the lock file is installed.
 pub fn ensure(cache: &Cache, python: &Python, progress: &Progress) -> Result<PathBuf> {
@@ -32,5 +35,24 @@ pub fn ensure(cache: &Cache, python: &Python, progress: &Progress) -> Result<Pat
             part.complete(&key)?;
         }
         Ok((inner, "nbclient and nbconvert are installed".into()))
+    })
+}
+
+/// Adds what tests kernels to the environment of `python`.
+pub fn ensure_tests(cache: &Cache, python: &Path, progress: &Progress) -> Result<()> {
+    // `bin/python` in the environment's folder.
+    let folder = python.ancestors().nth(2).context("the environment's Python is in a folder of it")?;
+    let part = Part::with_stamp(folder.into(), "tests");
+    if part.is_complete(TESTS_LOCK_FILE) {
+        return Ok(());
+    }
+    progress.run("tests", "installing Jupyter's own test of kernels", |step| {
+        let requirements = part.folder.join("tests.txt");
+        files::write_if_changed(&requirements, TESTS_LOCK_FILE.as_bytes())?;
+        let mut command = python::pip_install(python);
+        command.args(["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r"]).arg(&requirements);
+        commands::run(command, "installing Jupyter's test of kernels", &cache.log("jupyter-tests"), step)?;
+        part.complete(TESTS_LOCK_FILE)?;
+        Ok(((), "jupyter_kernel_test is installed".into()))
     })
 }

@@ -8,6 +8,7 @@ mod commands;
 mod files;
 mod jupyter;
 mod kernel;
+mod lab;
 mod libtorch;
 mod progress;
 mod python;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
   cargo diabolo setup                     everything that notebooks need, once
   cargo diabolo report                    run every notebook, then open target/report/index.html
   cargo diabolo report --data cifar10     the same on CIFAR-10
+  cargo diabolo lab                       open the notebooks in JupyterLab
   cargo diabolo test                      the crate's tests")]
 struct Arguments {
     #[command(subcommand)]
@@ -38,6 +40,8 @@ enum Command {
     Setup,
     /// Set up, run every notebook and write the report
     Report(report::Options),
+    /// Set up, then open JupyterLab on the notebooks
+    Lab(lab::Options),
     /// Set up, then run `cargo test --workspace`
     Test(testing::Options),
     /// Remove what set-up installed
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse_from(arguments).command {
         Command::Setup => setup::run(),
         Command::Report(options) => report::run(&options),
+        Command::Lab(options) => lab::run(&options),
         Command::Test(options) => testing::run(&options),
         Command::Clean(options) => clean::run(&options),
     };

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
+use crate::cache::Cache;
 use crate::commands;
+use crate::jupyter;
 use crate::progress::Progress;
 use crate::setup;
 use crate::workspace::Workspace;
@@ -24,11 +26,14 @@ pub struct Options {
 /// Runs `cargo diabolo test`; the exit code is cargo's.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::required_for("test")?;
-    setup::ensure(&workspace, &Progress::new())?;
+    let progress = Progress::new();
+    let ready = setup::ensure(&workspace, &progress)?;
+    jupyter::ensure_tests(&Cache::find()?, &ready.jupyter, &progress)?;
     let status = commands::cargo()
         .args(["test", "--workspace"])
         .args(&options.cargo_arguments)
         .current_dir(workspace.root())
+        .env("DIABOLO_TEST_PYTHON", &ready.jupyter)
         .status()
         .context("cannot start `cargo`")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -62,7 +62,7 @@ pub struct Options {
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 
-    /// The kernel to run on: diabolo's own, or an installed stock evcxr
+    /// The kernel to run on: diabolo's own, or the same with evcxr's front
     #[arg(long, value_name = "KERNEL", default_value = "diabolo", value_parser = ["diabolo", "evcxr"])]
     kernel: String,
 }
@@ -94,10 +94,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
     let ready = setup::ensure(&workspace, &progress)?;
     environment.extend(kernel::environment(&ready.cells, &ready.libtorch));
-    if options.kernel != kernel::KERNEL_NAME {
-        // diabolo's own kernel does this by itself.
-        environment.push(("LD_LIBRARY_PATH", ready.libtorch.lib().to_string_lossy().into_owned()));
-    }
 
     let started = Instant::now();
     let log = Cache::find()?.log("notebooks");
@@ -279,7 +275,7 @@ fn mode(options: &Options) -> &'static str {
     if options.full { "full" } else { "quick" }
 }
 
-/// Stock evcxr registers itself as "rust".
+/// The name under which set-up registered the kernel.
 fn kernelspec_name(options: &Options) -> &'static str {
     if options.kernel == "evcxr" { kernel::STOCK_KERNEL_NAME } else { kernel::KERNEL_NAME }
 }

@@ -1,0 +1,40 @@
+//! The kernel as Jupyter sees it: the Python tests beside this file, with the kernel that set-up registered.
+//!
+//! `cargo diabolo test` provides the Python; plain `cargo test` skips them and says so.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// Names the Python that has jupyter_client and jupyter_kernel_test.
+const PYTHON_VARIABLE: &str = "DIABOLO_TEST_PYTHON";
+
+/// They measure times, so they take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn run(script: &str) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(python) = std::env::var_os(PYTHON_VARIABLE) else {
+        eprintln!("{script} is skipped: {PYTHON_VARIABLE} is not set; `cargo diabolo test` sets it");
+        return;
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let output = Command::new(python).arg(script).current_dir(folder).output().expect("the Python starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script} failed:\n{text}");
+}
+
+#[test]
+fn the_jupyter_projects_own_tests_pass() {
+    run("kernel_test.py");
+}
+
+#[test]
+fn every_message_is_answered() {
+    run("protocol_test.py");
+}
+
+#[test]
+fn cells_show_fail_and_stop_as_they_should() {
+    run("cells_test.py");
+}

@@ -1,0 +1,100 @@
+"""A kernel under test: runs cells and gathers what they publish."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from queue import Empty
+
+from jupyter_client.manager import KernelManager
+
+KERNEL = os.environ.get("DIABOLO_TEST_KERNEL", "diabolo")
+
+# A compilation on a busy machine.
+TIMEOUT = 120
+
+
+@dataclass
+class Cell:
+    """What one cell published and replied."""
+
+    reply: dict
+    messages: list = field(default_factory=list)
+
+    def of(self, kind):
+        """The contents of the messages of one kind."""
+        return [content for name, content, _ in self.messages if name == kind]
+
+    @property
+    def text(self):
+        """What it printed on standard output."""
+        return "".join(stream["text"] for stream in self.of("stream") if stream["name"] == "stdout")
+
+    @property
+    def error(self):
+        """Name and message of its error."""
+        return self.reply.get("ename"), self.reply.get("evalue")
+
+
+class Kernel:
+    """A running kernel and a client of it."""
+
+    def __init__(self, environment=None):
+        self.manager = KernelManager(kernel_name=KERNEL)
+        # The kernelspec's environment comes before the one of this process.
+        self.manager.kernel_spec.env.update(environment or {})
+        self.manager.start_kernel()
+        self.kept = []
+        self.client = self.new_client()
+
+    def new_client(self):
+        client = self.manager.client()
+        client.start_channels()
+        client.wait_for_ready(timeout=TIMEOUT)
+        return client
+
+    def close(self):
+        self.client.stop_channels()
+        self.manager.shutdown_kernel()
+
+    def send(self, code, **options):
+        """Sends a cell and returns its number."""
+        return self.client.execute(code, **options)
+
+    def gather(self, request, timeout=TIMEOUT):
+        """Waits for a cell's end."""
+        messages, deadline = [], time.time() + timeout
+        kept, self.kept = self.kept, []
+        while True:
+            message = kept.pop(0) if kept else self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
+            if message["parent_header"].get("msg_id") != request:
+                # Of a cell that is gathered later, perhaps.
+                self.kept.append(message)
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind == "status" and content["execution_state"] == "idle":
+                break
+            messages.append((kind, content, time.time()))
+        while True:
+            reply = self.client.get_shell_msg(timeout=timeout)
+            if reply["parent_header"].get("msg_id") == request:
+                return Cell(reply["content"], messages)
+
+    def run(self, code, **options):
+        """Runs a cell to its end."""
+        return self.gather(self.send(code, **options))
+
+    def ask(self, channel, kind, content, timeout=TIMEOUT):
+        """Sends any request and returns its reply's kind and content, or `None` where there is none."""
+        client = self.client
+        message = client.session.msg(kind, content)
+        socket = getattr(client, f"{channel}_channel")
+        socket.send(message)
+        deadline = time.time() + timeout
+        while time.time() < deadline:
+            try:
+                reply = socket.get_msg(timeout=max(0.1, deadline - time.time()))
+            except Empty:
+                return None
+            if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
+                return reply["msg_type"], reply["content"]
+        return None

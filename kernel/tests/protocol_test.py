@@ -1,0 +1,227 @@
+"""Every request of the Jupyter messaging document, and what else crosses the sockets."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import KERNEL, Kernel
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
+
+
+class ProtocolTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = Kernel()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.kernel.close()
+
+    def test_every_request_is_answered_in_kind(self):
+        for channel, kind, content in [
+            ("shell", "kernel_info_request", {}),
+            ("control", "kernel_info_request", {}),
+            ("shell", "is_complete_request", {"code": "1"}),
+            ("shell", "history_request", {"hist_access_type": "tail", "n": 1}),
+            ("shell", "comm_info_request", {}),
+            ("shell", "comm_info_request", {"target_name": "jupyter.widget"}),
+            ("shell", "complete_request", {"code": "1.", "cursor_pos": 2}),
+            ("shell", "inspect_request", {"code": "String", "cursor_pos": 3, "detail_level": 0}),
+            ("control", "interrupt_request", {}),
+        ]:
+            with self.subTest(channel=channel, kind=kind):
+                answered, reply = self.kernel.ask(channel, kind, content)
+                self.assertEqual(answered, kind.replace("_request", "_reply"))
+                self.assertEqual(reply.get("status"), "complete" if kind.startswith("is_complete") else "ok")
+
+    def test_kernel_info_names_the_language_and_its_lexers(self):
+        _, reply = self.kernel.ask("shell", "kernel_info_request", {})
+        language = reply["language_info"]
+        self.assertEqual((language["pygments_lexer"], language["codemirror_mode"]), ("rust", "rust"))
+        self.assertRegex(language["version"], r"^1\.\d+")
+
+    def test_a_debugger_is_refused(self):
+        kind, reply = self.kernel.ask("control", "debug_request", {"type": "request", "seq": 3, "command": "attach"})
+        self.assertEqual((kind, reply["success"], reply["request_seq"]), ("debug_reply", False, 3))
+
+    def test_an_unknown_request_gets_an_error(self):
+        kind, reply = self.kernel.ask("shell", "dance_request", {})
+        self.assertEqual((kind, reply["status"]), ("dance_reply", "error"))
+
+    def test_a_comm_is_closed(self):
+        client = self.kernel.client
+        message = client.session.msg("comm_open", {"comm_id": "c1", "target_name": "none", "data": {}})
+        client.shell_channel.send(message)
+        while True:
+            found = client.get_iopub_msg(timeout=20)
+            if found["msg_type"] == "comm_close":
+                self.assertEqual(found["content"]["comm_id"], "c1")
+                break
+
+    def test_counts_begin_at_one_and_follow_store_history(self):
+        kernel = Kernel()
+        try:
+            self.assertEqual(kernel.run("1").reply["execution_count"], 1)
+            silent = kernel.run("2", silent=True)
+            self.assertEqual([kind for kind, _, _ in silent.messages], ["status"])
+            self.assertEqual(kernel.run("3", store_history=False).reply["execution_count"], 2)
+            self.assertEqual(kernel.run("4").reply["execution_count"], 2)
+            _, reply = kernel.ask("shell", "history_request", {"hist_access_type": "tail", "n": 2})
+            self.assertEqual([entry[2] for entry in reply["history"]], ["1", "4"])
+        finally:
+            kernel.close()
+        again = Kernel()
+        try:
+            _, reply = again.ask("shell", "history_request", {"hist_access_type": "tail", "n": 2})
+            self.assertEqual([entry[2] for entry in reply["history"]], ["1", "4"])
+        finally:
+            again.close()
+
+    def test_user_expressions_are_evaluated(self):
+        cell = self.kernel.run("let e = 20;", user_expressions={"good": "e + 1", "bad": "no_such_name"})
+        answers = cell.reply["user_expressions"]
+        self.assertEqual(answers["good"]["data"]["text/plain"], "21")
+        self.assertEqual((answers["bad"]["status"], answers["bad"]["ename"]), ("error", "CompilationError"))
+
+    def test_input_is_asked_for(self):
+        code = """println!("EVCXR_INPUT_REQUEST:name?");
+let mut line = String::new();
+std::io::stdin().read_line(&mut line).unwrap();
+println!("hello {}", line.trim());"""
+        request = self.kernel.send(code, allow_stdin=True)
+        asked = self.kernel.client.get_stdin_msg(timeout=60)
+        self.assertEqual(asked["content"], {"prompt": "name?", "password": False})
+        self.kernel.client.input("Ferris")
+        self.assertEqual(self.kernel.gather(request).text, "hello Ferris\n")
+
+    def test_without_a_person_input_is_empty(self):
+        code = """println!("EVCXR_INPUT_REQUEST:name?");
+let mut line = String::new();
+std::io::stdin().read_line(&mut line).unwrap();
+println!("[{}]", line.trim());"""
+        self.assertEqual(self.kernel.run(code, allow_stdin=False).text, "[]\n")
+
+    def test_completion_is_answered_while_a_cell_runs(self):
+        self.kernel.run("let remarkable = 1;")
+        request = self.kernel.send("std::thread::sleep(std::time::Duration::from_secs(3));")
+        time.sleep(1)
+        started = time.time()
+        _, reply = self.kernel.ask("shell", "complete_request", {"code": "remark", "cursor_pos": 6})
+        self.assertLess(time.time() - started, 1)
+        self.assertEqual(reply["matches"], ["remarkable"])
+        self.kernel.gather(request)
+
+    def test_a_wrong_signature_is_refused(self):
+        client = self.kernel.client
+        key = client.session.key
+        client.session.key = b"wrong"
+        client.shell_channel.send(client.session.msg("kernel_info_request", {}))
+        client.session.key = key
+        time.sleep(0.3)
+        kind, _ = self.kernel.ask("shell", "comm_info_request", {})
+        self.assertEqual(kind, "comm_info_reply")
+
+    def test_a_client_that_disappears_stops_nothing(self):
+        other = self.kernel.new_client()
+        other.execute('for line in 0..2000 { println!("{line}"); }')
+        other.stop_channels()
+        self.assertEqual(self.kernel.run("5").reply["status"], "ok")
+
+    def test_two_kernels_run_side_by_side(self):
+        other = Kernel()
+        try:
+            self.kernel.run("let shared = 1;")
+            other.run("let shared = 2;")
+            shown = [one.run("shared").of("execute_result")[0]["data"]["text/plain"] for one in (self.kernel, other)]
+            self.assertEqual(shown, ["1", "2"])
+        finally:
+            other.close()
+
+    def test_kernel_info_comes_within_a_second_of_the_start(self):
+        started = time.time()
+        manager = KernelManager(kernel_name=KERNEL)
+        manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        client.kernel_info()
+        try:
+            client.get_shell_msg(timeout=20)
+            # The bound of a machine that runs other things as well.
+            self.assertLess(time.time() - started, float(os.environ.get("DIABOLO_TEST_START_SECONDS", "2")))
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel()
+
+    def test_shutdown_ends_the_kernel_and_its_processes(self):
+        kernel = Kernel()
+        kernel.run("let a = 1;")
+        process = kernel.manager.provisioner.pid
+        kernel.close()
+        self.assertFalse(os.path.exists(f"/proc/{process}"))
+
+
+    def test_a_killed_kernel_leaves_no_cell_running(self):
+        kernel = Kernel()
+        request = kernel.send('println!("{}", std::process::id()); loop {}')
+        cells = None
+        while cells is None:
+            found = kernel.client.get_iopub_msg(timeout=60)
+            if found["parent_header"].get("msg_id") == request and found["msg_type"] == "stream":
+                cells = int(found["content"]["text"])
+        os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
+        deadline = time.time() + 10
+        while os.path.exists(f"/proc/{cells}") and time.time() < deadline:
+            time.sleep(0.1)
+        self.assertFalse(os.path.exists(f"/proc/{cells}"))
+        kernel.close()
+
+
+class StartTest(unittest.TestCase):
+    """What is wrong with a start is said."""
+
+    def start_with(self, connection_file_text):
+        command = KernelSpecManager().get_kernel_spec(KERNEL).argv[0]
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            file.write(connection_file_text)
+            file.flush()
+            return subprocess.run(
+                [command, "--control_file", file.name], capture_output=True, text=True, timeout=30, check=False
+            )
+
+    def test_a_malformed_connection_file(self):
+        result = self.start_with("{")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("malformed", result.stderr)
+
+    def test_a_port_in_use(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            ports = {f"{name}_port": taken.getsockname()[1] for name in ("shell", "iopub", "stdin", "control", "hb")}
+            result = self.start_with(
+                json.dumps({**ports, "ip": "127.0.0.1", "transport": "tcp", "key": "k", "signature_scheme": "hmac-sha256"})
+            )
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("does another program use it", result.stderr)
+
+    def test_what_set_up_made_and_is_gone_is_said_in_the_notebook(self):
+        for name, word in {"DIABOLO_CELLS": "warm build", "LIBTORCH": "libtorch"}.items():
+            with self.subTest(name):
+                kernel = Kernel({name: "/proc/nowhere/at/all"})
+                try:
+                    cell = kernel.run("1")
+                    self.assertEqual(cell.reply["ename"], "KernelNotReady")
+                    self.assertIn("cargo diabolo setup", cell.reply["evalue"])
+                    self.assertIn(word, cell.reply["evalue"])
+                finally:
+                    kernel.close()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -38,3 +38,22 @@ fn every_message_is_answered() {
 fn cells_show_fail_and_stop_as_they_should() {
     run("cells_test.py");
 }
+
+/// In a real browser, where there is one.
+#[test]
+fn jupyterlab_shows_the_curve_and_its_stop_button_keeps_the_model() {
+    const LAB_PYTHON: &str = "DIABOLO_TEST_LAB_PYTHON";
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (Some(python), Some(chromium)) = (std::env::var_os(LAB_PYTHON), std::env::var_os("DIABOLO_TEST_CHROMIUM"))
+    else {
+        eprintln!("the browser test is skipped: there is no Chromium, or this is not `cargo diabolo test`");
+        return;
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab_test.py");
+    let output = Command::new(python).arg(script).arg(chromium).arg(&folder).output().expect("the Python starts");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "lab_test.py failed; its screenshots are in {}:\n{text}", folder.display());
+}

@@ -1,5 +1,6 @@
 //! `cargo diabolo lab`: JupyterLab on the notebooks, in an environment of its own that is made when it is first asked for.
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
@@ -48,7 +49,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// The Python that has JupyterLab.
-fn ensure(cache: &Cache, progress: &Progress) -> Result<std::path::PathBuf> {
+pub fn ensure(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
     let outer = Python::find()?;
     let key = Key::default().add(LOCK_FILE).add(outer.executable().as_os_str().as_encoded_bytes()).finish();
     let part = Part::new(cache.part("jupyter").join(format!("lab-{key}")));

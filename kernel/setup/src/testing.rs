@@ -1,5 +1,6 @@
 //! `cargo diabolo test`: set-up, then cargo's own tests with cargo's own output.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use clap::Args;
 use crate::cache::Cache;
 use crate::commands;
 use crate::jupyter;
+use crate::lab;
 use crate::progress::Progress;
 use crate::setup;
 use crate::workspace::Workspace;
@@ -29,12 +31,23 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
     let ready = setup::ensure(&workspace, &progress)?;
     jupyter::ensure_tests(&Cache::find()?, &ready.jupyter, &progress)?;
-    let status = commands::cargo()
+    let mut command = commands::cargo();
+    command
         .args(["test", "--workspace"])
         .args(&options.cargo_arguments)
         .current_dir(workspace.root())
-        .env("DIABOLO_TEST_PYTHON", &ready.jupyter)
-        .status()
-        .context("cannot start `cargo`")?;
+        .env("DIABOLO_TEST_PYTHON", &ready.jupyter);
+    if let Some(chromium) = chromium() {
+        let python = lab::ensure(&Cache::find()?, &progress)?;
+        command.env("DIABOLO_TEST_CHROMIUM", chromium).env("DIABOLO_TEST_LAB_PYTHON", python);
+    }
+    let status = command.status().context("cannot start `cargo`")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The browser that some tests use, where it is installed.
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|path| path.is_file())
 }

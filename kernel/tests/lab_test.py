@@ -1,0 +1,158 @@
+"""A notebook in JupyterLab, in a real browser: the loss curve grows, the stop button ends it, and the model is there.
+
+    lab_test.py CHROMIUM OUT_FOLDER
+
+Chromium is driven through its own DevTools protocol; websocket-client comes with JupyterLab. Screenshots are left in
+OUT_FOLDER.
+"""
+
+import base64
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+import time
+import urllib.request
+
+import websocket
+
+ROOT = pathlib.Path(__file__).parents[2]
+TOKEN = "diabolo"
+# The first cell may have to compile the crate.
+SLOW = 300
+# Long enough that only the stop button ends it.
+EPOCHS = 400
+
+
+class Browser:
+    """One page of a headless Chromium."""
+
+    def __init__(self, chromium, profile):
+        self.process = subprocess.Popen(
+            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--remote-debugging-port=0", "--remote-allow-origins=*", f"--user-data-dir={profile}",
+             "--window-size=1300,1500", "about:blank"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        port_file = profile / "DevToolsActivePort"
+        wait_for(lambda: port_file.exists() and port_file.read_text().strip(), 60, "Chromium's port")
+        port = port_file.read_text().split()[0]
+        pages = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json"))
+        address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
+        self.socket = websocket.create_connection(address, timeout=60, max_size=None)
+        self.n_calls = 0
+
+    def call(self, method, **parameters):
+        self.n_calls += 1
+        self.socket.send(json.dumps({"id": self.n_calls, "method": method, "params": parameters}))
+        while True:
+            answer = json.loads(self.socket.recv())
+            if answer.get("id") == self.n_calls:
+                return answer["result"]
+
+    def evaluate(self, script):
+        """The value of an expression on the page; an error on it is an error here."""
+        answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    def screenshot(self, path):
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def wait_for(condition, seconds, what):
+    """What `condition` gives, once it is true."""
+    deadline = time.time() + seconds
+    while time.time() < deadline:
+        with contextlib.suppress(RuntimeError):
+            if value := condition():
+                return value
+        time.sleep(0.2)
+    raise TimeoutError(f"{what} did not come in {seconds} s")
+
+
+@contextlib.contextmanager
+def jupyterlab(folder):
+    """The address of a JupyterLab on `folder`."""
+    log = open(folder / "lab.log", "w+")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--IdentityProvider.token={TOKEN}",
+         "--port=0", "--ServerApp.port_retries=50", f"--notebook-dir={folder}", "--LabApp.expose_app_in_browser=True",
+         "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
+        stdout=log, stderr=log)
+
+    def address():
+        text = (folder / "lab.log").read_text()
+        return next((line.split("http://")[1].split("/")[0] for line in text.splitlines() if "/lab?token=" in line), None)
+
+    try:
+        yield "http://" + wait_for(address, 60, "JupyterLab's address")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def long_notebook(folder):
+    """`00_first_look` with a training that does not end by itself; which of its cells train and use the model."""
+    notebook = json.loads((ROOT / "notebooks/00_first_look.ipynb").read_text())
+    for cell in notebook["cells"]:
+        cell["source"] = "".join(cell["source"]).replace("quick_or_full(4, 100)?", str(EPOCHS))
+        cell["source"] = cell["source"].replace('path = ".."', f'path = "{ROOT}"')
+        if cell["cell_type"] == "code":
+            cell["outputs"] = []
+    (folder / "first_look.ipynb").write_text(json.dumps(notebook))
+    sources = [cell["source"] for cell in notebook["cells"]]
+    train = next(index for index, source in enumerate(sources) if str(EPOCHS) in source)
+    use = next(index for index, source in enumerate(sources) if source.startswith("conv.rank(&data.test)?.worst"))
+    return train, use
+
+
+def main():
+    chromium, out = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
+    train, use = long_notebook(out)
+    with jupyterlab(out) as address, contextlib.closing(Browser(chromium, out / "profile")) as browser:
+        browser.call("Page.enable")
+        browser.call("Page.navigate", url=f"{address}/lab/tree/first_look.ipynb?token={TOKEN}")
+        notebook = "window.jupyterapp.shell.currentWidget"
+        wait_for(lambda: browser.evaluate(f"{notebook}.content.widgets.length > 5"), 120, "the notebook")
+        wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 120, "the kernel")
+        cell = lambda index: f"{notebook}.content.widgets[{index}].node"
+        execute = lambda command: browser.evaluate(f"window.jupyterapp.commands.execute({command!r}), true")
+
+        execute("notebook:run-all-cells")
+        curve = f"[...{cell(train)}.querySelectorAll('.jp-OutputArea svg')].map(svg => svg.outerHTML).join('')"
+        wait_for(lambda: "loss while training" in browser.evaluate(curve), SLOW, "the loss curve")
+        browser.evaluate(f"{cell(train)}.scrollIntoView(), true")
+        first = browser.evaluate(curve)
+        browser.screenshot(out / "1_training.png")
+        wait_for(lambda: browser.evaluate(curve) != first, 20, "another loss curve")
+        time.sleep(3)
+        browser.screenshot(out / "2_later.png")
+
+        pressed = time.time()
+        browser.evaluate("document.querySelector('[data-command=\"notebook:interrupt-kernel\"], "
+                         "[data-jp-item-name=\"interrupt\"] button, [data-jp-item-name=\"interrupt\"] jp-button').click(), true")
+        wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 30, "the end")
+        seconds = time.time() - pressed
+        text = browser.evaluate(f"{cell(train)}.innerText")
+        assert "nterrupted" in text, text
+        browser.screenshot(out / "3_stopped.png")
+
+        browser.evaluate(f"{notebook}.content.activeCellIndex = {use}")
+        execute("notebook:run-cell")
+        wait_for(lambda: browser.evaluate(f"{cell(use)}.querySelectorAll('.jp-OutputArea svg, .jp-OutputArea img').length"),
+                 60, "the worst images")
+        text = browser.evaluate(f"{cell(use)}.innerText")
+        assert "error" not in text.lower(), text
+        browser.evaluate(f"{cell(use)}.scrollIntoView(), true")
+        browser.screenshot(out / "4_used.png")
+        print(f"the cell ended {seconds:.1f} s after the stop button")
+
+
+main()

@@ -98,3 +98,9 @@ fn the_notebooks_run_and_say_what_they_should() {
     let page = std::fs::read_to_string(folder.join("03_maps.html")).unwrap();
     assert!(page.contains("one round cloud") && page.contains("t-SNE, perplexity 30, seed 7"));
 }
+
+#[test]
+fn a_notebook_runs_on_the_front_of_evcxr_too() {
+    let (_, report) = report("report_on_stock_front", &["--quick", "--only", "00_first_look", "--kernel", "evcxr"]);
+    check_between(&report, "/models/conv/auc_reconstruction", 0.58, 0.68);
+}

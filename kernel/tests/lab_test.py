@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 TOKEN = "diabolo"
 # The first cell may have to compile the crate.
 SLOW = 300
+# The element that is on the screen, of several.
+SHOWN = "(selector => [...document.querySelectorAll(selector)].find(element => element.offsetWidth))"
 # Long enough that only the stop button ends it.
 EPOCHS = 400
 
@@ -58,6 +60,13 @@ class Browser:
             raise RuntimeError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
+    def press(self, selector):
+        """A press of the mouse in the middle of an element."""
+        middle = f"(rect => [rect.x + rect.width / 2, rect.y + rect.height / 2])({SHOWN}({selector!r}).getBoundingClientRect())"
+        x, y = self.evaluate(middle)
+        for kind in ["mousePressed", "mouseReleased"]:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def screenshot(self, path):
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
@@ -83,7 +92,7 @@ def jupyterlab(folder):
     log = open(folder / "lab.log", "w+")
     process = subprocess.Popen(
         [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--IdentityProvider.token={TOKEN}",
-         "--port=0", "--ServerApp.port_retries=50", f"--notebook-dir={folder}", "--LabApp.expose_app_in_browser=True",
+         "--port=0", "--ServerApp.port_retries=50", f"--notebook-dir={folder}", "--expose-app-in-browser",
          "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"],
         stdout=log, stderr=log)
 
@@ -117,42 +126,51 @@ def main():
     chromium, out = sys.argv[1], pathlib.Path(sys.argv[2]).resolve()
     train, use = long_notebook(out)
     with jupyterlab(out) as address, contextlib.closing(Browser(chromium, out / "profile")) as browser:
-        browser.call("Page.enable")
-        browser.call("Page.navigate", url=f"{address}/lab/tree/first_look.ipynb?token={TOKEN}")
-        notebook = "window.jupyterapp.shell.currentWidget"
-        wait_for(lambda: browser.evaluate(f"{notebook}.content.widgets.length > 5"), 120, "the notebook")
-        wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 120, "the kernel")
-        cell = lambda index: f"{notebook}.content.widgets[{index}].node"
-        execute = lambda command: browser.evaluate(f"window.jupyterapp.commands.execute({command!r}), true")
+        try:
+            use_notebook(browser, address, out, train, use)
+        except Exception:
+            browser.screenshot(out / "0_failed.png")
+            raise
 
-        execute("notebook:run-all-cells")
-        curve = f"[...{cell(train)}.querySelectorAll('.jp-OutputArea svg')].map(svg => svg.outerHTML).join('')"
-        wait_for(lambda: "loss while training" in browser.evaluate(curve), SLOW, "the loss curve")
-        browser.evaluate(f"{cell(train)}.scrollIntoView(), true")
-        first = browser.evaluate(curve)
-        browser.screenshot(out / "1_training.png")
-        wait_for(lambda: browser.evaluate(curve) != first, 20, "another loss curve")
-        time.sleep(3)
-        browser.screenshot(out / "2_later.png")
 
-        pressed = time.time()
-        browser.evaluate("document.querySelector('[data-command=\"notebook:interrupt-kernel\"], "
-                         "[data-jp-item-name=\"interrupt\"] button, [data-jp-item-name=\"interrupt\"] jp-button').click(), true")
-        wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 30, "the end")
-        seconds = time.time() - pressed
-        text = browser.evaluate(f"{cell(train)}.innerText")
-        assert "nterrupted" in text, text
-        browser.screenshot(out / "3_stopped.png")
+def use_notebook(browser, address, out, train, use):
+    browser.call("Page.enable")
+    browser.call("Page.navigate", url=f"{address}/lab/tree/first_look.ipynb?token={TOKEN}")
+    # A page that nobody looks at has no current widget until one is activated.
+    notebook = "([...window.jupyterapp.shell.widgets('main')].find(widget => widget.content?.widgets))"
+    wait_for(lambda: browser.evaluate(f"{notebook}.content.widgets.length > 5"), 120, "the notebook")
+    browser.evaluate(f"window.jupyterapp.shell.activateById({notebook}.id), true")
+    wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 120, "the kernel")
+    cell = lambda index: f"{notebook}.content.widgets[{index}].node"
+    execute = lambda command: browser.evaluate(f"window.jupyterapp.commands.execute({command!r}), true")
 
-        browser.evaluate(f"{notebook}.content.activeCellIndex = {use}")
-        execute("notebook:run-cell")
-        wait_for(lambda: browser.evaluate(f"{cell(use)}.querySelectorAll('.jp-OutputArea svg, .jp-OutputArea img').length"),
-                 60, "the worst images")
-        text = browser.evaluate(f"{cell(use)}.innerText")
-        assert "error" not in text.lower(), text
-        browser.evaluate(f"{cell(use)}.scrollIntoView(), true")
-        browser.screenshot(out / "4_used.png")
-        print(f"the cell ended {seconds:.1f} s after the stop button")
+    execute("notebook:run-all-cells")
+    curve = f"[...{cell(train)}.querySelectorAll('.jp-OutputArea svg')].map(svg => svg.outerHTML).join('')"
+    wait_for(lambda: "loss while training" in browser.evaluate(curve), SLOW, "the loss curve")
+    browser.evaluate(f"{cell(train)}.scrollIntoView(), true")
+    first = browser.evaluate(curve)
+    browser.screenshot(out / "1_training.png")
+    wait_for(lambda: browser.evaluate(curve) != first, 20, "another loss curve")
+    time.sleep(3)
+    browser.screenshot(out / "2_later.png")
+
+    pressed = time.time()
+    browser.press(".jp-Toolbar [data-jp-item-name='interrupt']")
+    wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 30, "the end")
+    seconds = time.time() - pressed
+    text = browser.evaluate(f"{cell(train)}.innerText")
+    assert "nterrupted" in text, text
+    browser.screenshot(out / "3_stopped.png")
+
+    browser.evaluate(f"{notebook}.content.activeCellIndex = {use}")
+    execute("notebook:run-cell")
+    wait_for(lambda: browser.evaluate(f"{cell(use)}.querySelectorAll('.jp-OutputArea svg, .jp-OutputArea img').length"),
+             60, "the worst images")
+    text = browser.evaluate(f"{cell(use)}.innerText")
+    assert "error" not in text.lower(), text
+    browser.evaluate(f"{cell(use)}.scrollIntoView(), true")
+    browser.screenshot(out / "4_used.png")
+    print(f"the cell ended {seconds:.1f} s after the stop button")
 
 
 main()

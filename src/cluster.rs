@@ -3,7 +3,7 @@
 //! Points are worked on in blocks of fixed size whose results are added up in their order, so that the number of threads
 //! changes no digit.
 
-use crate::latent::{check_points, check_points_of};
+use crate::latent::{check_points, check_points_of, mean};
 use crate::{Error, Result, interrupt};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rand::{Rng, RngExt, SeedableRng};
@@ -128,6 +128,7 @@ const DOING: &str = "clustering codes";
 struct Problem<'a> {
     settings: &'a KMeans,
     points: ArrayView2<'a, f32>,
+    mean: Array1<f32>,
     still: f64,
 }
 
@@ -144,9 +145,9 @@ impl<'a> Problem<'a> {
         if settings.n_starts == 0 {
             return setting("n_starts", 0, "1 or more".into(), "10 is usual");
         }
-        let mean = points.fold_axis(Axis(0), 0.0f64, |sum, &value| sum + f64::from(value)) / n as f64;
-        let squares: f64 = points.rows().into_iter().map(|row| squared_difference(row, mean.view())).sum();
-        Ok(Self { settings, points: points.view(), still: settings.tolerance * squares / (n * d) as f64 })
+        let mean = mean(points);
+        let squares: f64 = points.rows().into_iter().map(|row| squared_distance(row, mean.view())).sum();
+        Ok(Self { settings, points: points.view(), mean, still: settings.tolerance * squares / (n * d) as f64 })
     }
 
     /// Centres far from each other: each is the best of a few points drawn with chances that rise with the squared
@@ -158,7 +159,7 @@ impl<'a> Problem<'a> {
         let n_trials = 2 + (k as f64).ln() as usize;
         let mut centres = Array2::zeros((k, d));
         centres.row_mut(0).assign(&self.points.row(generator.random_range(0..n)));
-        let norms = self.points.map_axis(Axis(1), |point| point.dot(&point));
+        let norms = self.points.map_axis(Axis(1), |point| squared_distance(point, self.mean.view()) as f32);
         let mut nearest = self.squared_distances(&norms, centres.slice(s![..1, ..])).into_raw_vec_and_offset().0;
         for chosen in 1..k {
             interrupt::check(DOING)?;
@@ -283,17 +284,18 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Squared distance of each point to each of some centres, `[n, centres]`.
+    /// Squared distance of each point to each of some centres, `[n, centres]`, by the points' squared distances from their
+    /// mean.
     fn squared_distances(&self, norms: &Array1<f32>, centres: ArrayView2<f32>) -> Array2<f32> {
-        let centre_norms = centres.map_axis(Axis(1), |centre| centre.dot(&centre));
-        let parts: Vec<Array2<f32>> = blocks(self.points).map(|block| block.dot(&centres.t())).collect();
+        let (shifts, half_norms) = shifts(centres, &self.mean);
+        let parts: Vec<Array2<f32>> = blocks(self.points).map(|block| block.dot(&shifts.t())).collect();
         let views: Vec<ArrayView2<f32>> = parts.iter().map(Array2::view).collect();
         let mut squares = ndarray::concatenate(Axis(0), &views).expect("blocks have as many columns");
         for (mut row, norm) in squares.rows_mut().into_iter().zip(norms) {
             // Rounding may leave a little less than nothing.
             row.iter_mut()
-                .zip(&centre_norms)
-                .for_each(|(value, other)| *value = (norm + other - 2.0 * *value).max(0.0));
+                .zip(&half_norms)
+                .for_each(|(value, half_norm)| *value = (norm - 2.0 * (*value - half_norm)).max(0.0));
         }
         squares
     }
@@ -311,13 +313,21 @@ fn blocks<'a>(points: ArrayView2<'a, f32>) -> impl IndexedParallelIterator<Item 
         .map(move |block| points.slice_move(s![block * BLOCK..n.min((block + 1) * BLOCK), ..]))
 }
 
-/// The row of `centres` nearest to each point; of equally near ones the first.
+/// With `s = c - m` for a centre c and a place m, `|x - c|^2 = |x - m|^2 - 2 (x s - h)`, where `h = m s + |s|^2 / 2`: gives
+/// all `s`, `[k, d]`, and all `h`.
 ///
-/// Of `|x - c|^2 = |x|^2 - 2 x c + |c|^2` the first term is the same for all centres, so a matrix product does the work.
+/// A matrix product then does the work. With m among the points, nothing large is squared where codes lie far from 0.
+fn shifts(centres: ArrayView2<f32>, place: &Array1<f32>) -> (Array2<f32>, Array1<f32>) {
+    let shifts = &centres - place;
+    let half_norms = shifts.map_axis(Axis(1), |shift| place.dot(&shift) + shift.dot(&shift) / 2.0);
+    (shifts, half_norms)
+}
+
+/// The row of `centres` nearest to each point; of equally near ones the first.
 fn nearest_centres(points: ArrayView2<f32>, centres: &Array2<f32>) -> Vec<u32> {
-    let half_norms: Array1<f32> = centres.map_axis(Axis(1), |centre| centre.dot(&centre) / 2.0);
+    let (shifts, half_norms) = shifts(centres.view(), &mean(centres));
     let nearest_of = |block: ArrayView2<f32>| -> Vec<u32> {
-        let products = block.dot(&centres.t());
+        let products = block.dot(&shifts.t());
         let nearest = |products: ArrayView1<f32>| {
             let mut best = (f32::NEG_INFINITY, 0);
             for (centre, (product, half_norm)) in products.iter().zip(&half_norms).enumerate() {
@@ -335,8 +345,4 @@ fn nearest_centres(points: ArrayView2<f32>, centres: &Array2<f32>) -> Vec<u32> {
 
 fn squared_distance(a: ArrayView1<f32>, b: ArrayView1<f32>) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
-}
-
-fn squared_difference(a: ArrayView1<f32>, b: ArrayView1<f64>) -> f64 {
-    a.iter().zip(b).map(|(&a, b)| (f64::from(a) - b).powi(2)).sum()
 }

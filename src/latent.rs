@@ -3,7 +3,7 @@
 use crate::data::Images;
 use crate::train::Autoencoder;
 use crate::{Error, Result};
-use ndarray::Array2;
+use ndarray::{Array1, Array2, Axis};
 use std::fmt;
 
 /// The codes of a set of images.
@@ -51,6 +51,12 @@ pub(crate) fn check_points_of(doing: &str, points: &Array2<f32>, n_values: usize
         return Err(Error::data(doing, found, wanted, "encode them with the same model"));
     }
     check_points(doing, points)
+}
+
+/// Mean of points `[n, d]`, added up in double precision.
+pub(crate) fn mean(points: &Array2<f32>) -> Array1<f32> {
+    let sum = points.fold_axis(Axis(0), 0.0f64, |sum, &value| sum + f64::from(value));
+    sum.mapv(|sum| (sum / points.nrows() as f64) as f32)
 }
 
 impl fmt::Display for Latents {

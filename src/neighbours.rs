@@ -1,6 +1,6 @@
 //! Nearest neighbours among codes.
 
-use crate::latent::{check_points, check_points_of};
+use crate::latent::{check_points, check_points_of, mean};
 use crate::{Error, Result, interrupt};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -12,6 +12,8 @@ const BLOCK: usize = 64;
 /// Points among which neighbours are sought.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Nearest {
+    mean: Array1<f32>,
+    /// Less their mean: squares of large numbers would drown small distances.
     points: Array2<f32>,
     squared_norms: Array1<f32>,
 }
@@ -23,7 +25,9 @@ impl Nearest {
     /// [`Error::Data`] for no points, or values that are not finite.
     pub fn new(points: &Array2<f32>) -> Result<Self> {
         check_points(DOING, points)?;
-        Ok(Self { squared_norms: points.map_axis(Axis(1), |row| row.dot(&row)), points: points.clone() })
+        let mean = mean(points);
+        let points = points - &mean;
+        Ok(Self { squared_norms: points.map_axis(Axis(1), |row| row.dot(&row)), points, mean })
     }
 
     /// Distance of each query `[n, d]` to its k-th nearest point; higher is more anomalous.
@@ -57,6 +61,7 @@ impl Nearest {
         }
         let of_block = |(block, queries): (usize, ArrayView2<f32>)| -> Result<Vec<T>> {
             interrupt::check(DOING)?;
+            let queries = &queries - &self.mean;
             let products = queries.dot(&self.points.t());
             let mut order: Vec<(f32, u32)> = Vec::with_capacity(self.points.nrows());
             let of_query = |(row, query): (usize, ArrayView1<f32>)| {

@@ -108,6 +108,71 @@ fn pca_of_pixels_equals_scikit_learn() {
 }
 
 #[test]
+fn few_points_of_many_values_have_exact_components() {
+    // Pairs (+s, -s) along different axes: variance 2 s^2 / (n - 1) in each, whatever the number of values.
+    let sizes = [5.0f32, 4.0, 3.0, 2.0, 1.0, 0.5];
+    for d in [40, 700] {
+        let n = 2 * sizes.len();
+        let sign = |row: usize| if row.is_multiple_of(2) { 1.0 } else { -1.0 };
+        let value = |(row, column)| if column == 3 * (row / 2) { sign(row) * sizes[row / 2] } else { 0.0 };
+        let points = Array2::from_shape_fn((n, d), value);
+        for n_components in [1, 2, 6] {
+            let pca = Pca::fit(&points, n_components).unwrap();
+            let expected: Vec<f64> =
+                sizes[..n_components].iter().map(|&size| 2.0 * f64::from(size).powi(2) / (n - 1) as f64).collect();
+            check_close(&pca.explained_variance, &expected, 1e-6, &format!("{n_components} of {d}"));
+            for (index, component) in pca.components.rows().into_iter().enumerate() {
+                assert!((component[3 * index] - 1.0).abs() < 1e-5, "component {index} of {d}: {component}");
+            }
+        }
+        check_refused(Pca::fit(&points, n), &format!("setting n_components: found {n}, wanted 1 to {}", n - 1));
+        // Six directions with a variance of their own; the others do not count.
+        let spread = Mahalanobis::fit(&points).unwrap().distances(&points).unwrap();
+        check_close(&spread, &vec![((n - 1) as f64 / 2.0).sqrt(); n], 1e-5, "Mahalanobis distances");
+    }
+}
+
+#[test]
+fn components_of_little_variance_are_exact() {
+    // Standard deviations fall by four powers of ten over the first ten columns: single precision loses the last ones.
+    let mut state = 1u64;
+    let points = Array2::from_shape_fn((1500, 700), |(_, column)| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let uniform = (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5;
+        uniform * 10f32.powf(-4.0 * (column as f32 / 10.0).min(1.0))
+    });
+    let pca = Pca::fit(&points, 10).unwrap();
+    let centred = points.mapv(f64::from) - &pca.mean.mapv(f64::from);
+    for (component, variance) in pca.components.rows().into_iter().zip(&pca.explained_variance) {
+        let along = centred.dot(&component.mapv(f64::from));
+        let found = along.mapv(|value| value * value).sum() / 1499.0;
+        assert!((found / variance - 1.0).abs() < 1e-4, "variance {variance}, along the component {found}");
+    }
+    let distances = pca.distances(&points).unwrap();
+    let left: f64 = distances.iter().map(|distance| distance * distance).sum::<f64>() / 1499.0;
+    let total = centred.mapv(|value| value * value).sum() / 1499.0;
+    let expected = total - pca.explained_variance.iter().sum::<f64>();
+    assert!((left / expected - 1.0).abs() < 1e-3, "{left} is left, expected {expected}");
+}
+
+#[test]
+fn codes_far_from_zero_have_the_same_clusters_and_neighbours() {
+    let (offset, start) = (1024.0, codes().slice(s![..5, ..]).to_owned());
+    // Rounded to what is left at the offset, so that both sets are exactly alike.
+    let near = codes().mapv(|value| value + offset - offset);
+    let far = near.mapv(|value| value + offset);
+    let start = start.mapv(|value| value + offset - offset);
+    let exact = KMeans { tolerance: 0.0, ..KMeans::new(5) };
+    let here = exact.fit_from(&near, &start).unwrap();
+    let there = exact.fit_from(&far, &(&start + offset)).unwrap();
+    assert!((there.inertia / here.inertia - 1.0).abs() < 1e-5, "{} and {}", there.inertia, here.inertia);
+    let drawn = KMeans::new(5).fit(&far).unwrap().inertia;
+    assert!(drawn <= 1.005 * KMeans::new(5).fit(&near).unwrap().inertia, "{drawn}");
+    let distances = |points: &Array2<f32>| Nearest::new(points).unwrap().distances(points, 5, true).unwrap();
+    check_close(&distances(&far), &distances(&near), 1e-5, "fifth neighbours");
+}
+
+#[test]
 fn k_means_equals_scikit_learn() {
     for k in [3, 5, 100] {
         let exact = KMeans { tolerance: 0.0, ..KMeans::new(k) };
@@ -249,6 +314,20 @@ fn equal_points_have_a_map() {
     points.slice_mut(s![200.., ..]).rows_mut().into_iter().for_each(|mut row| row.assign(&first));
     let map = Tsne::seed(1).fit(&points).unwrap().points;
     assert!(map.iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn a_few_images_have_a_map() {
+    // Fewer than the 50 components to which long points are reduced.
+    let points = Array2::from_shape_fn((16, 600), |(row, column)| codes()[[row * 38 + column / 32, column % 32]]);
+    let map = Tsne::seed(0).perplexity(5.0).fit(&points).unwrap();
+    assert!(map.points.iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn the_smallest_perplexity_has_a_divergence() {
+    let map = Tsne::seed(0).perplexity(1.0).fit(&codes().slice(s![..300, ..]).to_owned()).unwrap();
+    assert!(map.kl_divergence.is_finite() && map.kl_divergence > 0.0, "{}", map.kl_divergence);
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! Eigenvectors of a covariance matrix: all of them for codes, the first few for the pixels of images.
 
 use crate::error::TorchContext;
+use crate::latent::mean;
 use crate::{Result, interrupt};
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2};
 use tch::{Kind, TchError, Tensor};
 
-/// Up to this many values a point all eigenvectors are worked out at once.
-const MOST_VALUES_AT_ONCE: i64 = 512;
+/// Where the smaller number, of points or of values, is at most this, all eigenvectors are worked out at once.
+const MOST_AT_ONCE: i64 = 512;
 /// Relative error of an eigenvector's equation below which it counts as found.
 const TOLERANCE: f64 = 1e-5;
 /// Vectors beside those wanted, which make the wanted ones come faster.
 const SPARE: i64 = 8;
-/// Rounds after which what is found is taken; real images need five or six.
+/// Rounds after which all eigenvectors are worked out at once after all, which may take ten seconds for images; real
+/// images need five or six rounds, only noise needs more.
 const MAX_ROUNDS: usize = 40;
 
 /// The first eigenvalues and eigenvectors of the points' covariance.
@@ -25,15 +27,15 @@ pub(crate) struct Spectrum {
     pub(crate) total_variance: f64,
 }
 
-/// Finds the `n_components` largest eigenvalues of the covariance of points `[n, d]`, n at least 2, and their vectors.
+/// Finds the `n_components` largest eigenvalues of the covariance of points `[n, d]`, and their vectors; `n_components` is
+/// at most d and n - 1, the number of directions in which n points can differ.
 ///
 /// # Source
 /// Many values: block Krylov iteration, Musco and Musco, "Randomized block Krylov methods for stronger and faster
 /// approximate singular value decomposition", 2015; it goes on until the eigenvectors' equations hold.
 pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doing: &str) -> Result<Spectrum> {
     let (n, d) = points.dim();
-    let mean = points.fold_axis(Axis(0), 0.0f64, |sum, &value| sum + f64::from(value)) / n as f64;
-    let mean = mean.mapv(|value| value as f32);
+    let mean = mean(points);
     let centred = || -> std::result::Result<Tensor, TchError> {
         let standard = points.as_standard_layout();
         let flat = Tensor::f_from_slice(standard.as_slice().expect("the array is in standard order"))?;
@@ -41,10 +43,16 @@ pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doi
         flat.f_view([n as i64, d as i64])?.f_sub_(&means)
     };
     let centred = centred().doing(doing)?;
-    let (variances, vectors, total_variance) = if d as i64 <= MOST_VALUES_AT_ONCE {
-        all_at_once(&centred, n_components as i64).doing(doing)?
+    let n_wanted = n_components as i64;
+    // The iteration gains nothing where it would soon have gone through all directions.
+    let few = if n.min(d) as i64 <= MOST_AT_ONCE.max(8 * (n_wanted + SPARE)) {
+        None
     } else {
-        first_few(&centred, n_components as i64, doing)?
+        first_few(&centred, n_wanted, doing)?
+    };
+    let (variances, vectors, total_variance) = match few {
+        Some(eigen) => eigen,
+        None => all_at_once(&centred, n_wanted).doing(doing)?,
     };
     let vectors = Vec::<f64>::try_from(vectors.contiguous().view([-1])).doing(doing)?;
     let variances = Vec::<f64>::try_from(variances).doing(doing)?;
@@ -58,22 +66,35 @@ pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doi
 
 type Eigen = (Tensor, Tensor, f64);
 
+/// From the covariance `[d, d]` or, where there are fewer points than values, from the points' products with each other
+/// `[n, n]`, which have the same eigenvalues.
 fn all_at_once(centred: &Tensor, n_components: i64) -> Result<Eigen, TchError> {
     let (n, d) = centred.size2()?;
-    let mut covariance = Tensor::f_zeros([d, d], (Kind::Double, tch::Device::Cpu))?;
+    let (size, long_axis) = if n < d { (n, 1) } else { (d, 0) };
+    let mut products = Tensor::f_zeros([size, size], (Kind::Double, tch::Device::Cpu))?;
     // In blocks, so that the points are never all there as doubles.
-    for block in centred.f_split(8192, 0)? {
+    for block in centred.f_split(8192, long_axis)? {
         let block = block.f_to_kind(Kind::Double)?;
-        covariance = covariance.f_add_(&block.f_transpose(0, 1)?.f_matmul(&block)?)?;
+        let turned = block.f_transpose(0, 1)?;
+        products = products.f_add_(&if n < d { block.f_matmul(&turned)? } else { turned.f_matmul(&block)? })?;
     }
-    let covariance = covariance.f_div_scalar_((n - 1) as f64)?;
-    let total: f64 = covariance.f_trace()?.f_double_value(&[])?;
-    let (values, vectors) = covariance.f_linalg_eigh("L")?;
-    let last = |tensor: Tensor, axis: i64| tensor.f_narrow(axis, d - n_components, n_components)?.f_flip([axis]);
-    Ok((last(values, 0)?, last(vectors, 1)?.f_transpose(0, 1)?, total))
+    let products = products.f_div_scalar_((n - 1) as f64)?;
+    let total: f64 = products.f_trace()?.f_double_value(&[])?;
+    let (values, vectors) = products.f_linalg_eigh("L")?;
+    let last = |tensor: Tensor, axis: i64| tensor.f_narrow(axis, size - n_components, n_components)?.f_flip([axis]);
+    let (values, mut vectors) = (last(values, 0)?, last(vectors, 1)?);
+    if n < d {
+        let blocks = centred.f_split(8192, 1)?;
+        let along = |block: &Tensor| block.f_to_kind(Kind::Double)?.f_transpose(0, 1)?.f_matmul(&vectors);
+        let parts = blocks.iter().map(along).collect::<Result<Vec<_>, _>>()?;
+        // Made orthonormal, not divided by their lengths, which are 0 where the points do not differ.
+        vectors = Tensor::f_linalg_qr(&Tensor::f_cat(&parts, 0)?, "reduced")?.0;
+    }
+    Ok((values, vectors.f_transpose(0, 1)?, total))
 }
 
-fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Eigen> {
+/// By iteration; nothing when it does not get there.
+fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Option<Eigen>> {
     let (n, d) = centred.size2().doing(doing)?;
     let total: f64 = centred
         .f_square()
@@ -87,14 +108,14 @@ fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Eigen> 
     };
     let orthonormal = |vectors: &Tensor| Ok::<_, TchError>(Tensor::f_linalg_qr(vectors, "reduced")?.0);
     // Any start will do that is not at right angles to what is sought; a fixed one gives the same result every time.
-    let width = (n_components + SPARE).min(d).min(n);
+    let width = n_components + SPARE;
     let start = (0..d * width).map(|index| ((index as f64 + 1.0) * 12.9898).sin() * 43758.5453).map(f64::fract);
     let start = Tensor::from_slice(&start.map(|value| value - 0.5 * value.signum()).collect::<Vec<f64>>());
 
     let mut newest = orthonormal(&start.view([d, width])).doing(doing)?;
     let mut basis = newest.shallow_clone();
     let mut images = times_covariance(&newest).doing(doing)?;
-    for round in 1.. {
+    for _ in 0..MAX_ROUNDS {
         interrupt::check(doing)?;
         let found = || -> Result<(Tensor, Tensor, bool), TchError> {
             let projected = basis.f_transpose(0, 1)?.f_matmul(&images)?;
@@ -109,10 +130,13 @@ fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Eigen> 
             Ok((values, vectors, relative.f_max()?.f_double_value(&[])? <= TOLERANCE))
         };
         let (values, vectors, is_found) = found().doing(doing)?;
-        if is_found || round == MAX_ROUNDS || basis.size()[1] + width > d.min(n) {
-            return Ok((values, vectors.f_transpose(0, 1).doing(doing)?, total));
+        if is_found {
+            return Ok(Some((values, vectors.f_transpose(0, 1).doing(doing)?, total)));
         }
-        let grow = || -> Result<(), TchError> {
+        if basis.size()[1] + width > d.min(n) {
+            break;
+        }
+        let mut grow = || -> Result<(), TchError> {
             // Twice, since once leaves what rounding made of nearly parallel vectors.
             let mut next = images.f_narrow(1, images.size()[1] - width, width)?;
             for _ in 0..2 {
@@ -124,8 +148,7 @@ fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Eigen> 
             images = Tensor::f_cat(&[&images, &times_covariance(&newest)?], 1)?;
             Ok(())
         };
-        let mut grow = grow;
         grow().doing(doing)?;
     }
-    unreachable!("the loop ends by itself")
+    Ok(None)
 }

@@ -33,7 +33,7 @@ impl Mahalanobis {
             let found = format!("{} points", points.nrows());
             return Err(Error::data(doing, found, "3 or more", "encode more images"));
         }
-        let spectrum = covariance_spectrum(points, points.ncols(), doing)?;
+        let spectrum = covariance_spectrum(points, points.ncols().min(points.nrows() - 1), doing)?;
         let largest = spectrum.variances[0];
         if largest <= 0.0 {
             let next_step = "look at the model's history: a network that learnt nothing gives every image one code";

@@ -23,8 +23,9 @@ impl Pca {
     /// Finds the first `n_components` principal components of points `[n, d]`.
     ///
     /// # Errors
-    /// [`Error::Setting`] for no component, and for d or more: nothing would be left to measure. [`Error::Data`] for fewer
-    /// than three points, points that are all alike, or values that are not finite. [`Error::Interrupted`].
+    /// [`Error::Setting`] for no component, for d or more: nothing would be left to measure, and for n or more: n points
+    /// differ in n - 1 directions at most. [`Error::Data`] for fewer than three points, points that are all alike, or values
+    /// that are not finite. [`Error::Interrupted`].
     ///
     /// # Source
     /// Pearson, "On lines and planes of closest fit to systems of points in space", 1901; report, question 2.
@@ -46,6 +47,11 @@ impl Pca {
         if n_components == 0 || n_components >= d {
             let wanted = format!("1 to {}, fewer than the {d} values of a point", d.saturating_sub(1));
             let next_step = "take fewer components, or a network with a longer code";
+            return Err(Error::setting("n_components", n_components.to_string(), wanted, next_step));
+        }
+        if n_components >= n {
+            let wanted = format!("1 to {}, fewer than the {n} points", n - 1);
+            let next_step = "take fewer components, or more images";
             return Err(Error::setting("n_components", n_components.to_string(), wanted, next_step));
         }
         check_points(doing, points)?;

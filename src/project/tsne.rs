@@ -88,7 +88,7 @@ impl Tsne {
         }
         let reduced = match points.ncols() {
             0..=MOST_VALUES => None,
-            _ => Some(Pca::fit(points, MOST_VALUES)?.transform(points)?),
+            _ => Some(Pca::fit(points, MOST_VALUES.min(n - 1))?.transform(points)?),
         };
         let points = reduced.as_ref().unwrap_or(points);
         let start = self.start(points)?;
@@ -144,7 +144,8 @@ impl Tsne {
         let sum = repulsions(&map).iter().map(|(_, sum)| sum - 1.0).sum::<f64>();
         let divergence = |(point, place): (usize, &Place)| -> f64 {
             let of = |&(other, p): &(u32, f64)| p * (p / (closeness(*place, map[other as usize]) / sum)).ln();
-            affinities.of(point).iter().map(of).sum()
+            // Far neighbours may weigh nothing, and then add nothing.
+            affinities.of(point).iter().filter(|(_, p)| *p > 0.0).map(of).sum()
         };
         let kl_divergence = map.iter().enumerate().map(divergence).sum();
         Ok((map, kl_divergence))

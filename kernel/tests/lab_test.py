@@ -150,13 +150,13 @@ def use_notebook(browser, address, out, train, use):
     browser.evaluate(f"{cell(train)}.scrollIntoView(), true")
     first = browser.evaluate(curve)
     browser.screenshot(out / "1_training.png")
-    wait_for(lambda: browser.evaluate(curve) != first, 20, "another loss curve")
+    wait_for(lambda: browser.evaluate(curve) != first, 60, "another loss curve")
     time.sleep(3)
     browser.screenshot(out / "2_later.png")
 
     pressed = time.time()
     browser.press(".jp-Toolbar [data-jp-item-name='interrupt']")
-    wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 30, "the end")
+    wait_for(lambda: browser.evaluate(f"{notebook}.sessionContext.session.kernel.status == 'idle'"), 60, "the end")
     seconds = time.time() - pressed
     text = browser.evaluate(f"{cell(train)}.innerText")
     assert "nterrupted" in text, text

@@ -291,9 +291,11 @@ fn t_sne_is_as_good_as_scikit_learn() {
     let preserved_by_theirs = neighbour_preservation(codes(), &theirs, 10).unwrap();
     assert!((preserved_by_theirs - number("tsne_preservation_10")).abs() < 2e-3, "{preserved_by_theirs}");
 
-    let ours = Tsne::seed(0).fit(codes()).unwrap();
-    let kl = exact_kl(codes(), &ours.points, 30.0);
-    assert!(kl <= 1.03 * kl_of_theirs, "KL {kl}, scikit-learn's {kl_of_theirs}");
+    // Rounding alone moves a run by a per cent or two, and processors round differently.
+    let kls: Vec<f64> =
+        (0..5).map(|seed| exact_kl(codes(), &Tsne::seed(seed).fit(codes()).unwrap().points, 30.0)).collect();
+    let kl = kls.iter().sum::<f64>() / kls.len() as f64;
+    assert!(kl <= 1.03 * kl_of_theirs, "KL {kl} in the mean of {kls:?}, scikit-learn's {kl_of_theirs}");
 }
 
 #[test]

@@ -128,7 +128,8 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
-        self.assertLess(time.time() - started, 2)
+        # After five seconds it would have been killed.
+        self.assertLess(time.time() - started, 4.5)
         self.assertEqual(cell.reply["ename"], "Interrupted")
         self.assertEqual(self.kernel.gather(waiting).reply["status"], "aborted")
         self.assertEqual(self.run_cell("before").of("execute_result")[0]["data"]["text/plain"], "7")
@@ -147,7 +148,7 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
-        self.assertTrue(4.5 < time.time() - started < 8)
+        self.assertTrue(4.5 < time.time() - started < 20)
         self.assertEqual(cell.reply["ename"], "Interrupted")
         self.assertIn("doomed", cell.reply["evalue"])
         self.assertEqual(self.run_cell("1 + 1").reply["status"], "ok")
@@ -161,7 +162,7 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
-        self.assertLess(time.time() - started, 4)
+        self.assertLess(time.time() - started, 4.5)
         self.assertEqual(cell.reply["ename"], "Interrupted")
         self.assertEqual(self.run_cell("compiled").of("execute_result")[0]["data"]["text/plain"], "3")
 

@@ -165,7 +165,7 @@ fn l2_norm(mse: f64, images: &Images) -> f64 {
 }
 
 /// Indices by falling value; equal values by index.
-fn descending_order(values: &[f64]) -> Vec<usize> {
+pub(crate) fn descending_order(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
     order

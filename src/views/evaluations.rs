@@ -10,7 +10,7 @@ use crate::metrics::{
     Confusion, Positive, Threshold, average_precision, confusion, f1_at_prevalence, precision_recall_curve, roc_auc,
     roc_curve, spearman_correlation, spread,
 };
-use crate::score::Scores;
+use crate::score::{Scores, descending_order};
 use crate::table::Table;
 use crate::{Error, Result};
 
@@ -97,8 +97,7 @@ impl ScoreTable {
         if !(1..=most).contains(&k) {
             return Err(Error::setting("k", k.to_string(), format!("1..={most}"), "take 9, as the report does"));
         }
-        let mut order: Vec<usize> = (0..scores.values.len()).collect();
-        order.sort_by(|&a, &b| scores.values[b].total_cmp(&scores.values[a]));
+        let order = descending_order(&scores.values);
         let smallest_first = order.iter().rev().take(k);
         let captioned = |&index: &usize| {
             let class = self.images.class_of(index).map_or(String::new(), |name| format!("\n{name}"));

@@ -159,6 +159,7 @@ fn pixels(images: &Images) -> Outcome<Array2<f32>> {
 fn read_codes(path: &Path) -> Outcome<Array2<f32>> {
     let bytes = std::fs::read(path)?;
     let n_header_bytes = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let values: Vec<f32> = bytes[10 + n_header_bytes..].as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+    let values: Vec<f32> =
+        bytes[10 + n_header_bytes..].as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
     Ok(Array2::from_shape_vec((values.len() / 32, 32), values)?)
 }

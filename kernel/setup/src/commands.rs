@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::progress::Step;
 
@@ -80,6 +81,13 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
     })
 }
 
+/// The program of this name, if this line of cargo's JSON messages announces it.
+pub fn executable_named(name: &str, message: &str) -> Option<PathBuf> {
+    let message: Value = serde_json::from_str(message).ok()?;
+    let is_it = message["target"]["name"] == name;
+    is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+}
+
 /// Calls `handle` with each line; a carriage return ends one too, because progress bars use it.
 fn each_line(mut source: impl Read, mut handle: impl FnMut(String)) {
     let mut pending = Vec::new();
@@ -144,6 +152,16 @@ mod tests {
         let mut lines = Vec::new();
         each_line(&b"one\rtwo\r\nthree"[..], |line| lines.push(line));
         assert_eq!(lines, ["one", "two", "three"]);
+    }
+
+    #[test]
+    fn a_program_is_found_among_the_messages_of_cargo() {
+        let other = r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#;
+        let kernel =
+            r#"{"reason":"compiler-artifact","target":{"name":"diabolo-kernel"},"executable":"/t/diabolo-kernel"}"#;
+        assert_eq!(executable_named("diabolo-kernel", other), None);
+        assert_eq!(executable_named("diabolo-kernel", "not a message"), None);
+        assert_eq!(executable_named("diabolo-kernel", kernel), Some("/t/diabolo-kernel".into()));
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
             .env("CARGO_TERM_PROGRESS_WIDTH", "100");
         let messages = commands::run(command, "compiling the kernel", &cache.log(&name), step)?;
-        let built = messages.lines().find_map(executable_of_the_kernel).context("cargo built no kernel")?;
+        let built = messages.lines().find_map(|line| commands::executable_named("diabolo-kernel", line));
+        let built = built.context("cargo built no kernel")?;
         files::install_program(&built, &program)?;
         Ok((program, "the kernel is compiled".into()))
     })
@@ -169,26 +170,4 @@ pub fn environment(cells: &Path, libtorch: &Libtorch) -> Vec<(&'static str, Stri
     // The toolchain that compiled the warm build.
     variables.extend(env::var("RUSTUP_TOOLCHAIN").ok().map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
     variables
-}
-
-/// The kernel's path, if this line of cargo's messages announces it.
-fn executable_of_the_kernel(message: &str) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(message).ok()?;
-    let is_kernel = message["target"]["name"] == "diabolo-kernel";
-    is_kernel.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_kernel_is_found_among_the_messages_of_cargo() {
-        let other = r#"{"reason":"compiler-artifact","target":{"name":"serde"},"executable":null}"#;
-        let kernel =
-            r#"{"reason":"compiler-artifact","target":{"name":"diabolo-kernel"},"executable":"/t/diabolo-kernel"}"#;
-        assert_eq!(executable_of_the_kernel(other), None);
-        assert_eq!(executable_of_the_kernel("not a message"), None);
-        assert_eq!(executable_of_the_kernel(kernel), Some("/t/diabolo-kernel".into()));
-    }
 }

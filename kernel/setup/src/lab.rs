@@ -6,16 +6,11 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::cache::{Cache, Key, Part};
-use crate::commands;
-use crate::files;
+use crate::cache::Cache;
 use crate::progress::Progress;
-use crate::python::{self, Python};
+use crate::python::Locked;
 use crate::setup;
 use crate::workspace::Workspace;
-
-/// JupyterLab and all it needs, with hashes.
-const LOCK_FILE: &str = include_str!("../lab-requirements.txt");
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -50,22 +45,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// The Python that has JupyterLab.
 pub fn ensure(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    let outer = Python::find()?;
-    let key = Key::default().add(LOCK_FILE).add(outer.executable().as_os_str().as_encoded_bytes()).finish();
-    let part = Part::new(cache.part("jupyter").join(format!("lab-{key}")));
-    let inner = python::inside(&part.folder);
-    if part.is_complete(&key) && inner.exists() {
-        return Ok(inner);
-    }
-    progress.run("lab", "installing JupyterLab, once", |step| {
-        let _lock = cache.lock("lab", step)?;
-        outer.environment(&part.folder, cache, step)?;
-        let requirements = part.folder.join("requirements.txt");
-        files::write_if_changed(&requirements, LOCK_FILE.as_bytes())?;
-        let mut command = python::pip_install(&inner);
-        command.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&requirements);
-        commands::run(command, "installing JupyterLab", &cache.log("lab"), step)?;
-        part.complete(&key)?;
-        Ok((inner, "JupyterLab is installed".into()))
-    })
+    Locked { name: "lab", what: "JupyterLab", lock_file: include_str!("../lab-requirements.txt") }
+        .ensure(cache, progress)
 }

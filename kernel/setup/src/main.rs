@@ -2,6 +2,7 @@
 //!
 //! It is compiled before anything else can be shown, so it stays light: no libtorch, no evcxr.
 
+mod bench;
 mod cache;
 mod clean;
 mod commands;
@@ -28,7 +29,8 @@ use clap::{Parser, Subcommand};
   cargo diabolo report                    run every notebook, then open target/report/index.html
   cargo diabolo report --data cifar10     the same on CIFAR-10
   cargo diabolo lab                       open the notebooks in JupyterLab
-  cargo diabolo test                      the crate's tests")]
+  cargo diabolo test                      the crate's tests
+  cargo diabolo bench                     its speed beside PyTorch's and scikit-learn's")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -44,6 +46,8 @@ enum Command {
     Lab(lab::Options),
     /// Set up, then run `cargo test --workspace`
     Test(testing::Options),
+    /// Time diabolo and what one would take instead of it, in turns
+    Bench(bench::Options),
     /// Remove what set-up installed
     Clean(clean::Options),
 }
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         Command::Report(options) => report::run(&options),
         Command::Lab(options) => lab::run(&options),
         Command::Test(options) => testing::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Clean(options) => clean::run(&options),
     };
     match result {

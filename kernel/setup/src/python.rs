@@ -6,9 +6,10 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Key, Part};
 use crate::commands;
-use crate::progress::Step;
+use crate::files;
+use crate::progress::{Progress, Step};
 
 /// Asks about Python and torch without importing torch, which takes seconds and may fail.
 const PROBE: &str = "
@@ -81,6 +82,41 @@ impl Python {
                 .context("Python's venv module is needed; on Debian and Ubuntu: apt install python3-venv")?;
         }
         Ok(inner)
+    }
+}
+
+/// An environment that is made from a lock file when it is first asked for.
+pub struct Locked {
+    /// Names its folder and its log, as in "lab".
+    pub name: &'static str,
+    /// What it gives, as in "JupyterLab".
+    pub what: &'static str,
+    /// All packages, with hashes.
+    pub lock_file: &'static str,
+}
+
+impl Locked {
+    /// The environment's Python, once everything in the lock file is installed.
+    pub fn ensure(&self, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+        let outer = Python::find()?;
+        let key = Key::default().add(self.lock_file).add(outer.executable().as_os_str().as_encoded_bytes()).finish();
+        let part = Part::new(cache.part("jupyter").join(format!("{}-{key}", self.name)));
+        let inner = inside(&part.folder);
+        if part.is_complete(&key) && inner.exists() {
+            return Ok(inner);
+        }
+        let doing = format!("installing {}", self.what);
+        progress.run(self.name, &format!("{doing}, once"), |step| {
+            let _lock = cache.lock(self.name, step)?;
+            outer.environment(&part.folder, cache, step)?;
+            let requirements = part.folder.join("requirements.txt");
+            files::write_if_changed(&requirements, self.lock_file.as_bytes())?;
+            let mut command = pip_install(&inner);
+            command.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&requirements);
+            commands::run(command, &doing, &cache.log(self.name), step)?;
+            part.complete(&key)?;
+            Ok((inner, format!("{} is installed", self.what)))
+        })
     }
 }
 

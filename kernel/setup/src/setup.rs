@@ -70,6 +70,14 @@ pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<Ready> {
     Ok(Ready { libtorch, jupyter, cells })
 }
 
+/// The part of it that plain cargo needs: libtorch, and the file that says where it is.
+pub fn ensure_libtorch(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<Libtorch> {
+    cache.create()?;
+    let python = Python::find()?;
+    let found = choose(Some(workspace), cache, &python)?;
+    provide_libtorch(found, Some(workspace), cache, &python, progress)
+}
+
 /// What can be done without the kernel's sources.
 fn outside_a_clone(progress: &Progress) -> Result<()> {
     let cache = Cache::find()?;

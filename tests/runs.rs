@@ -205,3 +205,146 @@ fn a_full_disk_ends_the_training_with_its_model_and_the_last_good_state() {
     assert_eq!(std::fs::read(path.join("state.safetensors")).unwrap(), before);
     assert_eq!(train(&path, training).unwrap().history.stopped_because, StoppedBecause::Finished);
 }
+
+#[test]
+fn two_trainings_at_once_give_what_each_gives_alone() {
+    let split = small_scenes();
+    let settings = |seed| Training::report_cnn().epochs(2).batch_size(64).seed(seed);
+    let alone = |architecture, seed| train(architecture, &split, settings(seed)).unwrap();
+    let weights = |model: &Autoencoder, name: &str| {
+        let path = folder("at_once").with_file_name(name);
+        model.save(&path).unwrap();
+        std::fs::read(path.with_extension("safetensors")).unwrap()
+    };
+    // Dropout draws the most random numbers.
+    let background = BackgroundTraining::start(Architecture::report_cnn(), &split, settings(1)).unwrap();
+    let foreground = alone(Architecture::report_cnn(), 2);
+    let background = background.join().unwrap();
+    for (model, seed) in [(background, 1), (foreground, 2)] {
+        let expected = alone(Architecture::report_cnn(), seed);
+        assert!(weights(&model, "together") == weights(&expected, "alone"), "seed {seed}");
+        assert_eq!(model.history.loss_last(), expected.history.loss_last());
+    }
+}
+
+#[test]
+fn a_training_in_the_background_tells_where_it_is_and_stops_when_asked() {
+    let (split, path) = (small_scenes(), folder("background"));
+    let endless = Training::default().epochs(1_000_000).batch_size(64);
+    let begin =
+        |training: &Training| BackgroundTraining::start_in(&path, Architecture::fcn(), &split, training.clone());
+    let training = begin(&endless).unwrap();
+    while training.history().epochs.len() < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let progress = training.progress().unwrap();
+    assert!(progress.epoch >= 3 && progress.n_epochs == 1_000_000);
+    assert_eq!(training.history().stopped_because, StoppedBecause::NotYet);
+    assert!(!training.has_ended() && training.to_string().starts_with("fcn: epoch "), "{training}");
+    let message = begin(&endless).unwrap_err().to_string();
+    assert!(message.contains("another training at work there"), "{message}");
+
+    training.stop();
+    let model = training.join().unwrap();
+    assert_eq!(model.history.stopped_because, StoppedBecause::Interrupted);
+    assert_eq!(training.history(), model.history);
+    assert_eq!(training.join().unwrap().history, model.history, "it may be asked for twice");
+    assert!(training.to_string().contains("has ended"), "{training}");
+
+    // It goes on in its folder, and stops when nobody holds it.
+    let n_epochs = Run::open(&path).unwrap().model.history.epochs.len();
+    let again = begin(&endless).unwrap();
+    // Epochs as short as these are not saved one by one.
+    assert!((1..=n_epochs).contains(&again.history().epochs.len()));
+    drop(again);
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while begin(&endless).is_err() {
+        assert!(std::time::Instant::now() < until, "the folder is still held");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let mistaken = BackgroundTraining::start(Architecture::fcn(), &split, endless.epochs(0)).unwrap_err().to_string();
+    assert!(mistaken.starts_with("setting epochs"), "{mistaken}");
+}
+
+/// Root may write anywhere, so the test takes a folder that even root cannot write to where it finds one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_cannot_be_written_to_is_named() {
+    let split = small_scenes();
+    let message =
+        train_in("/proc/diabolo/run", Architecture::fcn(), &split, Training::default(), |_| ControlFlow::Continue(()));
+    let message = message.unwrap_err().to_string();
+    assert!(message.starts_with("making the folder /proc/diabolo/run: "), "{message}");
+    assert!(message.ends_with("choose a place that may be written to"), "{message}");
+}
+
+/// A folder that loses its permission on the way, for a user who is not root; an immutable disk gives the same error.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_becomes_read_only_ends_the_training_with_the_last_good_state() {
+    use std::os::unix::fs::PermissionsExt;
+    let (split, path) = (small_scenes(), folder("read_only"));
+    let training = Training::default().epochs(3).batch_size(64);
+    let permit = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let mut before = Vec::new();
+    let trained = train_in(&path, Architecture::fcn(), &split, training.clone(), |progress| {
+        if progress.epoch == 2 && progress.step == 1 {
+            permit(0o555);
+            before = std::fs::read(path.join("state.safetensors")).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    permit(0o755);
+    let is_root = trained.is_ok();
+    if !is_root {
+        let message = trained.unwrap_err().to_string();
+        assert!(message.starts_with("saving ") && message.contains("Permission denied"), "{message}");
+        assert_eq!(std::fs::read(path.join("state.safetensors")).unwrap(), before);
+    }
+    let whole = train_in(&path, Architecture::fcn(), &split, training, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(whole.history.stopped_because, StoppedBecause::Finished);
+}
+
+#[test]
+fn a_folder_that_is_moved_away_ends_the_training_and_can_be_gone_on_with() {
+    let (split, path, moved) = (small_scenes(), folder("to_be_moved"), folder("moved"));
+    let training = Training::default().epochs(3).batch_size(64);
+    let message = train_in(&path, Architecture::fcn(), &split, training.clone(), |progress| {
+        if progress.epoch == 2 && progress.step == 1 {
+            std::fs::rename(&path, &moved).unwrap();
+        }
+        ControlFlow::Continue(())
+    });
+    let message = message.unwrap_err().to_string();
+    assert!(message.starts_with("saving ") && message.contains("to_be_moved/model.safetensors: No such"), "{message}");
+    assert_eq!(Run::open(&moved).unwrap().model.history.epochs.len(), 1);
+    let whole = train_in(&moved, Architecture::fcn(), &split, training, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(whole.history.epochs.len(), 3);
+}
+
+#[test]
+fn weights_that_do_not_fit_and_truncated_ones_are_refused() {
+    let (split, path) = (small_scenes(), folder("misfit"));
+    let run = |name: &str, architecture| {
+        let training = Training::default().epochs(1).batch_size(64);
+        train_in(path.join(name), architecture, &split, training, |_| ControlFlow::Continue(())).unwrap();
+        path.join(name)
+    };
+    let (fcn, conv) = (run("fcn", Architecture::fcn()), run("conv", Architecture::conv()));
+    let message = || Run::open(&fcn).unwrap_err().to_string();
+    let weights = fcn.join("model.safetensors");
+    let whole = std::fs::read(&weights).unwrap();
+
+    std::fs::copy(conv.join("model.safetensors"), &weights).unwrap();
+    assert!(message().starts_with("weights encoder.1.weight: found no such tensor"), "{}", message());
+    std::fs::write(&weights, &whole[..whole.len() - 4]).unwrap();
+    assert!(message().contains("model.safetensors: found "), "{}", message());
+    assert!(message().contains("wanted whole safetensors weights"), "{}", message());
+
+    // And where the training has not ended: the state of another network.
+    std::fs::remove_file(fcn.join("model.json")).unwrap();
+    std::fs::copy(conv.join("state.safetensors"), fcn.join("state.safetensors")).unwrap();
+    let expected = "state.safetensors: found 47355 last_parameters where the architecture has 807907";
+    assert!(message().contains(expected), "{}", message());
+}

@@ -83,7 +83,7 @@ impl TrainingProgress {
         // Lines of text tell of whole epochs.
         if is_end || ((self.bar.live.is_some() || is_epoch_end) && self.bar.is_due()) {
             self.share = epochs_done / progress.n_epochs as f64;
-            self.text = line(progress, self.epoch_losses.value());
+            self.text = Progress { loss: self.epoch_losses.value(), ..progress.clone() }.to_string();
             self.bar.show(self.share, &self.text, || self.losses.figure(&progress.name));
         }
         if is_epoch_end {
@@ -124,26 +124,6 @@ impl SweepProgressBar {
             );
             self.0.show(share, &text, || None);
         }
-    }
-}
-
-fn line(progress: &Progress, loss: f64) -> String {
-    let Progress { name, epoch, n_epochs, images_per_second, seconds, seconds_remaining, .. } = progress;
-    let width = n_epochs.to_string().len();
-    format!(
-        "{name}: epoch {epoch:>width$}/{n_epochs}, loss {loss:.4}, {images_per_second:.0} images/s, {} done, {} to go",
-        duration(*seconds),
-        duration(*seconds_remaining),
-    )
-}
-
-/// As a person would say it: 7 s, 3 min 20 s, 2 h 5 min.
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 
@@ -205,28 +185,6 @@ impl Buckets {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_says_where_training_is() {
-        let progress = Progress {
-            name: "fcn".into(),
-            epoch: 7,
-            n_epochs: 20,
-            step: 63,
-            n_steps: 63,
-            loss: 0.5,
-            images_per_second: 15_432.1,
-            seconds: 3.6,
-            seconds_remaining: 200.4,
-        };
-        let expected = "fcn: epoch  7/20, loss 0.1234, 15432 images/s, 4 s done, 3 min 20 s to go";
-        assert_eq!(line(&progress, 0.1234), expected);
-    }
-
-    #[test]
-    fn durations_are_said_as_a_person_would() {
-        assert_eq!([0.4, 59.0, 61.0, 7500.0].map(duration), ["0 s", "59 s", "1 min 1 s", "2 h 5 min"]);
-    }
 
     #[test]
     fn a_long_training_has_a_short_curve_of_the_same_mean() {

@@ -7,7 +7,7 @@ use crate::evaluation::{Evaluation, FitOn, ScoreTable};
 use crate::figure::{Figure, Format, escape};
 use crate::latent::Latents;
 use crate::model::{Architecture, Plan};
-use crate::run::Run;
+use crate::run::{BackgroundTraining, Run};
 use crate::score::{Picks, Ranking, Scores};
 use crate::sweep::Sweep;
 use crate::table::Table;
@@ -134,6 +134,15 @@ impl Run {
         let state = if self.is_finished { "finished" } else { "not finished; training in its folder goes on with it" };
         let html = format!("<p>{}: {state}</p>", escape(&self.folder.display().to_string()));
         Page::new(self.to_string()).html(&html).history(&self.model.history).show();
+    }
+}
+
+impl BackgroundTraining {
+    /// Shows how far it is, and the loss curve once an epoch is finished.
+    pub fn evcxr_display(&self) {
+        let (text, history) = (self.to_string(), self.history());
+        let page = Page::new(text.clone()).html(&format!("<p>{}</p>", escape(&text)));
+        if history.epochs.is_empty() { page } else { page.history(&history) }.show();
     }
 }
 

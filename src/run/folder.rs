@@ -16,18 +16,20 @@ use super::tensors::{self, serialize};
 use crate::data::{ImageShape, Split};
 use crate::device::Device;
 use crate::files::{fingerprint, lock, make_folder, write_whole};
-use crate::model::{Architecture, Network};
+use crate::model::{Architecture, Network, Plan};
 use crate::train::{
-    Autoencoder, Checkpoint, Epoch, History, Loop, OptimizerMemory, Progress, StoppedBecause, Training, fit_from,
+    Autoencoder, Checkpoint, Epoch, History, Loop, OptimizerMemory, Progress, StoppedBecause, Training,
 };
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tch::Tensor;
 
 /// A change that older code would misread raises the number.
 const FORMAT_VERSION: u32 = 1;
@@ -98,23 +100,64 @@ pub fn train_in(
     training: Training,
     observe: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Autoencoder> {
-    let folder = folder.as_ref();
+    match begin_in(folder.as_ref(), architecture, split, training)? {
+        Begun::Ended(model) => Ok(*model),
+        Begun::UnderWay(training) => training.finish(observe, |_| ()),
+    }
+}
+
+/// A training in a folder, ready to go on, or its model where nothing is left to do.
+pub(super) enum Begun {
+    Ended(Box<Autoencoder>),
+    UnderWay(Box<InFolder>),
+}
+
+/// A training that saves itself in a folder.
+pub(super) struct InFolder {
+    folder: PathBuf,
+    training: Loop,
+    /// Held until the model is saved.
+    _lock: File,
+}
+
+/// Takes a folder and finds out how far the training in it is.
+pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split, training: Training) -> Result<Begun> {
     training.check()?;
     let description = Description::new(&architecture, split, &training)?;
     make_folder(folder)?;
-    let _lock = lock(&folder.join("lock"))?.ok_or_else(|| {
+    let lock = lock(&folder.join("lock"))?.ok_or_else(|| {
         let doing = format!("training in {}", folder.display());
         Error::data(doing, "another training at work there", "one at a time", "wait for it, or name another folder")
     })?;
     let start = match description.begin(folder)? {
         Stage::New => None,
         Stage::Begun(checkpoint) => Some(*checkpoint),
-        Stage::Ended(model) => return Ok(*model),
+        Stage::Ended(model) => return Ok(Begun::Ended(model)),
     };
-    let mut saver = Saver { folder, last_end: Instant::now(), last_cost: Duration::ZERO };
-    let model = fit_from(start, architecture, split, training, observe, |training| saver.after_epoch(training))?;
-    model.save(folder.join("model"))?;
-    Ok(model)
+    let training = Loop::begin(start, architecture, split, training)?;
+    Ok(Begun::UnderWay(Box::new(InFolder { folder: folder.to_path_buf(), training, _lock: lock })))
+}
+
+impl InFolder {
+    /// The course so far.
+    pub(super) fn history(&self) -> History {
+        self.training.history()
+    }
+
+    /// Trains to the end; `watch` sees the course after every epoch.
+    pub(super) fn finish(
+        self,
+        observe: impl FnMut(&Progress) -> ControlFlow<()>,
+        mut watch: impl FnMut(History),
+    ) -> Result<Autoencoder> {
+        let mut saver = Saver { folder: &self.folder, last_end: Instant::now(), last_cost: Duration::ZERO };
+        let model = self.training.finish(observe, |training| {
+            watch(training.history());
+            saver.after_epoch(training)
+        })?;
+        model.save(self.folder.join("model"))?;
+        Ok(model)
+    }
 }
 
 /// How far the training in a folder is.
@@ -163,7 +206,8 @@ impl Description {
         if let Some(model) = ended_model(folder)?.filter(|model| is_final(&model.history.stopped_because)) {
             return Ok(Stage::Ended(Box::new(model)));
         }
-        Ok(read_checkpoint(folder)?.map_or(Stage::New, |checkpoint| Stage::Begun(Box::new(checkpoint))))
+        let plan = self.architecture.plan(self.data.image_shape)?;
+        Ok(read_checkpoint(folder, &plan)?.map_or(Stage::New, |checkpoint| Stage::Begun(Box::new(checkpoint))))
     }
 
     /// The first setting that differs, with both values. Where and how long to compute may change.
@@ -256,13 +300,13 @@ impl Saver<'_> {
 }
 
 /// What a training goes on from; `None` where it has not come to the end of an epoch.
-fn read_checkpoint(folder: &Path) -> Result<Option<Checkpoint>> {
+fn read_checkpoint(folder: &Path, plan: &Plan) -> Result<Option<Checkpoint>> {
     let path = folder.join(STATE);
     if !path.exists() {
         return Ok(None);
     }
     let damaged = |found: String| Error::format(&path, found, "the state of a training", START_ANEW);
-    let tensors::Saved { mut tensors, notes } = tensors::open(&path, START_ANEW)?;
+    let tensors::Saved { tensors, notes } = tensors::open(&path, START_ANEW)?;
     let note = |name: &str| notes.get(name).ok_or_else(|| damaged(format!("no {name}")));
     let version = note("format_version")?;
     if version != &FORMAT_VERSION.to_string() {
@@ -270,7 +314,14 @@ fn read_checkpoint(folder: &Path) -> Result<Option<Checkpoint>> {
     }
     let n_steps = note("n_steps")?.parse().map_err(|_| damaged("a number of steps that is none".into()))?;
     let history = serde_json::from_str(note("history")?).map_err(|error| damaged(format!("a history that {error}")))?;
-    let mut take = |name: &str| tensors.remove(name).ok_or_else(|| damaged(format!("no {name}")));
+    let take = |name: &str| tensors.get(name).map(Tensor::shallow_clone).ok_or_else(|| damaged(format!("no {name}")));
+    for name in ["last_parameters", "kept_parameters"] {
+        let n_found = take(name)?.numel();
+        if n_found != plan.n_parameters() {
+            let found = format!("{n_found} {name} where the architecture has {}", plan.n_parameters());
+            return Err(damaged(found));
+        }
+    }
     Ok(Some(Checkpoint {
         last: [take("last_parameters")?, take("last_statistics")?],
         kept: [take("kept_parameters")?, take("kept_statistics")?],
@@ -329,13 +380,13 @@ impl Run {
             let is_finished = is_final(&model.history.stopped_because);
             return Ok(Self { folder, data, model, is_finished });
         }
-        let Some(Checkpoint { kept, history, .. }) = read_checkpoint(&folder)? else {
+        let plan = architecture.plan(data.image_shape)?;
+        let Some(Checkpoint { kept, history, .. }) = read_checkpoint(&folder, &plan)? else {
             let path = folder.join(STATE);
             return Err(Error::format(&path, "nothing yet", "a finished epoch", "wait, or go on with the training"));
         };
-        let network = Network::new(architecture.plan(data.image_shape)?, 0, Device::Auto.choose()?.device)?;
+        let network = Network::new(plan, 0, Device::Auto.choose()?.device)?;
         network.restore(&kept)?;
-        let history = History { stopped_because: StoppedBecause::Interrupted, ..history };
         let model = Autoencoder::new(architecture, training, history, data.name.clone(), network);
         Ok(Self { folder, data, model, is_finished: false })
     }

@@ -1,9 +1,11 @@
 //! Trainings and models on disk: weights as safetensors, everything else as JSON beside them.
 
+mod background;
 mod folder;
 mod model;
 mod tensors;
 
+pub use background::BackgroundTraining;
 pub use folder::{DataDescription, Run, train_in};
 
 use crate::{Error, Result};

@@ -47,6 +47,8 @@ pub struct Kept {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoppedBecause {
+    /// It has not: this is its course so far.
+    NotYet,
     /// All epochs were done.
     Finished,
     /// `max_seconds` had passed.
@@ -84,6 +86,7 @@ impl History {
         };
         match &self.stopped_because {
             StoppedBecause::Finished => None,
+            StoppedBecause::NotYet => Some(format!("training has not ended; {kept}")),
             StoppedBecause::Diverged { epoch, step } => Some(format!(
                 "training diverged in epoch {epoch}, step {step}: a loss or weight was not finite; {kept}; \
                  try a lower learning rate"
@@ -96,6 +99,7 @@ impl History {
 impl fmt::Display for StoppedBecause {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
+            Self::NotYet => write!(f, "it has not ended"),
             Self::Finished => write!(f, "all epochs were done"),
             Self::TimeLimit { max_seconds } => write!(f, "max_seconds = {max_seconds} had passed"),
             Self::Diverged { epoch, step } => write!(f, "it diverged in epoch {epoch}, step {step}"),

@@ -6,11 +6,13 @@
 mod autoencoder;
 mod history;
 mod optimizer;
+mod progress;
 mod settings;
 
 pub use autoencoder::Autoencoder;
 pub use history::{Epoch, History, Kept, StoppedBecause};
 pub(crate) use optimizer::OptimizerMemory;
+pub use progress::Progress;
 pub use settings::{Keep, KlTerm, Optimizer, Training};
 
 use crate::data::Split;
@@ -22,29 +24,6 @@ use optimizer::OptimizerState;
 use std::ops::ControlFlow;
 use std::time::Instant;
 use tch::{Kind, TchError, Tensor};
-
-/// How far a training is, told after every step.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Progress {
-    /// The architecture's name.
-    pub name: String,
-    /// Epoch under way, from 1.
-    pub epoch: usize,
-    /// Epochs asked for.
-    pub n_epochs: usize,
-    /// Steps done in this epoch, from 1.
-    pub step: usize,
-    /// Steps in an epoch.
-    pub n_steps: usize,
-    /// Loss of the minibatch just done.
-    pub loss: f64,
-    /// Mean speed since the training began.
-    pub images_per_second: f64,
-    /// Time since the training began.
-    pub seconds: f64,
-    /// Expected time to the end of the last epoch.
-    pub seconds_remaining: f64,
-}
 
 /// Trains a network to rebuild the training images.
 ///
@@ -61,7 +40,7 @@ pub fn fit(
     training: Training,
     observe: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Autoencoder> {
-    fit_from(None, architecture, split, training, observe, |_| Ok(()))
+    Loop::begin(None, architecture, split, training)?.finish(observe, |_| Ok(()))
 }
 
 /// Where a training stands between two epochs: all that the next one depends on, beside the settings.
@@ -76,67 +55,10 @@ pub(crate) struct Checkpoint {
     pub(crate) history: History,
 }
 
-/// As [`fit`], going on from `start`; `save` is called after every epoch and may take a checkpoint.
-pub(crate) fn fit_from(
-    start: Option<Checkpoint>,
-    architecture: Architecture,
-    split: &Split,
-    training: Training,
-    mut observe: impl FnMut(&Progress) -> ControlFlow<()>,
-    mut save: impl FnMut(&Loop) -> Result<()>,
-) -> Result<Autoencoder> {
-    training.check()?;
-    let images = &split.train;
-    if images.len() < 2 {
-        return Err(Error::data(
-            "training",
-            format!("{} training images", images.len()),
-            "2 or more",
-            "batch statistics need at least two images; open a larger data set",
-        ));
-    }
-    let plan = architecture.plan(images.shape())?;
-    let chosen = training.device.choose()?;
-    let network = Network::new(plan, training.seed, chosen.device)?;
-    let mut training_loop = Loop {
-        images: ResidentImages::new(images, 0..images.len(), chosen.device)?,
-        n_images: images.len(),
-        keeper: Keeper::new(training.keep, &network)?,
-        optimizer: OptimizerState::new(&training, network.parameters()),
-        history: History {
-            loss_first: f64::NAN,
-            epochs: Vec::new(),
-            kept: Kept { epoch: 0, loss: f64::NAN },
-            stopped_because: StoppedBecause::Finished,
-            seconds: 0.0,
-            device: chosen.reason,
-        },
-        name: architecture.name.clone(),
-        network,
-        training,
-        started: Instant::now(),
-        seconds_before: 0.0,
-    };
-    if let Some(checkpoint) = start {
-        training_loop.go_on_from(checkpoint)?;
-    }
-    let stopped_because = match training_loop.run(&mut observe, &mut save) {
-        Ok(stopped_because) => stopped_because,
-        // Nothing was learned yet, so nothing is lost by saying no.
-        Err(error) if training_loop.keeper.kept.epoch == 0 => return Err(error),
-        Err(error) => StoppedBecause::Failed { message: error.to_string() },
-    };
-    let seconds = training_loop.seconds();
-    let Loop { keeper, mut history, network, training, .. } = training_loop;
-    history.kept = keeper.finish(&network)?;
-    history.stopped_because = stopped_because;
-    history.seconds = seconds;
-    Ok(Autoencoder::new(architecture, training, history, split.name.clone(), network))
-}
-
 /// A training under way.
 pub(crate) struct Loop {
-    name: String,
+    architecture: Architecture,
+    trained_on: String,
     training: Training,
     images: ResidentImages,
     n_images: usize,
@@ -150,6 +72,70 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
+    /// Makes ready for the first step, or for the one after `start`: everything that can be wrong with settings, data and
+    /// device is found here.
+    pub(crate) fn begin(
+        start: Option<Checkpoint>,
+        architecture: Architecture,
+        split: &Split,
+        training: Training,
+    ) -> Result<Self> {
+        training.check()?;
+        let images = &split.train;
+        if images.len() < 2 {
+            return Err(Error::data(
+                "training",
+                format!("{} training images", images.len()),
+                "2 or more",
+                "batch statistics need at least two images; open a larger data set",
+            ));
+        }
+        let plan = architecture.plan(images.shape())?;
+        let chosen = training.device.choose()?;
+        let network = Network::new(plan, training.seed, chosen.device)?;
+        let mut begun = Self {
+            images: ResidentImages::new(images, 0..images.len(), chosen.device)?,
+            n_images: images.len(),
+            keeper: Keeper::new(training.keep, &network)?,
+            optimizer: OptimizerState::new(&training, network.parameters()),
+            history: History {
+                loss_first: f64::NAN,
+                epochs: Vec::new(),
+                kept: Kept { epoch: 0, loss: f64::NAN },
+                stopped_because: StoppedBecause::NotYet,
+                seconds: 0.0,
+                device: chosen.reason,
+            },
+            architecture,
+            trained_on: split.name.clone(),
+            network,
+            training,
+            started: Instant::now(),
+            seconds_before: 0.0,
+        };
+        if let Some(checkpoint) = start {
+            begun.go_on_from(checkpoint)?;
+        }
+        Ok(begun)
+    }
+
+    /// Trains to the end; `save` is called after every epoch and may take a checkpoint.
+    pub(crate) fn finish(
+        mut self,
+        mut observe: impl FnMut(&Progress) -> ControlFlow<()>,
+        mut save: impl FnMut(&Self) -> Result<()>,
+    ) -> Result<Autoencoder> {
+        let stopped_because = match self.run(&mut observe, &mut save) {
+            Ok(stopped_because) => stopped_because,
+            // Nothing was learned yet, so nothing is lost by saying no.
+            Err(error) if self.keeper.kept.epoch == 0 => return Err(error),
+            Err(error) => StoppedBecause::Failed { message: error.to_string() },
+        };
+        let history = History { stopped_because, ..self.history() };
+        self.network.restore(&self.keeper.snapshot)?;
+        Ok(Autoencoder::new(self.architecture, self.training, history, self.trained_on, self.network))
+    }
+
     fn run(
         &mut self,
         observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
@@ -180,8 +166,13 @@ impl Loop {
             last: self.network.snapshot()?,
             kept: self.keeper.snapshot.each_ref().map(Tensor::shallow_clone),
             optimizer: self.optimizer.memory(),
-            history: History { kept: self.keeper.kept, seconds: self.seconds(), ..self.history.clone() },
+            history: self.history(),
         })
+    }
+
+    /// The course so far.
+    pub(crate) fn history(&self) -> History {
+        History { kept: self.keeper.kept, seconds: self.seconds(), ..self.history.clone() }
     }
 
     fn go_on_from(&mut self, checkpoint: Checkpoint) -> Result<()> {
@@ -274,7 +265,7 @@ impl Loop {
         let images_done = (epoch - 1) * self.n_images + (step * self.training.batch_size).min(self.n_images);
         let seconds = self.seconds();
         Progress {
-            name: self.name.clone(),
+            name: self.architecture.name.clone(),
             epoch,
             n_epochs,
             step,
@@ -361,12 +352,6 @@ impl Keeper {
         self.kept = Kept { epoch, loss };
         self.snapshot = network.snapshot()?;
         Ok(())
-    }
-
-    /// Puts the kept weights into the network.
-    fn finish(self, network: &Network) -> Result<Kept> {
-        network.restore(&self.snapshot)?;
-        Ok(self.kept)
     }
 }
 

@@ -1,0 +1,208 @@
+//! A training that goes on while other cells run.
+
+use super::folder::{Begun, begin_in};
+use crate::data::Split;
+use crate::model::Architecture;
+use crate::train::{Autoencoder, History, Loop, Progress, Training};
+use crate::{Error, Result, interrupt};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How often a waiting [`BackgroundTraining::join`] looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// A training in a thread of its own, and the handle to it.
+///
+/// It gives the very weights that [`fit`](crate::train::fit) gives, whatever runs beside it, since all its random numbers
+/// follow from its own seed. The stop button is for the cell that runs; this training is stopped by
+/// [`BackgroundTraining::stop`], and when its handle is dropped. It ends with the process that runs the cells; in a
+/// folder ([`BackgroundTraining::start_in`]) nothing of it is lost.
+///
+/// # Example
+/// ```
+/// # use diabolo::prelude::*;
+/// # let data = open("scenes")?.hold_out(&["boat", "car"])?;
+/// # let data = Split::new("a few scenes", data.train.first(64)?, data.test.first(64)?)?;
+/// let training = BackgroundTraining::start(Architecture::conv(), &data, Training::default().epochs(2))?;
+/// // Other cells run here, and may ask:
+/// println!("{training}");
+/// let model = training.join()?;
+/// assert_eq!(model.history.epochs.len(), 2);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a training whose handle is dropped is stopped"]
+pub struct BackgroundTraining {
+    name: String,
+    shared: Arc<Shared>,
+    outcome: Mutex<Outcome>,
+}
+
+/// What the handle and the thread share.
+#[derive(Debug)]
+struct Shared {
+    is_stopping: AtomicBool,
+    progress: Mutex<Option<Progress>>,
+    history: Mutex<History>,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    AtWork(JoinHandle<Result<Autoencoder>>),
+    Ended(Box<Autoencoder>),
+    /// The first to ask was given the error.
+    Failed,
+}
+
+impl BackgroundTraining {
+    /// Begins a training in a thread of its own.
+    ///
+    /// # Errors
+    /// Those of [`fit`](crate::train::fit) that are known before the first step; later ones come from
+    /// [`BackgroundTraining::join`].
+    pub fn start(architecture: Architecture, split: &Split, training: Training) -> Result<Self> {
+        let name = architecture.name.clone();
+        let training = Loop::begin(None, architecture, split, training)?;
+        Ok(Self::spawn(name, training.history(), |shared| {
+            training.finish(
+                |progress| shared.observe(progress),
+                |training| {
+                    shared.watch(training.history());
+                    Ok(())
+                },
+            )
+        }))
+    }
+
+    /// The same in a folder, as [`train_in`](super::train_in): it goes on where it was, and a finished one is opened.
+    ///
+    /// # Errors
+    /// Those of [`train_in`](super::train_in) that are known before the first step; later ones come from
+    /// [`BackgroundTraining::join`].
+    pub fn start_in(
+        folder: impl AsRef<Path>,
+        architecture: Architecture,
+        split: &Split,
+        training: Training,
+    ) -> Result<Self> {
+        let name = architecture.name.clone();
+        Ok(match begin_in(folder.as_ref(), architecture, split, training)? {
+            Begun::Ended(model) => {
+                Self { name, shared: Shared::new(model.history.clone()), outcome: Mutex::new(Outcome::Ended(model)) }
+            }
+            Begun::UnderWay(training) => Self::spawn(name, training.history(), |shared| {
+                training.finish(|progress| shared.observe(progress), |history| shared.watch(history))
+            }),
+        })
+    }
+
+    fn spawn(
+        name: String,
+        history: History,
+        train: impl FnOnce(&Shared) -> Result<Autoencoder> + Send + 'static,
+    ) -> Self {
+        let shared = Shared::new(history);
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::spawn(move || {
+            interrupt::detach_thread();
+            train(&of_thread)
+        });
+        Self { name, shared, outcome: Mutex::new(Outcome::AtWork(thread)) }
+    }
+
+    /// How far it is; `None` before the first step.
+    pub fn progress(&self) -> Option<Progress> {
+        locked(&self.shared.progress).clone()
+    }
+
+    /// Its course so far: the epochs that are finished.
+    pub fn history(&self) -> History {
+        locked(&self.shared.history).clone()
+    }
+
+    /// Whether it has ended, for whatever reason.
+    pub fn has_ended(&self) -> bool {
+        match &*locked(&self.outcome) {
+            Outcome::AtWork(thread) => thread.is_finished(),
+            Outcome::Ended(_) | Outcome::Failed => true,
+        }
+    }
+
+    /// Asks it to end after the step at work; [`BackgroundTraining::join`] then gives the best model so far.
+    pub fn stop(&self) {
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for its end and gives the model, again and again if asked.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when the user presses stop while it waits: the training goes on. Otherwise what ended the
+    /// training before it had learned anything; the first call has the reason.
+    pub fn join(&self) -> Result<Autoencoder> {
+        while !self.has_ended() {
+            interrupt::check(&format!("waiting for the training of {}, which goes on", self.name))?;
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        let mut outcome = locked(&self.outcome);
+        let thread = match std::mem::replace(&mut *outcome, Outcome::Failed) {
+            Outcome::AtWork(thread) => thread,
+            Outcome::Ended(model) => {
+                *outcome = Outcome::Ended(model.clone());
+                return Ok(*model);
+            }
+            Outcome::Failed => return Err(self.failure("a training that failed, as the first call said")),
+        };
+        let model = thread.join().map_err(|_| self.failure("a panic in its thread"))??;
+        *locked(&self.shared.history) = model.history.clone();
+        *outcome = Outcome::Ended(Box::new(model.clone()));
+        Ok(model)
+    }
+
+    fn failure(&self, found: &str) -> Error {
+        Error::data(format!("waiting for the training of {}", self.name), found, "a model", "train it anew")
+    }
+}
+
+impl Drop for BackgroundTraining {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn new(history: History) -> Arc<Self> {
+        Arc::new(Self { is_stopping: AtomicBool::new(false), progress: Mutex::new(None), history: Mutex::new(history) })
+    }
+
+    fn observe(&self, progress: &Progress) -> ControlFlow<()> {
+        *locked(&self.progress) = Some(progress.clone());
+        match self.is_stopping.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn watch(&self, history: History) {
+        *locked(&self.history) = history;
+    }
+}
+
+/// What is locked here is replaced whole, so a panic elsewhere leaves nothing half-written.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Display for BackgroundTraining {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match (self.has_ended(), self.progress()) {
+            (true, _) => write!(f, "{} has ended; join() gives the model", self.name),
+            (false, None) => write!(f, "{}: beginning", self.name),
+            (false, Some(progress)) => progress.fmt(f),
+        }
+    }
+}

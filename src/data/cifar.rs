@@ -54,7 +54,7 @@ fn read_batches(folder: &Path, file_names: &[&str], class_names: &[&str]) -> Res
     std::thread::scope(|scope| {
         let (mut pixels_left, mut labels_left) = (&mut pixels[..], &mut labels[..]);
         let mut readers = Vec::new();
-        for batch in batches {
+        for mut batch in batches {
             let (pixels, labels);
             (pixels, pixels_left) = pixels_left.split_at_mut(batch.n_images * IMAGE_BYTES);
             (labels, labels_left) = labels_left.split_at_mut(batch.n_images);
@@ -62,20 +62,25 @@ fn read_batches(folder: &Path, file_names: &[&str], class_names: &[&str]) -> Res
         }
         readers.into_iter().try_for_each(|reader| reader.join().expect("reading returns its errors"))
     })?;
+    labelled(pixels, labels, class_names)
+}
+
+fn labelled(pixels: Vec<u8>, labels: Vec<usize>, class_names: &[&str]) -> Result<Images> {
     let pixels =
-        Array4::from_shape_vec((n_images, CHANNELS, SIDE_PX, SIDE_PX), pixels).expect("whole images were read");
+        Array4::from_shape_vec((labels.len(), CHANNELS, SIDE_PX, SIDE_PX), pixels).expect("whole images were read");
     Images::from_pixels(Pixels::Bytes(pixels)).with_classes(class_names, labels)
 }
 
 /// An open file of records.
-struct Batch {
+#[derive(Debug)]
+pub(super) struct Batch {
     path: PathBuf,
     file: File,
     n_images: usize,
 }
 
 impl Batch {
-    fn open(path: PathBuf) -> Result<Self> {
+    pub(super) fn open(path: PathBuf) -> Result<Self> {
         let open_error =
             |source| Error::file("opening", &path, "unpack all six batch files of CIFAR-10's binary version", source);
         let file = File::open(&path).map_err(open_error)?;
@@ -91,8 +96,21 @@ impl Batch {
         Ok(Self { n_images: n_bytes / RECORD_BYTES, path, file })
     }
 
-    /// Reads all records into buffers of this batch's size.
-    fn read(mut self, pixels: &mut [u8], labels: &mut [usize], n_classes: usize) -> Result<()> {
+    /// Records in the whole file.
+    pub(super) fn n_images(&self) -> usize {
+        self.n_images
+    }
+
+    /// Reads the next `n_images` records, with the official class names.
+    pub(super) fn read_some(&mut self, n_images: usize) -> Result<Images> {
+        let mut pixels = vec![0; n_images * IMAGE_BYTES];
+        let mut labels = vec![0; n_images];
+        self.read(&mut pixels, &mut labels, CLASS_NAMES.len())?;
+        labelled(pixels, labels, &CLASS_NAMES)
+    }
+
+    /// Reads the next records into buffers, as many as there are labels.
+    fn read(&mut self, pixels: &mut [u8], labels: &mut [usize], n_classes: usize) -> Result<()> {
         let mut records = vec![0; RECORDS_PER_READ * RECORD_BYTES];
         let blocks = pixels.chunks_mut(RECORDS_PER_READ * IMAGE_BYTES).zip(labels.chunks_mut(RECORDS_PER_READ));
         for (pixels, labels) in blocks {

@@ -12,12 +12,15 @@ mod homework;
 mod images;
 mod npy;
 mod open;
+mod photographs;
 mod scenes;
 mod split;
 mod statistics;
+mod stream;
 
 pub(crate) use images::Pixels;
 pub use images::{ImageShape, Images};
 pub use open::open;
 pub use split::Split;
 pub use statistics::ImageStatistics;
+pub use stream::{ImageStream, Part};

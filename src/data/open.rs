@@ -89,6 +89,13 @@ fn open_named(named: &Named, data_folders: &[PathBuf]) -> Result<Split> {
     }
 }
 
+/// Whether a folder is one that [`open`] takes, or holds one.
+pub(super) fn is_data_set(folder: &Path) -> bool {
+    homework::is_homework(folder)
+        || cifar::is_cifar(folder)
+        || NAMED.iter().any(|named| folder.join(named.folder).is_dir())
+}
+
 fn open_path(path: &Path) -> Result<Split> {
     if path.is_file() {
         return Err(Error::data(

@@ -1,0 +1,177 @@
+//! `diabolo`: what a notebook does with an autoencoder, from the command line.
+
+mod configuration;
+mod images;
+mod progress;
+mod train;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::{Shell, generate};
+use diabolo::prelude::Run;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "diabolo",
+    version,
+    about = "Trains, scores and ranks with autoencoders, in run folders that survive",
+    after_help = "Exit codes: 0 all is well; 1 it did not work, and the message says why; 2 the command cannot be read."
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train as a file says, in a run folder; run again to go on after a kill
+    #[command(after_help = TRAIN_HELP)]
+    Train {
+        /// What to train, on which data, with which settings
+        file: PathBuf,
+    },
+    /// Score images by how badly a run's model rebuilds them, as CSV; higher is more anomalous
+    #[command(after_help = "Examples:
+  diabolo score runs/cnn photographs --out scores.csv     a folder of JPEG, PNG or WebP of any size
+  diabolo score runs/cnn cifar10 --out scores.csv         the test images of a data set
+  diabolo score runs/cnn test_batch.bin > scores.csv      a file of CIFAR-10's binary form
+
+A folder of image files and a .bin file are read a part at a time and may be larger than memory.")]
+    Score {
+        /// The run folder
+        run: PathBuf,
+        /// A folder of images, a .bin file, or a data set by name or path
+        images: PathBuf,
+        /// The file to write [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// List the images that a run's model rebuilds worst and best
+    #[command(after_help = "Examples:
+  diabolo rank runs/cnn photographs
+  diabolo rank runs/cnn cifar10 --count 4 --figures pictures    also pictures/worst.svg and pictures/best.svg")]
+    Rank {
+        /// The run folder
+        run: PathBuf,
+        /// A folder of images, a .bin file, or a data set by name or path
+        images: PathBuf,
+        /// Images from each end
+        #[arg(long, value_name = "N", default_value_t = 9)]
+        count: usize,
+        /// A folder for pictures of them
+        #[arg(long, value_name = "FOLDER")]
+        figures: Option<PathBuf>,
+    },
+    /// Train one network for each pair of held-out classes; run again to go on after a kill
+    #[command(after_help = SWEEP_HELP)]
+    Sweep {
+        /// What to train, on which data, for which pairs
+        file: PathBuf,
+    },
+    /// Show a run: its network, its losses and whether it is finished
+    #[command(after_help = "Example:
+  diabolo show runs/cnn --figure loss.svg")]
+    Show {
+        /// The run folder
+        run: PathBuf,
+        /// A file for the loss curve, as SVG
+        #[arg(long, value_name = "FILE")]
+        figure: Option<PathBuf>,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:
+  diabolo completions bash > ~/.local/share/bash-completion/completions/diabolo")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+const TRAIN_HELP: &str = r#"Example of a file:
+  folder = "runs/cnn"                  # the run folder
+  architecture = "report_cnn"          # or fcn, conv, vae, or a table with name, encoder and decoder
+
+  [data]
+  open = "cifar10"                     # a name or a path
+  hold_out = ["cat", "dog"]            # classes that training does not see
+
+  [training]                           # every key may be left out
+  epochs = 20
+  batch_size = 128
+  learning_rate = 1e-3
+  optimizer = { sgd = { momentum = 0.8 } }     # or "adam", or { adam_w = { weight_decay = 0.01 } }
+  keep = "lowest_minibatch_loss"       # or "lowest_epoch_loss", "last"
+  seed = 0
+  device = "auto"                      # or "cpu", { cuda = 0 }
+
+It is safe to press Ctrl-C: run the command again to go on where the last saved epoch ended."#;
+
+const SWEEP_HELP: &str = r#"Example of a file:
+  folder = "runs"                      # the results go here
+  architecture = "fcn"
+  pairs = [["cat", "dog"], ["ship", "truck"]]  # left out: all pairs of classes
+  evaluations = ["reconstruction", { k_means = 3 }, { pca = 2 }]
+
+  [data]
+  open = "cifar10"
+
+  [training]
+  epochs = 5"#;
+
+fn main() -> ExitCode {
+    match run(CommandLine::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Train { file } => train::train(&file),
+        Command::Score { run, images, out } => images::score(&run, &images, out.as_deref()),
+        Command::Rank { run, images, count, figures } => images::rank(&run, &images, count, figures.as_deref()),
+        Command::Sweep { file } => train::sweep(&file),
+        Command::Show { run, figure } => show(&run, figure.as_deref()),
+        Command::Completions { shell } => {
+            generate(shell, &mut CommandLine::command(), "diabolo", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn show(folder: &Path, figure: Option<&Path>) -> Result<()> {
+    let run = Run::open(folder)?;
+    println!("{run}");
+    if let Some(path) = figure {
+        run.model.history.figure().context("the run has no loss curve yet")?.save(path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::configuration::{Sweeping, Train};
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_of_the_help_can_be_read() {
+        let example = |help: &str| {
+            let lines = help.lines().skip(1).take_while(|line| !line.starts_with("It is safe"));
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let train: Train = configuration::parse(&example(TRAIN_HELP)).unwrap();
+        assert_eq!(train.data.hold_out, ["cat", "dog"]);
+        let sweep: Sweeping = configuration::parse(&example(SWEEP_HELP)).unwrap();
+        assert_eq!((sweep.pairs.len(), sweep.evaluations.len()), (2, 3));
+    }
+}

@@ -1,0 +1,48 @@
+//! `diabolo train` and `diabolo sweep`.
+
+use crate::configuration::{self, Sweeping, Train};
+use crate::progress::Bar;
+use anyhow::{Result, bail};
+use diabolo::run::train_in;
+use diabolo::sweep;
+use diabolo::train::StoppedBecause;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Trains in a run folder.
+pub fn train(file: &Path) -> Result<()> {
+    let Train { folder, architecture, data, training } = configuration::read(file)?;
+    let split = data.split()?;
+    let mut bar = None;
+    let model = train_in(&folder, architecture, &split, training, |progress| {
+        let bar = bar.get_or_insert_with(|| Bar::new(progress.n_epochs * progress.n_steps));
+        bar.show((progress.epoch - 1) * progress.n_steps + progress.step, || progress.to_string());
+        ControlFlow::Continue(())
+    })?;
+    drop(bar);
+    println!("{model}\nin {}", folder.display());
+    match model.history.stopped_because {
+        StoppedBecause::Finished | StoppedBecause::TimeLimit { .. } => Ok(()),
+        reason => bail!("the training did not finish: {reason}; the best model so far is in {}", folder.display()),
+    }
+}
+
+/// Trains for one pair of held-out classes after another.
+pub fn sweep(file: &Path) -> Result<()> {
+    let Sweeping { folder, architecture, data, training, mut pairs, evaluations } = configuration::read(file)?;
+    let split = data.split()?;
+    if pairs.is_empty() {
+        pairs = split.class_pairs(usize::MAX)?;
+    }
+    let mut bar = Bar::new(pairs.len());
+    let swept = sweep::run(architecture, &split, training, &pairs, &evaluations, &folder, |progress| {
+        let pair = progress.held_out.join(", ");
+        bar.show(progress.number - 1, || {
+            format!("pair {}/{} ({pair}), {}", progress.number, progress.n_pairs, progress.training)
+        });
+        ControlFlow::Continue(())
+    })?;
+    drop(bar);
+    println!("{swept}\n{}", swept.table());
+    Ok(())
+}

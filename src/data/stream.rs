@@ -1,0 +1,141 @@
+//! Images that are read a part at a time, so that they need not fit in memory.
+
+use super::images::{ImageShape, Images, Pixels};
+use super::{cifar, open, photographs};
+use crate::{Error, Result};
+use ndarray::Array4;
+use rayon::prelude::*;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Images in a part unless told otherwise: a few megabytes of the sizes that autoencoders see.
+const IMAGES_PER_PART: usize = 1024;
+
+/// Images of one shape, read a part at a time while they are asked for.
+///
+/// # Example
+/// ```
+/// use diabolo::data::ImageStream;
+/// let mut n_images = 0;
+/// for part in ImageStream::open("scenes", [3, 32, 32])? {
+///     let part = part?;
+///     n_images += part.images.len();
+///     assert_eq!(part.names.len(), part.images.len());
+/// }
+/// assert_eq!(n_images, 2000);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ImageStream {
+    source: Source,
+    n_images: usize,
+    n_taken: usize,
+    images_per_part: usize,
+}
+
+/// Some images of an [`ImageStream`], with what each is called there.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Path within the folder of image files; elsewhere the index in the whole, from 0.
+    pub names: Vec<String>,
+    /// The images.
+    pub images: Images,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Paths within a folder.
+    Files { folder: PathBuf, paths: Vec<PathBuf>, shape: ImageShape },
+    /// Records of CIFAR-10's binary form.
+    Records(Box<cifar::Batch>),
+    /// In memory already.
+    Whole(Images),
+}
+
+impl ImageStream {
+    /// Finds images to read:
+    ///
+    /// - a folder of image files (JPEG, PNG, WebP), in folders of its own or not: each is scaled until it just covers
+    ///   `shape` and cropped around its centre; only their names are held in memory;
+    /// - a `.bin` file of CIFAR-10's binary form, with any number of images: only the part at hand is in memory;
+    /// - the test images of anything that [`open`](super::open) takes, which are in memory as a whole, 8-bit where they
+    ///   are stored so.
+    ///
+    /// `shape` is what the images are needed in; sources other than image files keep their own.
+    ///
+    /// # Errors
+    /// [`Error::File`] when nothing is there or it cannot be read; those of [`open`](super::open).
+    pub fn open(name_or_path: impl AsRef<Path>, shape: ImageShape) -> Result<Self> {
+        let path = name_or_path.as_ref();
+        let source = if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {
+            Source::Records(Box::new(cifar::Batch::open(path.into())?))
+        } else if path.is_dir() && !open::is_data_set(path) {
+            let paths = photographs::list(path)?;
+            if paths.is_empty() {
+                let doing = format!("opening {}", path.display());
+                let wanted = "JPEG, PNG or WebP files, or a data set";
+                return Err(Error::data(doing, "no image files", wanted, "check the path"));
+            }
+            Source::Files { folder: path.into(), paths, shape }
+        } else {
+            Source::Whole(open::open(path)?.test)
+        };
+        let n_images = match &source {
+            Source::Files { paths, .. } => paths.len(),
+            Source::Records(batch) => batch.n_images(),
+            Source::Whole(images) => images.len(),
+        };
+        Ok(Self { source, n_images, n_taken: 0, images_per_part: IMAGES_PER_PART })
+    }
+
+    /// Sets how many images are in memory at a time, 1 or more.
+    pub fn images_per_part(self, images_per_part: usize) -> Self {
+        Self { images_per_part: images_per_part.max(1), ..self }
+    }
+
+    /// All images, those taken already among them.
+    pub fn n_images(&self) -> usize {
+        self.n_images
+    }
+
+    fn read(&mut self, start: usize, end: usize) -> Result<Part> {
+        let numbers = || (start..end).map(|index| index.to_string()).collect();
+        match &mut self.source {
+            Source::Files { folder, paths, shape } => {
+                let paths = &paths[start..end];
+                let images: Vec<Vec<u8>> = paths
+                    .par_iter()
+                    .map(|path| photographs::read(&folder.join(path), *shape))
+                    .collect::<Result<_>>()?;
+                let [c, h, w] = *shape;
+                let pixels = Array4::from_shape_vec((end - start, c, h, w), images.concat())
+                    .expect("each image was read in the shape");
+                let names = paths.iter().map(|path| path.display().to_string()).collect();
+                Ok(Part { names, images: Images::from_pixels(Pixels::Bytes(pixels)) })
+            }
+            Source::Records(batch) => Ok(Part { names: numbers(), images: batch.read_some(end - start)? }),
+            Source::Whole(images) => Ok(Part { names: numbers(), images: images.select(&Vec::from_iter(start..end))? }),
+        }
+    }
+}
+
+impl Iterator for ImageStream {
+    type Item = Result<Part>;
+
+    /// The next part; after an error there is none.
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.n_taken;
+        let end = self.n_images.min(start.saturating_add(self.images_per_part));
+        (start < end).then(|| {
+            let part = self.read(start, end);
+            self.n_taken = if part.is_ok() { end } else { self.n_images };
+            part
+        })
+    }
+}
+
+impl fmt::Display for ImageStream {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} images, {} at a time", self.n_images, self.images_per_part)
+    }
+}

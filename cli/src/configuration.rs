@@ -150,7 +150,7 @@ mod tests {
         );
         check_refused(&WHOLE.replace("folder", "foldr"), &["line 1", "did you mean `folder`?"]);
         check_refused(&WHOLE.replace("open", "opne"), &["did you mean `open`?"]);
-        check_refused(&WHOLE.replace("fcn", "fnc"), &["line 2", "unknown network `fnc`", "did you mean `fcn`?"]);
+        check_refused(&WHOLE.replace("fcn", "con"), &["line 2", "unknown network `con`", "did you mean `conv`?"]);
         check_refused(&(WHOLE.to_string() + "optimizer = 'adamw'"), &["line 7", "did you mean `adam_w`?"]);
     }
 

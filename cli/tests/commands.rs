@@ -1,0 +1,138 @@
+//! The commands, as a user gives them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn diabolo(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_diabolo")).args(arguments).current_dir(folder).output().unwrap()
+}
+
+/// Standard output of a command that succeeds.
+#[track_caller]
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = diabolo(folder, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a command says that fails with this exit code.
+#[track_caller]
+fn fail(folder: &Path, code: i32, arguments: &[&str]) -> String {
+    let output = diabolo(folder, arguments);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+    message
+}
+
+const RUN: &str = r#"
+folder = "runs/cnn"
+architecture = { name = "small", encoder = "Linear(3072, 32) / ReLU() / Linear(32, 8)", decoder = "Linear(8, 3072) / Tanh()" }
+[data]
+open = "scenes"
+hold_out = ["boat", "car"]
+first = 256
+[training]
+epochs = 2
+"#;
+
+#[test]
+fn a_run_is_trained_shown_scored_and_ranked() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    let said = succeed(here, &["train", "run.toml"]);
+    assert!(said.starts_with("small: ") && said.contains("2 epochs") && said.ends_with("in runs/cnn\n"), "{said}");
+    let weights = fs::read(here.join("runs/cnn/model.safetensors")).unwrap();
+    // A finished run is opened, not trained again.
+    assert_eq!(succeed(here, &["train", "run.toml"]), said);
+    assert_eq!(fs::read(here.join("runs/cnn/model.safetensors")).unwrap(), weights);
+
+    let said = succeed(here, &["show", "runs/cnn", "--figure", "loss.svg"]);
+    assert!(said.starts_with("runs/cnn, finished"), "{said}");
+    assert!(fs::read_to_string(here.join("loss.svg")).unwrap().starts_with("<svg"));
+
+    succeed(here, &["score", "runs/cnn", "scenes", "--out", "scores.csv"]);
+    let table = fs::read_to_string(here.join("scores.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("image,mse,anomaly", 2001));
+    assert!(lines[1].starts_with("0,0.") && lines.iter().filter(|line| line.ends_with(",1")).count() == 400);
+    assert_eq!(succeed(here, &["score", "runs/cnn", "scenes"]), table);
+
+    let said = succeed(here, &["rank", "runs/cnn", "scenes", "--count", "2", "--figures", "pictures"]);
+    assert_eq!(said.matches("MSE").count(), 4, "{said}");
+    assert!(here.join("pictures/worst.svg").exists() && here.join("pictures/best.svg").exists());
+}
+
+#[test]
+fn a_folder_of_photographs_is_scored_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    fs::create_dir_all(here.join("photographs/a, b")).unwrap();
+    let save = |name: &str, side: u32, value: u8| {
+        image::GrayImage::from_pixel(side, side + 7, image::Luma([value])).save(here.join("photographs").join(name))
+    };
+    save("white.png", 60, 255).unwrap();
+    save("a, b/grey.png", 20, 128).unwrap();
+    let table = succeed(here, &["score", "runs/cnn", "photographs"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines[0], "image,mse");
+    assert!(lines[1].starts_with("\"a, b/grey.png\",") && lines[2].starts_with("white.png,"), "{table}");
+    assert!(succeed(here, &["rank", "runs/cnn", "photographs", "--count", "1"]).contains("white.png"));
+
+    fs::write(here.join("photographs/broken.png"), b"not an image").unwrap();
+    let message = fail(here, 1, &["score", "runs/cnn", "photographs", "--out", "scores.csv"]);
+    assert!(message.contains("broken.png: found an image that cannot be read"), "{message}");
+    assert!(!here.join("scores.csv").exists() && !here.join("scores.csv.part").exists());
+}
+
+#[test]
+fn a_sweep_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = RUN.replace("\nhold_out = [\"boat\", \"car\"]\nfirst = 256", "");
+    let sweep = sweep.replace("[data]", "pairs = [[\"boat\", \"car\"]]\n[data]").replace("epochs = 2", "epochs = 1");
+    fs::write(folder.path().join("sweep.toml"), sweep.replace("runs/cnn", "runs")).unwrap();
+    let said = succeed(folder.path(), &["sweep", "sweep.toml"]);
+    assert!(said.contains("1 pairs of held-out classes") && said.contains("mean AUC"), "{said}");
+    assert_eq!(succeed(folder.path(), &["sweep", "sweep.toml"]), said);
+}
+
+#[test]
+fn mistakes_are_answered_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let train = |text: &str| {
+        fs::write(here.join("run.toml"), text).unwrap();
+        fail(here, 1, &["train", "run.toml"])
+    };
+    assert!(train(&RUN.replace("epochs", "epoch")).contains("did you mean `epochs`?"));
+    assert!(train(&RUN.replace("epochs = 2", "epochs = 0")).contains("setting epochs: found 0, wanted 1 or more"));
+    assert!(train(&RUN.replace("boat", "boot")).contains("boat"));
+    assert!(train(&RUN.replace("\"scenes\"", "\"scenery\"")).contains("did you mean scenes?"));
+    assert!(fail(here, 1, &["train", "nowhere.toml"]).contains("reading nowhere.toml"));
+    assert!(fail(here, 1, &["show", "nowhere"]).contains("nowhere/run.json"));
+    assert!(fail(here, 2, &["shwo", "nowhere"]).contains("show"));
+
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    fs::create_dir(here.join("empty")).unwrap();
+    assert!(fail(here, 1, &["score", "runs/cnn", "empty"]).contains("found no image files"));
+    assert!(fail(here, 1, &["rank", "runs/cnn", "scenes", "--count", "0"]).contains("setting k: found 0"));
+    let changed = train(&RUN.replace("epochs = 2", "epochs = 3"));
+    assert!(changed.contains("training.epochs 2 there, and 3 here") || changed.contains("epochs 2 there"), "{changed}");
+    let json = here.join("runs/cnn/run.json");
+    let text = fs::read_to_string(&json).unwrap();
+    fs::write(&json, text.replace("\"format_version\": 1", "\"format_version\": 7")).unwrap();
+    assert!(fail(here, 1, &["show", "runs/cnn"]).contains("found format 7"));
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let script = succeed(Path::new("."), &["completions", "bash"]);
+    for command in ["train", "score", "rank", "sweep", "show"] {
+        assert!(script.contains(command), "{command}");
+    }
+}

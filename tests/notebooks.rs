@@ -71,6 +71,8 @@ fn the_notebooks_run_and_say_what_they_should() {
         assert!((0.2..0.8).contains(&row["auc"].as_f64().unwrap()), "{row}");
     }
 
+    check_between(&report, "/models/night/mse_mean", 0.03, 0.08);
+
     let figures = report["figures"].as_array().unwrap();
     let figures_of = |notebook: &str| figures.iter().filter(|figure| figure["notebook"] == notebook).count();
     for (notebook, least) in [("02_scores_on_codes", 3), ("04_why_auc", 5), ("05_which_pair", 1), ("06_bias", 2)] {
@@ -90,7 +92,7 @@ fn the_notebooks_run_and_say_what_they_should() {
     {
         assert!(folder.join(format!("{name}.html")).exists(), "{name}");
     }
-    assert!(folder.join("index.html").exists() && folder.join("06_bias.ipynb").exists());
+    assert!(folder.join("index.html").exists() && folder.join("07_runs.ipynb").exists());
 
     // The report's argument, as the notebook shows it.
     let page = std::fs::read_to_string(folder.join("04_why_auc.html")).unwrap();

@@ -136,3 +136,46 @@ fn completions_know_the_commands() {
         assert!(script.contains(command), "{command}");
     }
 }
+
+/// Far more images than a part has, by as many names for one file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hundred_thousand_images_need_little_memory() {
+    const N_IMAGES: usize = 100_000;
+    const MAX_MEMORY_KB: u64 = 700_000;
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    fs::create_dir(here.join("images")).unwrap();
+    for index in 0..N_IMAGES {
+        // A file system allows a file only so many names.
+        let original = here.join(format!("{}.png", index / 10_000));
+        if index % 10_000 == 0 {
+            image::RgbImage::from_fn(32, 32, |x, y| image::Rgb([x as u8 * 8, y as u8 * 8, 99]))
+                .save(&original)
+                .unwrap();
+        }
+        fs::hard_link(&original, here.join(format!("images/{index:06}.png"))).unwrap();
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_diabolo"))
+        .args(["score", "runs/cnn", "images", "--out", "scores.csv"])
+        .current_dir(here)
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kb = 0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        peak_kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0).max(peak_kb);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(ended.success());
+    assert!(peak_kb > 50_000, "the memory was not measured: {peak_kb} kB");
+    assert!(peak_kb < MAX_MEMORY_KB, "{peak_kb} kB");
+    assert_eq!(fs::read_to_string(here.join("scores.csv")).unwrap().lines().count(), N_IMAGES + 1);
+}

@@ -20,7 +20,7 @@ pub struct Train {
     pub training: Training,
 }
 
-/// A sweep.
+/// A sweep. It repeats the fields of a run, since serde cannot refuse unknown keys of structures that it flattens.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweeping {

@@ -91,9 +91,12 @@ fn open_named(named: &Named, data_folders: &[PathBuf]) -> Result<Split> {
 
 /// Whether a folder is one that [`open`] takes, or holds one.
 pub(super) fn is_data_set(folder: &Path) -> bool {
-    homework::is_homework(folder)
-        || cifar::is_cifar(folder)
-        || NAMED.iter().any(|named| folder.join(named.folder).is_dir())
+    homework::is_homework(folder) || cifar::is_cifar(folder) || !named_inside(folder).is_empty()
+}
+
+/// The data sets that a folder holds under their usual names.
+fn named_inside(folder: &Path) -> Vec<&'static Named> {
+    NAMED.iter().filter(|named| folder.join(named.folder).exists()).collect()
 }
 
 fn open_path(path: &Path) -> Result<Split> {
@@ -112,7 +115,7 @@ fn open_path(path: &Path) -> Result<Split> {
     if cifar::is_cifar(path) {
         return cifar::open(path);
     }
-    let inside = Vec::from_iter(NAMED.iter().filter(|named| entries.iter().any(|entry| entry == named.folder)));
+    let inside = named_inside(path);
     match inside[..] {
         [named] => open_path(&path.join(named.folder)),
         [] => Err(Error::data(

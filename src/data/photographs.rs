@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ENDINGS: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
 /// Whether the name of a file is that of an image.
-pub(super) fn is_image_file(path: &Path) -> bool {
+fn is_image_file(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
@@ -24,11 +24,10 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
             let entry = entry.map_err(explain)?;
             let (name, kind) = (entry.file_name(), entry.file_type().map_err(explain)?);
             let path = inside.join(&name);
-            if name.to_string_lossy().starts_with('.') {
-                continue;
-            } else if kind.is_dir() {
+            let is_hidden = name.to_string_lossy().starts_with('.');
+            if kind.is_dir() && !is_hidden {
                 folders.push(path);
-            } else if kind.is_file() && is_image_file(&path) {
+            } else if kind.is_file() && !is_hidden && is_image_file(&path) {
                 found.push(path);
             }
         }

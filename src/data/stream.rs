@@ -64,9 +64,15 @@ impl ImageStream {
     /// `shape` is what the images are needed in; sources other than image files keep their own.
     ///
     /// # Errors
-    /// [`Error::File`] when nothing is there or it cannot be read; those of [`open`](super::open).
+    /// [`Error::Setting`] for a shape that no image has; [`Error::File`] when nothing is there or it cannot be read; those
+    /// of [`open`](super::open).
     pub fn open(name_or_path: impl AsRef<Path>, shape: ImageShape) -> Result<Self> {
         let path = name_or_path.as_ref();
+        let [channels, height_px, width_px] = shape;
+        if !matches!(channels, 1 | 3) || height_px * width_px == 0 {
+            let wanted = "1 or 3 channels, and at least one pixel";
+            return Err(Error::setting("shape", format!("{shape:?}"), wanted, "give [channels, height, width]"));
+        }
         let source = if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {
             Source::Records(Box::new(cifar::Batch::open(path.into())?))
         } else if path.is_dir() && !open::is_data_set(path) {
@@ -103,13 +109,14 @@ impl ImageStream {
         match &mut self.source {
             Source::Files { folder, paths, shape } => {
                 let paths = &paths[start..end];
-                let images: Vec<Vec<u8>> = paths
-                    .par_iter()
-                    .map(|path| photographs::read(&folder.join(path), *shape))
-                    .collect::<Result<_>>()?;
                 let [c, h, w] = *shape;
-                let pixels = Array4::from_shape_vec((end - start, c, h, w), images.concat())
-                    .expect("each image was read in the shape");
+                let mut pixels = vec![0; paths.len() * c * h * w];
+                pixels.par_chunks_exact_mut(c * h * w).zip(paths).try_for_each(|(place, path)| {
+                    place.copy_from_slice(&photographs::read(&folder.join(path), *shape)?);
+                    Ok(())
+                })?;
+                let pixels = Array4::from_shape_vec((paths.len(), c, h, w), pixels)
+                    .expect("the buffer has the size of the shape");
                 let names = paths.iter().map(|path| path.display().to_string()).collect();
                 Ok(Part { names, images: Images::from_pixels(Pixels::Bytes(pixels)) })
             }
@@ -137,5 +144,18 @@ impl Iterator for ImageStream {
 impl fmt::Display for ImageStream {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{} images, {} at a time", self.n_images, self.images_per_part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_that_no_image_has_is_an_error() {
+        for shape in [[2, 32, 32], [0, 32, 32], [3, 0, 32]] {
+            let message = ImageStream::open("scenes", shape).unwrap_err().to_string();
+            assert!(message.starts_with("setting shape: found ["), "{message}");
+        }
     }
 }

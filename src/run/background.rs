@@ -72,7 +72,7 @@ impl BackgroundTraining {
             training.finish(
                 |progress| shared.observe(progress),
                 |training| {
-                    shared.watch(training.history());
+                    shared.watch(training);
                     Ok(())
                 },
             )
@@ -96,7 +96,7 @@ impl BackgroundTraining {
                 Self { name, shared: Shared::new(model.history.clone()), outcome: Mutex::new(Outcome::Ended(model)) }
             }
             Begun::UnderWay(training) => Self::spawn(name, training.history(), |shared| {
-                training.finish(|progress| shared.observe(progress), |history| shared.watch(history))
+                training.finish(|progress| shared.observe(progress), |training| shared.watch(training))
             }),
         })
     }
@@ -187,8 +187,8 @@ impl Shared {
         }
     }
 
-    fn watch(&self, history: History) {
-        *locked(&self.history) = history;
+    fn watch(&self, training: &Loop) {
+        *locked(&self.history) = training.history();
     }
 }
 

@@ -144,15 +144,15 @@ impl InFolder {
         self.training.history()
     }
 
-    /// Trains to the end; `watch` sees the course after every epoch.
+    /// Trains to the end; `watch` sees the training after every epoch.
     pub(super) fn finish(
         self,
         observe: impl FnMut(&Progress) -> ControlFlow<()>,
-        mut watch: impl FnMut(History),
+        mut watch: impl FnMut(&Loop),
     ) -> Result<Autoencoder> {
         let mut saver = Saver { folder: &self.folder, last_end: Instant::now(), last_cost: Duration::ZERO };
         let model = self.training.finish(observe, |training| {
-            watch(training.history());
+            watch(training);
             saver.after_epoch(training)
         })?;
         model.save(self.folder.join("model"))?;
@@ -315,16 +315,13 @@ fn read_checkpoint(folder: &Path, plan: &Plan) -> Result<Option<Checkpoint>> {
     let n_steps = note("n_steps")?.parse().map_err(|_| damaged("a number of steps that is none".into()))?;
     let history = serde_json::from_str(note("history")?).map_err(|error| damaged(format!("a history that {error}")))?;
     let take = |name: &str| tensors.get(name).map(Tensor::shallow_clone).ok_or_else(|| damaged(format!("no {name}")));
-    for name in ["last_parameters", "kept_parameters"] {
-        let n_found = take(name)?.numel();
-        if n_found != plan.n_parameters() {
-            let found = format!("{n_found} {name} where the architecture has {}", plan.n_parameters());
-            return Err(damaged(found));
-        }
-    }
+    let take_parameters = |name: &str| match (take(name)?, plan.n_parameters()) {
+        (tensor, wanted) if tensor.numel() == wanted => Ok(tensor),
+        (tensor, wanted) => Err(damaged(format!("{} {name} where the architecture has {wanted}", tensor.numel()))),
+    };
     Ok(Some(Checkpoint {
-        last: [take("last_parameters")?, take("last_statistics")?],
-        kept: [take("kept_parameters")?, take("kept_statistics")?],
+        last: [take_parameters("last_parameters")?, take("last_statistics")?],
+        kept: [take_parameters("kept_parameters")?, take("kept_statistics")?],
         optimizer: OptimizerMemory {
             n_steps,
             first_moment: take("first_moment")?,

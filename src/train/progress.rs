@@ -47,6 +47,7 @@ fn duration(seconds: f64) -> String {
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::commands;
 use crate::files;
 use crate::progress::{Progress, Step};
-use crate::python::Locked;
+use crate::python::{Locked, Python};
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -97,7 +97,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
     setup::ensure_libtorch(&workspace, &cache, &progress)?;
     let programs = Programs {
-        python: PEERS.ensure(&cache, &progress)?,
+        python: PEERS.ensure(&cache, &Python::find()?, &progress)?,
         script: workspace.root().join("benches/peers/peers.py"),
         rounds: build_rounds(&workspace, &cache, &progress)?,
         codes: workspace.root().join("target/bench/codes.npy"),

@@ -8,9 +8,11 @@ use clap::Args;
 
 use crate::cache::Cache;
 use crate::progress::Progress;
-use crate::python::Locked;
+use crate::python::{Locked, Python};
 use crate::setup;
 use crate::workspace::Workspace;
+
+const LAB: Locked = Locked { name: "lab", what: "JupyterLab", lock_file: include_str!("../lab-requirements.txt") };
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -45,6 +47,5 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// The Python that has JupyterLab.
 pub fn ensure(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    Locked { name: "lab", what: "JupyterLab", lock_file: include_str!("../lab-requirements.txt") }
-        .ensure(cache, progress)
+    LAB.ensure(cache, &Python::find()?, progress)
 }

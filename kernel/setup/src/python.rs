@@ -96,9 +96,8 @@ pub struct Locked {
 }
 
 impl Locked {
-    /// The environment's Python, once everything in the lock file is installed.
-    pub fn ensure(&self, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-        let outer = Python::find()?;
+    /// The environment's Python, once everything in the lock file is installed; `outer` makes the environment.
+    pub fn ensure(&self, cache: &Cache, outer: &Python, progress: &Progress) -> Result<PathBuf> {
         let key = Key::default().add(self.lock_file).add(outer.executable().as_os_str().as_encoded_bytes()).finish();
         let part = Part::new(cache.part("jupyter").join(format!("{}-{key}", self.name)));
         let inner = inside(&part.folder);
@@ -108,14 +107,17 @@ impl Locked {
         let doing = format!("installing {}", self.what);
         progress.run(self.name, &format!("{doing}, once"), |step| {
             let _lock = cache.lock(self.name, step)?;
-            outer.environment(&part.folder, cache, step)?;
-            let requirements = part.folder.join("requirements.txt");
-            files::write_if_changed(&requirements, self.lock_file.as_bytes())?;
-            let mut command = pip_install(&inner);
-            command.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&requirements);
-            commands::run(command, &doing, &cache.log(self.name), step)?;
-            part.complete(&key)?;
-            Ok((inner, format!("{} is installed", self.what)))
+            // Another set-up may have installed it while this one waited.
+            if !part.is_complete(&key) {
+                outer.environment(&part.folder, cache, step)?;
+                let requirements = part.folder.join("requirements.txt");
+                files::write_if_changed(&requirements, self.lock_file.as_bytes())?;
+                let mut command = pip_install(&inner);
+                command.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&requirements);
+                commands::run(command, &doing, &cache.log(self.name), step)?;
+                part.complete(&key)?;
+            }
+            Ok((inner, format!("installed: {}", self.what)))
         })
     }
 }

@@ -60,7 +60,7 @@ pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<Ready> {
     // libtorch and Jupyter are downloads, the kernel is compiled: side by side they take as long as the longest.
     let (libtorch, jupyter, kernel) = thread::scope(|scope| {
         let libtorch = scope.spawn(|| provide_libtorch(found, Some(workspace), &cache, &python, progress));
-        let jupyter = scope.spawn(|| jupyter::ensure(&cache, &python, progress));
+        let jupyter = scope.spawn(|| jupyter::HEADLESS.ensure(&cache, &python, progress));
         let kernel = kernel::build(workspace, &cache, progress);
         (joined(libtorch), joined(jupyter), kernel)
     });
@@ -86,7 +86,7 @@ fn outside_a_clone(progress: &Progress) -> Result<()> {
     let found = choose(None, &cache, &python)?;
     let (libtorch, jupyter) = thread::scope(|scope| {
         let libtorch = scope.spawn(|| provide_libtorch(found, None, &cache, &python, progress));
-        (joined(libtorch), jupyter::ensure(&cache, &python, progress))
+        (joined(libtorch), jupyter::HEADLESS.ensure(&cache, &python, progress))
     });
     libtorch?;
     jupyter.map(drop)

@@ -99,6 +99,7 @@ impl Autoencoder {
             interrupt::check(&doing)?;
             let range = start..images.len().min(start + EVALUATION_BATCH);
             let batch = ResidentImages::new(images, range, network.device())?.all()?;
+            let batch = network.arranged(batch).doing("arranging a batch")?;
             let result = tch::no_grad(|| compute(&network, &batch))?.contiguous().view([-1]);
             let part = Vec::<f32>::try_from(result.to(tch::Device::Cpu)).doing("reading results from the device")?;
             values.extend(part);

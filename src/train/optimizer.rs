@@ -70,14 +70,14 @@ impl OptimizerState {
         let n = parameters.numel() as i64;
         // A piece at a time, so that it is still in the cache when the next of these operations wants it.
         let n_piece = if parameters.device() == tch::Device::Cpu { CACHED_VALUES } else { n.max(1) };
-        let mut step = || -> Result<(), TchError> {
+        let step = || -> Result<(), TchError> {
             for start in (0..n).step_by(n_piece as usize) {
                 let piece = |tensor: &Tensor| tensor.f_narrow(0, start, n_piece.min(n - start));
                 self.step_piece(piece, parameters, gradient)?;
             }
             Ok(())
         };
-        tch::no_grad(&mut step).doing("taking an optimiser step")
+        tch::no_grad(step).doing("taking an optimiser step")
     }
 
     /// The step of one `piece` of each tensor.

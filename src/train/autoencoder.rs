@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::Tensor;
 
 /// Images per pass when nothing is trained: large enough to keep a GPU busy, small enough for a CPU's cache; twice as
-/// many take a CPU about four times as long.
+/// many take a CPU more than three times as long.
 const EVALUATION_BATCH: usize = 128;
 
 /// A network with its weights, the settings it was trained with and the history of its training.

@@ -8,8 +8,6 @@ use tch::{TchError, Tensor};
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
-/// Values of each tensor that a CPU's cache holds, all tensors of a step together.
-const CACHED_VALUES: i64 = 1 << 16;
 
 /// An optimiser and what it remembers between steps.
 #[derive(Debug)]
@@ -67,33 +65,15 @@ impl OptimizerState {
     /// Moves `parameters` one step against `gradient`, both `[n_parameters]`.
     pub(super) fn step(&mut self, parameters: &Tensor, gradient: &Tensor) -> Result<()> {
         self.n_steps += 1;
-        let n = parameters.numel() as i64;
-        // A piece at a time, so that it is still in the cache when the next of these operations wants it.
-        let n_piece = if parameters.device() == tch::Device::Cpu { CACHED_VALUES } else { n.max(1) };
-        let step = || -> Result<(), TchError> {
-            for start in (0..n).step_by(n_piece as usize) {
-                let piece = |tensor: &Tensor| tensor.f_narrow(0, start, n_piece.min(n - start));
-                self.step_piece(piece, parameters, gradient)?;
-            }
-            Ok(())
-        };
-        tch::no_grad(step).doing("taking an optimiser step")
+        tch::no_grad(|| self.try_step(&mut parameters.shallow_clone(), gradient)).doing("taking an optimiser step")
     }
 
-    /// The step of one `piece` of each tensor.
-    fn step_piece(
-        &self,
-        piece: impl Fn(&Tensor) -> Result<Tensor, TchError>,
-        parameters: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(), TchError> {
+    fn try_step(&mut self, parameters: &mut Tensor, gradient: &Tensor) -> Result<(), TchError> {
         let rate = self.learning_rate;
-        let (mut parameters, gradient, mut first_moment) =
-            (piece(parameters)?, piece(gradient)?, piece(&self.first_moment)?);
         match self.optimizer {
             Optimizer::Sgd { momentum } => {
-                let _ = first_moment.f_mul_scalar_(momentum)?.f_add_(&gradient)?;
-                let _ = parameters.f_sub_(&first_moment.f_mul_scalar(rate)?)?;
+                let _ = self.first_moment.f_mul_scalar_(momentum)?.f_add_(gradient)?;
+                let _ = parameters.f_sub_(&self.first_moment.f_mul_scalar(rate)?)?;
                 return Ok(());
             }
             Optimizer::Adam => {}
@@ -101,13 +81,12 @@ impl OptimizerState {
                 let _ = parameters.f_mul_scalar_(1.0 - rate * weight_decay)?;
             }
         }
-        let mut second_moment = piece(&self.second_moment)?;
-        let _ = first_moment.f_lerp_(&gradient, 1.0 - BETA_1)?;
-        let _ = second_moment.f_lerp_(&gradient.f_square()?, 1.0 - BETA_2)?;
+        let _ = self.first_moment.f_lerp_(gradient, 1.0 - BETA_1)?;
+        let _ = self.second_moment.f_lerp_(&gradient.f_square()?, 1.0 - BETA_2)?;
         let root_of_correction_2 = (1.0 - BETA_2.powi(self.n_steps)).sqrt();
         let correction_1 = 1.0 - BETA_1.powi(self.n_steps);
-        let denominator = second_moment.f_sqrt()?.f_div_scalar_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
-        let _ = parameters.f_addcdiv_(&first_moment.f_mul_scalar(-rate / correction_1)?, &denominator)?;
+        let denominator = self.second_moment.f_sqrt()?.f_div_scalar_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
+        let _ = parameters.f_addcdiv_(&self.first_moment.f_mul_scalar(-rate / correction_1)?, &denominator)?;
         Ok(())
     }
 }

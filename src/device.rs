@@ -194,21 +194,39 @@ pub(crate) fn normal_values(n: usize, generator: &mut Xoshiro256PlusPlus) -> Vec
     (0..n).map(|_| generator.sample(StandardNormal)).collect()
 }
 
-/// For each of `n` values 0 with the given probability, else `1 / (1 - probability)`: what dropout multiplies by.
+/// For each value of `x` 0 with the given probability, else `1 / (1 - probability)`: what dropout multiplies by.
 ///
-/// Two values share one 64-bit draw; the probability is right to 2^-32.
-pub(crate) fn dropout_factors(n: usize, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Vec<f32> {
-    let threshold = (probability * (1u64 << 32) as f64) as u64;
-    let kept = (1.0 / (1.0 - probability)) as f32;
-    let factor = |draw: u64| if draw < threshold { 0.0 } else { kept };
-    let mut factors = Vec::with_capacity(n + 1);
-    while factors.len() < n {
-        let draw = generator.next_u64();
-        factors.push(factor(draw & 0xFFFF_FFFF));
-        factors.push(factor(draw >> 32));
+/// Four values share one 64-bit draw, so the probability is taken to the nearest multiple of 2^-16 (below 1). The factor
+/// is the one for that multiple, so that 1 is the mean to be expected.
+pub(crate) fn dropout_factors(
+    x: &Tensor,
+    probability: f64,
+    generator: &mut Xoshiro256PlusPlus,
+) -> Result<Tensor, tch::TchError> {
+    let host = Tensor::f_empty([x.numel() as i64], (Kind::Float, tch::Device::Cpu))?;
+    // SAFETY: a new tensor on the host, in one piece, of as many floats, that nothing else can see.
+    let values = unsafe { std::slice::from_raw_parts_mut(host.data_ptr().cast::<f32>(), host.numel()) };
+    fill_dropout_factors(values, probability, generator);
+    let factors = host.f_to(x.device())?.f_to_kind(x.kind())?;
+    // Drawn in one order in memory whatever that of x, which may differ between devices.
+    match x.size()[..] {
+        [n, c, h, w] => factors.f_view([n, h, w, c])?.f_permute([0, 3, 1, 2]),
+        ref size => factors.f_view(size),
     }
-    factors.truncate(n);
-    factors
+}
+
+fn fill_dropout_factors(values: &mut [f32], probability: f64, generator: &mut Xoshiro256PlusPlus) {
+    let threshold = ((probability * 65536.0).round() as u32).min(65535);
+    let kept = 65536.0 / (65536 - threshold) as f32;
+    let factor = |draw: u64, lane: usize| if (draw >> (16 * lane)) as u16 as u32 >= threshold { kept } else { 0.0 };
+    // In this thread: libtorch's own threads still spin from the layer before, and more of them would not find a core.
+    let (fours, rest) = values.as_chunks_mut::<4>();
+    for four in fours {
+        let draw = generator.next_u64();
+        *four = std::array::from_fn(|lane| factor(draw, lane));
+    }
+    let draw = generator.next_u64();
+    rest.iter_mut().enumerate().for_each(|(lane, value)| *value = factor(draw, lane));
 }
 
 #[cfg(test)]
@@ -219,9 +237,9 @@ mod tests {
     fn dropout_keeps_its_share_and_its_mean() {
         for probability in [0.0, 0.2, 0.5, 0.9] {
             let n = 200_001;
-            let factors = dropout_factors(n, probability, &mut generator(3, Purpose::Layers, 1, 2));
+            let mut factors = vec![f32::NAN; n];
+            fill_dropout_factors(&mut factors, probability, &mut generator(3, Purpose::Layers, 1, 2));
             let dropped = factors.iter().filter(|&&factor| factor == 0.0).count() as f64 / n as f64;
-            assert_eq!(factors.len(), n);
             assert!((dropped - probability).abs() < 0.005, "{dropped} dropped at {probability}");
             assert!((factors.iter().map(|&factor| f64::from(factor)).sum::<f64>() / n as f64 - 1.0).abs() < 0.02);
         }

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod layer;
+mod lowering;
 mod network;
 mod notation;
 mod plan;

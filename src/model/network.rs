@@ -1,5 +1,6 @@
 //! A built network: the tensors of a [`Plan`] and the way through them.
 
+use super::lowering::{self, Step};
 use super::{FeatureShape, Layer, Plan, PlannedLayer};
 use crate::device::{Precision, Purpose, dropout_factors, generator, normal_values, uniform_values};
 use crate::error::TorchContext;
@@ -23,8 +24,17 @@ pub(crate) struct Network {
     parameters: Tensor,
     /// `[n_statistics]`; the layers' running means and variances are views of it.
     statistics: Tensor,
-    encoder: Vec<BuiltLayer>,
-    decoder: Vec<BuiltLayer>,
+    encoder: BuiltPart,
+    decoder: BuiltPart,
+    /// Whether images lie in memory with their channels side by side, which the CPU's convolutions and pools prefer.
+    is_channels_last: bool,
+}
+
+/// The layers of one part as planned, and the order in which they are computed.
+#[derive(Debug)]
+struct BuiltPart {
+    layers: Vec<BuiltLayer>,
+    steps: Vec<Step>,
 }
 
 /// A layer and the tensors it owns, in the order in which they lie in memory.
@@ -99,12 +109,17 @@ impl Network {
             let statistics = Tensor::f_from_slice(running)?.f_to(device)?;
             let mut trained = Carver { flat: &parameters, offset: 0 };
             let mut running = Carver { flat: &statistics, offset: 0 };
-            let mut built = |layers: &[PlannedLayer]| -> Result<Vec<_>, TchError> {
-                layers.iter().map(|planned| BuiltLayer::new(planned, &mut trained, &mut running)).collect()
+            let mut built = |layers: &[PlannedLayer]| -> Result<BuiltPart, TchError> {
+                let each = layers.iter().map(|planned| BuiltLayer::new(planned, &mut trained, &mut running));
+                Ok(BuiltPart { layers: each.collect::<Result<_, _>>()?, steps: lowering::order(layers) })
             };
             let encoder = built(&plan.encoder)?;
             let decoder = built(&plan.decoder)?;
-            Ok(Self { encoder, decoder, plan: plan.clone(), parameters, statistics })
+            let is_convolution =
+                |planned: &PlannedLayer| matches!(planned.layer, Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. });
+            let is_channels_last =
+                device == tch::Device::Cpu && plan.encoder.iter().chain(&plan.decoder).any(is_convolution);
+            Ok(Self { encoder, decoder, plan: plan.clone(), parameters, statistics, is_channels_last })
         };
         build().doing("building the network")
     }
@@ -166,7 +181,7 @@ impl Network {
             };
             layers.iter().enumerate().flat_map(named).collect()
         };
-        part("encoder", &self.encoder).into_iter().chain(part("decoder", &self.decoder)).collect()
+        part("encoder", &self.encoder.layers).into_iter().chain(part("decoder", &self.decoder.layers)).collect()
     }
 
     /// The same of a snapshot's values.
@@ -179,22 +194,100 @@ impl Network {
 
     /// From images `[n, c, h, w]` to codes `[n, d]`; of a Gaussian waist its mean.
     pub(crate) fn encode(&self, images: &Tensor, precision: Precision) -> Result<Tensor> {
-        let (code, _) = run(&self.encoder, images, &mut Mode::Evaluation, precision).doing("encoding images")?;
+        let (code, _) = self.run(&self.encoder, images, &mut Mode::Evaluation, precision).doing("encoding images")?;
         code.f_flatten(1, -1).and_then(|code| code.f_to_kind(Kind::Float)).doing("encoding images")
     }
 
     /// From images `[n, c, h, w]` to their reconstructions.
     pub(crate) fn pass(&self, images: &Tensor, mut mode: Mode, precision: Precision) -> Result<Pass> {
         let mut rebuild = || -> Result<Pass, TchError> {
-            let (code, waist) = run(&self.encoder, images, &mut mode, precision)?;
-            let (reconstruction, _) = run(&self.decoder, &code, &mut mode, precision)?;
+            let (code, waist) = self.run(&self.encoder, images, &mut mode, precision)?;
+            let (reconstruction, _) = self.run(&self.decoder, &code, &mut mode, precision)?;
             Ok(Pass { reconstruction: reconstruction.f_to_kind(Kind::Float)?, waist })
         };
         rebuild().doing("rebuilding images")
     }
 
+    /// Images `[n, c, h, w]` in the order in memory that this network computes with; values and shape stay.
+    pub(crate) fn arranged(&self, images: Tensor) -> Result<Tensor, TchError> {
+        match self.is_channels_last && images.dim() == 4 {
+            true => channels_last(&images),
+            false => Ok(images),
+        }
+    }
+
+    /// Sends `input` through layers; gives the output and, where there is one, the Gaussian waist.
+    fn run(
+        &self,
+        part: &BuiltPart,
+        input: &Tensor,
+        mode: &mut Mode,
+        precision: Precision,
+    ) -> Result<(Tensor, Option<GaussianWaist>), TchError> {
+        let mut x = match precision {
+            Precision::Float32 => input.shallow_clone(),
+            Precision::Bfloat16 => input.f_to_kind(Kind::BFloat16)?,
+        };
+        x = self.arranged(x)?;
+        let mut waist = None;
+        for step in &part.steps {
+            let built = &part.layers[step.layer];
+            let tensors = built.trained_as(precision)?;
+            let side = |size: &usize| [*size as i64; 2];
+            x = match &built.layer {
+                Layer::Conv2d { stride, padding, .. } => {
+                    x.f_conv2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [1, 1], 1)?
+                }
+                Layer::ConvTranspose2d { stride, padding, .. } => x.f_conv_transpose2d(
+                    &tensors[0],
+                    Some(&tensors[1]),
+                    side(stride),
+                    side(padding),
+                    [0, 0],
+                    1,
+                    [1, 1],
+                )?,
+                Layer::Linear { .. } => x.f_linear(&tensors[0], Some(&tensors[1]))?,
+                Layer::MaxPool { kernel, stride, padding } => {
+                    x.f_max_pool2d(side(kernel), side(stride), side(padding), [1, 1], false)?
+                }
+                Layer::Upsample { .. } => {
+                    let FeatureShape::Image([_, height, width]) = built.output else {
+                        unreachable!("the plan gives Upsample an image")
+                    };
+                    x.f_upsample_nearest2d([height as i64, width as i64], None, None)?
+                }
+                Layer::BatchNorm2d { .. } => batch_norm(&x, built, step.n_copies, matches!(mode, Mode::Training(_)))?,
+                Layer::Dropout { probability } => match mode {
+                    Mode::Training(step) if *probability > 0.0 => {
+                        x.f_mul(&dropout_factors(&x, *probability, &mut step.generator)?)?
+                    }
+                    _ => x,
+                },
+                Layer::ReLU => x.f_relu()?,
+                Layer::LeakyReLU { slope } => {
+                    x.f_prelu(&Tensor::f_from_slice(&[*slope as f32])?.f_to(x.device())?.f_to_kind(x.kind())?)?
+                }
+                Layer::Sigmoid => x.f_sigmoid()?,
+                Layer::Tanh => x.f_tanh()?,
+                Layer::Flatten => x.f_flatten(1, -1)?,
+                Layer::Unflatten { shape: [c, h, w] } => {
+                    self.arranged(x.f_view([-1, *c as i64, *h as i64, *w as i64])?)?
+                }
+                Layer::Gaussian { .. } => {
+                    let mean = x.f_linear(&tensors[0], Some(&tensors[1]))?.f_to_kind(Kind::Float)?;
+                    let log_variance = x.f_linear(&tensors[2], Some(&tensors[3]))?.f_to_kind(Kind::Float)?;
+                    let code = draw(&mean, &log_variance, mode)?.f_to_kind(x.kind())?;
+                    waist = Some(GaussianWaist { mean, log_variance });
+                    code
+                }
+            };
+        }
+        Ok((x, waist))
+    }
+
     fn layers(&self) -> impl Iterator<Item = &BuiltLayer> {
-        self.encoder.iter().chain(&self.decoder)
+        self.encoder.layers.iter().chain(&self.decoder.layers)
     }
 }
 
@@ -240,78 +333,40 @@ impl BuiltLayer {
     }
 }
 
-/// Sends `input` through layers; gives the output and, where there is one, the Gaussian waist.
-fn run(
-    layers: &[BuiltLayer],
-    input: &Tensor,
-    mode: &mut Mode,
-    precision: Precision,
-) -> Result<(Tensor, Option<GaussianWaist>), TchError> {
-    let mut x = match precision {
-        Precision::Float32 => input.shallow_clone(),
-        Precision::Bfloat16 => input.f_to_kind(Kind::BFloat16)?,
+/// The same images with the channels of a pixel side by side in memory.
+fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
+    images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+}
+
+/// Batch norm of images of which every value stands for `n_copies` equal ones.
+///
+/// Copies change neither mean nor variance. But the running variance is that of a sample, `n / (n - 1)` times the
+/// batch's own, and `n` counts the copies.
+fn batch_norm(x: &Tensor, built: &BuiltLayer, n_copies: usize, is_training: bool) -> Result<Tensor, TchError> {
+    let [(_, running_mean), (_, running_variance)] = &built.running[..] else {
+        unreachable!("batch norm has a running mean and a running variance")
     };
-    let mut waist = None;
-    for built in layers {
-        let tensors = built.trained_as(precision)?;
-        let side = |size: &usize| [*size as i64; 2];
-        x = match &built.layer {
-            Layer::Conv2d { stride, padding, .. } => {
-                x.f_conv2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [1, 1], 1)?
-            }
-            Layer::ConvTranspose2d { stride, padding, .. } => {
-                x.f_conv_transpose2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [0, 0], 1, [1, 1])?
-            }
-            Layer::Linear { .. } => x.f_linear(&tensors[0], Some(&tensors[1]))?,
-            Layer::MaxPool { kernel, stride, padding } => {
-                x.f_max_pool2d(side(kernel), side(stride), side(padding), [1, 1], false)?
-            }
-            Layer::Upsample { .. } => {
-                let FeatureShape::Image([_, height, width]) = built.output else {
-                    unreachable!("the plan gives Upsample an image")
-                };
-                x.f_upsample_nearest2d([height as i64, width as i64], None, None)?
-            }
-            Layer::BatchNorm2d { .. } => x.f_batch_norm(
-                Some(&tensors[0]),
-                Some(&tensors[1]),
-                Some(&built.running[0].1),
-                Some(&built.running[1].1),
-                matches!(mode, Mode::Training(_)),
-                BATCH_NORM_MOMENTUM,
-                BATCH_NORM_EPSILON,
-                true,
-            )?,
-            Layer::Dropout { probability } => match mode {
-                Mode::Training(step) if *probability > 0.0 => {
-                    let factors = dropout_factors(x.numel(), *probability, &mut step.generator);
-                    x.f_mul(
-                        &Tensor::f_from_slice(&factors)?
-                            .f_view(&x.size()[..])?
-                            .f_to(x.device())?
-                            .f_to_kind(x.kind())?,
-                    )?
-                }
-                _ => x,
-            },
-            Layer::ReLU => x.f_relu()?,
-            Layer::LeakyReLU { slope } => {
-                x.f_prelu(&Tensor::f_from_slice(&[*slope as f32])?.f_to(x.device())?.f_to_kind(x.kind())?)?
-            }
-            Layer::Sigmoid => x.f_sigmoid()?,
-            Layer::Tanh => x.f_tanh()?,
-            Layer::Flatten => x.f_flatten(1, -1)?,
-            Layer::Unflatten { shape: [c, h, w] } => x.f_view([-1, *c as i64, *h as i64, *w as i64])?,
-            Layer::Gaussian { .. } => {
-                let mean = x.f_linear(&tensors[0], Some(&tensors[1]))?.f_to_kind(Kind::Float)?;
-                let log_variance = x.f_linear(&tensors[2], Some(&tensors[3]))?.f_to_kind(Kind::Float)?;
-                let code = draw(&mean, &log_variance, mode)?.f_to_kind(x.kind())?;
-                waist = Some(GaussianWaist { mean, log_variance });
-                code
-            }
-        };
+    let corrects = is_training && n_copies > 1;
+    let without_copies = if corrects { running_variance.copy() } else { running_variance.shallow_clone() };
+    let normed = x.f_batch_norm(
+        Some(&built.trained[0].1),
+        Some(&built.trained[1].1),
+        Some(running_mean),
+        Some(&without_copies),
+        is_training,
+        BATCH_NORM_MOMENTUM,
+        BATCH_NORM_EPSILON,
+        true,
+    )?;
+    if corrects {
+        let n = x.numel() as f64 / x.size()[1] as f64;
+        let n_with_copies = n * n_copies as f64;
+        let correction = n_with_copies / (n_with_copies - 1.0) * (n - 1.0) / n;
+        // Past autograd, which takes it for a number that the gradient needs.
+        let mut running_variance = running_variance.f_data()?;
+        let _ = running_variance.f_mul_scalar_(1.0 - BATCH_NORM_MOMENTUM)?.f_lerp_(&without_copies, correction)?;
     }
-    Ok((x, waist))
+    Ok(normed)
 }
 
 /// The code of a Gaussian waist: in training `mean + noise * exp(log_variance / 2)`, so that the gradient passes
@@ -413,5 +468,89 @@ impl Network {
             tch::no_grad(|| tensor.f_copy_(&saved)).doing("putting the saved weights in")?;
         }
         Ok(network)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Architecture;
+
+    /// In double precision, in which different orders of the same sums agree to many digits.
+    fn network(architecture: &Architecture) -> Network {
+        let mut network = Network::new(architecture.plan([3, 32, 32]).unwrap(), 5, tch::Device::Cpu).unwrap();
+        for layer in network.encoder.layers.iter_mut().chain(&mut network.decoder.layers) {
+            let double = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double);
+            layer.trained.iter_mut().for_each(|(_, tensor)| *tensor = double(tensor).set_requires_grad(true));
+            layer.running.iter_mut().for_each(|(_, tensor)| *tensor = double(tensor));
+        }
+        network
+    }
+
+    /// The network as planned: layer after layer, channels apart.
+    fn as_planned(mut network: Network) -> Network {
+        network.is_channels_last = false;
+        for part in [&mut network.encoder, &mut network.decoder] {
+            part.steps = (0..part.layers.len()).map(|layer| Step { layer, n_copies: 1 }).collect();
+        }
+        network
+    }
+
+    #[track_caller]
+    fn check_close(what: &str, ours: &Tensor, planned: &Tensor) {
+        assert_eq!(ours.size(), planned.size(), "{what}");
+        let error = (ours - planned).abs().max().double_value(&[]);
+        let largest = planned.abs().max().double_value(&[]).max(1.0);
+        assert!(error <= 1e-5 * largest, "{what}: {error}, of {largest}");
+    }
+
+    /// Two training steps and an evaluation of the network as it is computed and as it is planned.
+    #[track_caller]
+    fn check_lowered(architecture: &Architecture, n_images: i64) {
+        let (network, plain) = (self::network(architecture), as_planned(self::network(architecture)));
+        let pixels = uniform_values(n_images as usize * 3072, 1.0, &mut generator(1, Purpose::Weights, 0, 0));
+        let images = Tensor::from_slice(&pixels).view([n_images, 3, 32, 32]).to_kind(Kind::Double);
+        for step in 1..=2 {
+            let train = |network: &Network| {
+                let mode = Mode::Training(StepRandomness::new(7, 1, step));
+                let rebuilt = network.pass(&images, mode, Precision::Float32).unwrap().reconstruction;
+                let loss = rebuilt.mse_loss(&images, tch::Reduction::Sum);
+                (rebuilt, network.gradient(&loss).unwrap())
+            };
+            let ((ours, our_gradient), (planned, planned_gradient)) = (train(&network), train(&plain));
+            check_close("training output", &ours, &planned);
+            check_close("gradient", &our_gradient, &planned_gradient);
+            for (ours, planned) in network.layers().zip(plain.layers()) {
+                for ((name, ours), (_, planned)) in ours.running.iter().zip(&planned.running) {
+                    check_close(name, ours, planned);
+                }
+            }
+        }
+        let evaluate = |network: &Network| {
+            let rebuilt = network.pass(&images, Mode::Evaluation, Precision::Float32).unwrap().reconstruction;
+            (rebuilt, network.encode(&images, Precision::Float32).unwrap())
+        };
+        let ((ours, our_code), (planned, planned_code)) = (evaluate(&network), evaluate(&plain));
+        check_close("reconstruction", &ours, &planned);
+        check_close("code", &our_code, &planned_code);
+    }
+
+    #[test]
+    fn computed_networks_equal_planned_ones() {
+        for architecture in [Architecture::report_cnn(), Architecture::conv(), Architecture::fcn()] {
+            check_lowered(&architecture, 5);
+        }
+        let all_sorts = Architecture::parse(
+            "Conv2d(3, 8, 3, 1, 1) / MaxPool(4, 4, 0) / BatchNorm2d(8) / Dropout(0.3) / LeakyReLU(0.1)",
+            "Upsample(2) / Upsample(2) / BatchNorm2d(8) / Sigmoid() / Dropout(0.2) / LeakyReLU(0.2) / BatchNorm2d(8)
+             ConvTranspose2d(8, 3, 3, 1, 1) / BatchNorm2d(3) / Tanh()",
+        );
+        check_lowered(&all_sorts.unwrap(), 5);
+        // One image with one pixel to a channel: a variance only by its copies.
+        let one_pixel = Architecture::parse(
+            "MaxPool(32, 32, 0) / Conv2d(3, 4, 1, 1, 0)",
+            "Upsample(32) / BatchNorm2d(4) / Sigmoid() / ConvTranspose2d(4, 3, 1, 1, 0)",
+        );
+        check_lowered(&one_pixel.unwrap(), 1);
     }
 }

@@ -96,12 +96,10 @@ fn all_at_once(centred: &Tensor, n_components: i64) -> Result<Eigen, TchError> {
 /// By iteration; nothing when it does not get there.
 fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Option<Eigen>> {
     let (n, d) = centred.size2().doing(doing)?;
-    let total: f64 = centred
-        .f_square()
-        .and_then(|squares| squares.f_sum(Kind::Double))
-        .and_then(|sum| sum.f_double_value(&[]))
-        .doing(doing)?
-        / (n - 1) as f64;
+    // By the norm: squares of all points would take as much memory as they do.
+    let norm =
+        centred.f_norm_scalaropt_dtype(2.0, Kind::Double).and_then(|norm| norm.f_double_value(&[])).doing(doing)?;
+    let total = norm.powi(2) / (n - 1) as f64;
     let times_covariance = |vectors: &Tensor| -> Result<Tensor, TchError> {
         let along = centred.f_matmul(&vectors.f_to_kind(Kind::Float)?)?;
         centred.f_transpose(0, 1)?.f_matmul(&along)?.f_to_kind(Kind::Double)?.f_div_scalar_((n - 1) as f64)

@@ -240,7 +240,7 @@ impl Loop {
 
     /// Moves the weights by one minibatch and gives its loss; an infinite or undefined loss moves nothing.
     fn take_step(&mut self, epoch: usize, step: usize, batch_rows: &Tensor) -> Result<f64> {
-        let batch = self.images.batch(batch_rows)?;
+        let batch = self.network.arranged(self.images.batch(batch_rows)?).doing("arranging a batch")?;
         let randomness = StepRandomness::new(self.training.seed, epoch, step);
         let (loss, loss_tensor) = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
         if epoch == 1 && step == 1 {

@@ -21,6 +21,7 @@ use crate::input::Inputs;
 use crate::interrupt::Interrupts;
 use crate::kernel::{Kernel, Shared};
 use crate::output::Display;
+use crate::store::Copy;
 use crate::{assist, complete, info};
 
 /// How often outputs that wait for more are looked at.
@@ -36,8 +37,8 @@ pub struct Folders<'a> {
     pub history: &'a Path,
 }
 
-/// Serves one notebook until it shuts the kernel down. `prepared` says what is wrong with the machine, if anything.
-pub async fn serve(info: &ConnectionInfo, folders: Folders<'_>, prepared: Result<(), String>) -> Result<()> {
+/// Serves one notebook until it shuts the kernel down. `copy` is where it compiles, or what is wrong with the machine.
+pub async fn serve(info: &ConnectionInfo, folders: Folders<'_>, copy: Result<Arc<Copy>, String>) -> Result<()> {
     let (mut sockets, outputs) = connection::open(info).await?;
     let display = Arc::new(Mutex::new(Display::new(outputs.clone())));
     let (input_sender, inputs) = Inputs::new();
@@ -56,7 +57,7 @@ pub async fn serve(info: &ConnectionInfo, folders: Folders<'_>, prepared: Result
     let (requests, receiver) = channel();
     let kernel_folder = folders.own.to_path_buf();
     let of_kernel = shared.clone();
-    thread::spawn(move || Kernel::run(of_kernel, kernel_folder, prepared, receiver));
+    thread::spawn(move || Kernel::run(of_kernel, &kernel_folder, copy, receiver));
     // Asked for soon, and it takes a moment to find out.
     thread::spawn(info::rust_version);
 

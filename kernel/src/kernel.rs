@@ -1,6 +1,6 @@
 //! The thread that owns evcxr and answers the requests that need it, one after the other.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,7 @@ use crate::history::History;
 use crate::input::Inputs;
 use crate::interrupt::Interrupts;
 use crate::output::{Audience, Display};
+use crate::store::Copy;
 use crate::{assist, environment, prelude};
 
 /// Names code that is run before the first cell comes, while the kernel is idle.
@@ -39,6 +40,7 @@ pub struct Shared {
 pub struct Kernel {
     pub(crate) shared: Arc<Shared>,
     pub(crate) context: Result<CommandContext, Failure>,
+    copy: Result<Arc<Copy>, String>,
     pub(crate) requests: Receiver<JupyterMessage>,
     /// The relay whose process of cells has run the prelude.
     prepared: Option<u32>,
@@ -55,10 +57,16 @@ impl Shared {
 impl Kernel {
     /// Starts evcxr, whose relays find the front through `folder`, and answers requests until there are no more.
     ///
-    /// `prepared` is what went wrong before: then every cell says so.
-    pub fn run(shared: Arc<Shared>, folder: PathBuf, prepared: Result<(), String>, requests: Receiver<JupyterMessage>) {
-        let context = prepared.and_then(|()| start(&folder)).map_err(|message| Failure::new("KernelNotReady", message));
-        let mut kernel = Self { shared, context, requests, prepared: None, next_count: 1, has_footer: false };
+    /// `copy` is where it compiles, or what went wrong before: then every cell says so.
+    pub fn run(
+        shared: Arc<Shared>,
+        folder: &Path,
+        copy: Result<Arc<Copy>, String>,
+        requests: Receiver<JupyterMessage>,
+    ) {
+        let context = copy.as_ref().map_err(String::clone).and_then(|copy| start(folder, copy));
+        let context = context.map_err(|message| Failure::new("KernelNotReady", message));
+        let mut kernel = Self { shared, context, copy, requests, prepared: None, next_count: 1, has_footer: false };
         kernel.shared.display().begin(None, Audience::Nobody);
         // Whoever asks already would wait longer for it than for the cell.
         match kernel.requests.try_recv() {
@@ -120,7 +128,7 @@ impl Kernel {
         self.shared.outputs.publish_blocking("status", json!({ "execution_state": state }), Some(request));
     }
 
-    /// Runs the prelude in a process of cells that has not run it, as after a restart.
+    /// Runs the prelude in a process of cells that has not run it, as after a restart, and pins versions.
     pub(crate) fn prepare_process(&mut self) -> Result<(), Failure> {
         let context = self.context.as_mut().map_err(|failure| failure.clone())?;
         let process = context.process_handle().lock().unwrap_or_else(PoisonError::into_inner).id();
@@ -128,6 +136,11 @@ impl Kernel {
             let code = format!("{}\n{}", prelude::ERROR_MACRO, prelude::CODE);
             context.execute(&code).map_err(|error| Failure::from_evcxr(&error, &code, 0))?;
             self.prepared = Some(process);
+        }
+        if let Ok(copy) = &self.copy
+            && let Err(error) = copy.pin()
+        {
+            eprintln!("pinning versions in {}: {error}", copy.folder().display());
         }
         Ok(())
     }
@@ -158,9 +171,12 @@ impl Kernel {
     }
 }
 
-/// Starts evcxr with a relay as its child.
-fn start(folder: &std::path::Path) -> Result<CommandContext, String> {
+/// Fills the warm folder and starts evcxr with a relay as its child.
+fn start(folder: &Path, copy: &Copy) -> Result<CommandContext, String> {
     environment::check_toolchain()?;
+    copy.fill().map_err(|error| {
+        format!("copying the warm build to {}: {error}; `cargo diabolo setup` makes it anew", copy.folder().display())
+    })?;
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut relay = Command::new(program);
     relay.env(SOCKET_VARIABLE, folder.join("events")).env(FOLDER_VARIABLE, folder);

@@ -32,6 +32,7 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
@@ -69,15 +70,14 @@ fn serve(connection_file: &Path) -> Result<()> {
     let own = tempfile::Builder::new().prefix("diabolo-kernel-").tempdir().context("making the kernel's folder")?;
     let prepared = prepare();
     let history = environment::cells_folder().map(|cells| cells.with_file_name("history.jsonl"));
-    let work = prepared.as_ref().map_or(own.path(), |copy| copy.folder());
     let folders = front::Folders {
         own: own.path(),
-        work,
+        work: prepared.as_ref().map_or(own.path(), |copy| copy.folder()),
         history: &history.unwrap_or_else(|_| own.path().join("history.jsonl")),
     };
-    let problem = prepared.as_ref().map(drop).map_err(|error| format!("{error:#}"));
+    let copy = prepared.as_ref().map(Arc::clone).map_err(|error| format!("{error:#}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(front::serve(&info, folders, problem));
+    let result = runtime.block_on(front::serve(&info, folders, copy));
     // A cell may still run.
     runtime.shutdown_background();
     result
@@ -85,19 +85,18 @@ fn serve(connection_file: &Path) -> Result<()> {
 
 /// The same with evcxr's own front.
 fn serve_stock(_connection_file: &Path) -> Result<()> {
-    let _copy = prepare()?;
+    let copy = prepare()?;
+    copy.fill()?;
     evcxr_jupyter::main()
 }
 
-/// Copies the warm folder and sets the environment that evcxr reads.
-fn prepare() -> Result<store::Copy> {
+/// Claims a copy of the warm folder and sets the environment that evcxr reads.
+fn prepare() -> Result<Arc<store::Copy>> {
     let cells = environment::cells_folder()?;
     environment::check_libtorch()?;
-    let copy = store::Copy::of(&cells).with_context(|| {
-        format!("copying the warm build in {}; `cargo diabolo setup` makes it anew", cells.display())
-    })?;
+    let copy = store::Copy::claim(&cells)?;
     environment::prepare(&cells, copy.folder());
-    Ok(copy)
+    Ok(Arc::new(copy))
 }
 
 /// Compiles the library crate in the folder `library`, with everything it needs, as a first cell would.
@@ -111,7 +110,7 @@ fn warm(library: &Path) -> Result<()> {
     // Nobody reads what these cells print; a full channel would stop them.
     drop(outputs);
     let mut context = evcxr::CommandContext::with_eval_context(context);
-    master.restore_lock_file()?;
+    master.pin()?;
     context.execute(&format!(":dep diabolo = {{ path = \"{}\" }}", library.display()))?;
     context.execute("let warm = true;")?;
     Ok(())

@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// The master folder, locked against kernels that would copy it half-built.
 pub struct Master {
+    cells: PathBuf,
     folder: PathBuf,
-    lock_file: PathBuf,
     _lock: File,
 }
 
@@ -30,7 +30,7 @@ impl Master {
         fs::create_dir_all(&folder)?;
         let lock = open_lock(&cells.join("master.lock"))?;
         lock.lock()?;
-        Ok(Self { folder, lock_file: cells.join("config/Cargo.lock"), _lock: lock })
+        Ok(Self { cells: cells.into(), folder, _lock: lock })
     }
 
     /// Where the dependencies are compiled.
@@ -38,46 +38,69 @@ impl Master {
         &self.folder
     }
 
-    /// Puts back the pinned versions: evcxr's first compilation has no dependencies, so cargo forgets them.
-    pub fn restore_lock_file(&self) -> io::Result<()> {
-        fs::copy(&self.lock_file, self.folder.join("Cargo.lock")).map(drop)
+    /// Pins the versions of dependencies in the master folder, see [`pin`].
+    pub fn pin(&self) -> io::Result<()> {
+        pin(&self.cells, &self.folder)
+    }
+}
+
+/// Puts back the pinned versions where cargo has forgotten them.
+///
+/// It does so whenever it compiles without dependencies, as evcxr's first cells do; it would then take the newest of
+/// everything, and compile all that is newer than what is here.
+fn pin(cells: &Path, folder: &Path) -> io::Result<()> {
+    let lock_file = folder.join("Cargo.lock");
+    let n_packages = fs::read_to_string(&lock_file).unwrap_or_default().matches("[[package]]").count();
+    match n_packages {
+        0 | 1 => fs::copy(cells.join("config/Cargo.lock"), lock_file).map(drop),
+        _ => Ok(()),
     }
 }
 
 /// One kernel's copy of the master folder, removed on drop.
 pub struct Copy {
+    cells: PathBuf,
     folder: PathBuf,
     lock_path: PathBuf,
     _lock: File,
 }
 
 impl Copy {
-    /// Copies the master folder in `cells`, and removes the copies of kernels that were killed.
-    pub fn of(cells: &Path) -> io::Result<Self> {
+    /// Claims the place of a copy of the master folder in `cells`; [`Copy::fill`] makes it.
+    pub fn claim(cells: &Path) -> io::Result<Self> {
         let running = cells.join("running");
         fs::create_dir_all(&running)?;
         // Held until the own lock is taken, so that no other kernel sweeps this copy away before that.
         let sweep_lock = open_lock(&cells.join("running.lock"))?;
         sweep_lock.lock()?;
-        sweep(&running)?;
         let name = std::process::id().to_string();
-        let copy = Self {
-            folder: running.join(&name),
-            lock_path: running.join(format!("{name}.lock")),
-            _lock: open_lock(&running.join(format!("{name}.lock")))?,
-        };
-        copy._lock.lock()?;
-        drop(sweep_lock);
+        let lock_path = running.join(format!("{name}.lock"));
+        let lock = open_lock(&lock_path)?;
+        lock.lock()?;
+        Ok(Self { cells: cells.into(), folder: running.join(&name), lock_path, _lock: lock })
+    }
 
-        let master_lock = open_lock(&cells.join("master.lock"))?;
+    /// Copies the master folder, and removes the copies of kernels that were killed.
+    pub fn fill(&self) -> io::Result<()> {
+        // Of a killed kernel that had the same process number.
+        remove_folder(&self.folder)?;
+        let master_lock = open_lock(&self.cells.join("master.lock"))?;
         master_lock.lock_shared()?;
-        copy_folder(&cells.join("master"), &copy.folder)?;
-        Ok(copy)
+        copy_folder(&self.cells.join("master"), &self.folder)?;
+        drop(master_lock);
+        let sweep_lock = open_lock(&self.cells.join("running.lock"))?;
+        sweep_lock.lock()?;
+        sweep(&self.cells.join("running"))
     }
 
     /// Where this kernel compiles.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Pins the versions of dependencies in this copy, see [`pin`].
+    pub fn pin(&self) -> io::Result<()> {
+        pin(&self.cells, &self.folder)
     }
 }
 
@@ -98,10 +121,7 @@ fn sweep(running: &Path) -> io::Result<()> {
         }
         match open_lock(&lock_path)?.try_lock() {
             Ok(()) => {
-                let folder = lock_path.with_extension("");
-                if folder.exists() {
-                    fs::remove_dir_all(folder)?;
-                }
+                remove_folder(&lock_path.with_extension(""))?;
                 fs::remove_file(&lock_path)?;
             }
             Err(TryLockError::WouldBlock) => {}
@@ -111,12 +131,20 @@ fn sweep(running: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes a folder, if there is one.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if belongs_to_a_cell(&entry.file_name()) {
+        if is_left_out(&entry.file_name()) {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -133,15 +161,21 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The warm-up's own cell, and the incremental state, which belongs to one folder.
-fn belongs_to_a_cell(name: &OsStr) -> bool {
+/// The warm-up's own cell, the incremental state, which belongs to one folder, and what is in an archive too.
+fn is_left_out(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    name == "incremental" || ["ctx-", "libctx", "code_", "libcode_"].iter().any(|prefix| name.starts_with(prefix))
+    let belongs_to_a_cell = ["ctx-", "libctx", "code_", "libcode_"].iter().any(|prefix| name.starts_with(prefix));
+    belongs_to_a_cell || name == "incremental" || [".o", ".bc"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Compilers write these beside and rename, or remove the old one first.
+/// Compilers and linkers write these beside and rename, or remove the old one first.
 fn is_replaced_never_rewritten(path: &Path) -> bool {
-    matches!(path.extension().and_then(OsStr::to_str), Some("rlib" | "rmeta" | "so" | "dylib"))
+    match path.extension().and_then(OsStr::to_str) {
+        Some(ending) => ["rlib", "rmeta", "so", "dylib", "a"].contains(&ending),
+        None => path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().replace('_', "-").starts_with("build-script-build")),
+    }
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
@@ -163,10 +197,16 @@ mod tests {
         cells
     }
 
+    fn filled(cells: &Path) -> Copy {
+        let copy = Copy::claim(cells).unwrap();
+        copy.fill().unwrap();
+        copy
+    }
+
     #[test]
     fn a_copy_shares_libraries_and_owns_what_cargo_rewrites() {
         let cells = cells();
-        let copy = Copy::of(cells.path()).unwrap();
+        let copy = filled(cells.path());
         let deps = copy.folder().join("target/debug/deps");
         fs::write(deps.join("tch-1.d"), "changed").unwrap();
         let master = cells.path().join("master/target/debug/deps");
@@ -178,7 +218,7 @@ mod tests {
     #[test]
     fn a_copy_keeps_the_times_that_cargo_compares() {
         let cells = cells();
-        let copy = Copy::of(cells.path()).unwrap();
+        let copy = filled(cells.path());
         let modified =
             |folder: &Path| fs::metadata(folder.join("target/debug/deps/tch-1.d")).unwrap().modified().unwrap();
         assert_eq!(modified(copy.folder()), modified(&cells.path().join("master")));
@@ -187,7 +227,7 @@ mod tests {
     #[test]
     fn a_copy_is_gone_when_its_kernel_ends() {
         let cells = cells();
-        let folder = Copy::of(cells.path()).unwrap().folder().to_path_buf();
+        let folder = filled(cells.path()).folder().to_path_buf();
         assert!(!folder.exists());
         assert_eq!(fs::read_dir(cells.path().join("running")).unwrap().count(), 0);
     }
@@ -202,8 +242,25 @@ mod tests {
         }
         let alive = open_lock(&running.join("2.lock")).unwrap();
         alive.lock().unwrap();
-        let _copy = Copy::of(cells.path()).unwrap();
+        let _copy = filled(cells.path());
         assert!(!running.join("1").exists());
         assert!(running.join("2").exists());
+    }
+
+    #[test]
+    fn forgotten_versions_are_pinned_again_and_chosen_ones_are_kept() {
+        let cells = cells();
+        fs::create_dir(cells.path().join("config")).unwrap();
+        let pinned = "[[package]]\nname = \"anyhow\"\n[[package]]\nname = \"tch\"\n";
+        fs::write(cells.path().join("config/Cargo.lock"), pinned).unwrap();
+        let copy = filled(cells.path());
+        let lock_file = copy.folder().join("Cargo.lock");
+        fs::write(&lock_file, "[[package]]\nname = \"ctx\"\n").unwrap();
+        copy.pin().unwrap();
+        assert_eq!(fs::read_to_string(&lock_file).unwrap(), pinned);
+        let chosen = pinned.replace("anyhow", "rand");
+        fs::write(&lock_file, &chosen).unwrap();
+        copy.pin().unwrap();
+        assert_eq!(fs::read_to_string(&lock_file).unwrap(), chosen);
     }
 }

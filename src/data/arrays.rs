@@ -172,7 +172,7 @@ pub(super) fn read_labels(mut npy: Npy, n_images: usize) -> Result<Vec<i64>> {
         Err(Error::format(npy.path(), found, wanted, next_step.to_string()))
     };
     if !matches!(*npy.shape(), [n] | [n, 1] if n == n_images) {
-        return bad(&npy, format!("shape {}", npy.shape_text()), "save the labels in the order of the images");
+        return bad(&npy, format!("shape {}", npy.shape_text()), "save one label per image, in their order");
     }
     let mut labels = Vec::with_capacity(n_images);
     npy.read_chunks(CHUNK_LEN, Element::numbers, |values: &[f64]| labels.extend_from_slice(values))?;

@@ -285,3 +285,183 @@ impl Remote {
         Error::Download { url: self.url.clone(), found: found.into(), next_step: next_step.into() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+
+    /// A file of several pieces, no two of which are alike.
+    fn content() -> Vec<u8> {
+        (0..300_000_u32).flat_map(|number| number.to_le_bytes()).take(1_000_003).collect()
+    }
+
+    fn md5_of(bytes: &[u8]) -> String {
+        Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// A server that answers every request by `answer`, which is given the first byte that was asked for; also the list
+    /// of these.
+    fn serve(answer: impl Fn(u64, &mut TcpStream) + Send + 'static) -> (String, Arc<Mutex<Vec<u64>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let head = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+                let head = Vec::from_iter(head.take_while(|line| !line.is_empty()));
+                let range =
+                    head.iter().find_map(|line| line.to_lowercase().strip_prefix("range: bytes=").map(String::from));
+                let from = range.map_or(0, |range| range.trim_end_matches('-').parse().unwrap());
+                log.lock().unwrap().push(from);
+                answer(from, &mut stream);
+            }
+        });
+        (url, asked)
+    }
+
+    /// Answers as a server does that can go on from the middle; sends no more than `most_bytes` at a time.
+    fn answer_with_parts(from: u64, stream: &mut TcpStream, most_bytes: usize) {
+        let content = content();
+        let (rest, in_all) = (&content[content.len().min(from as usize)..], content.len());
+        let _ = match (from, rest) {
+            (0, _) => write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {in_all}\r\nConnection: close\r\n\r\n"),
+            (_, []) => write!(
+                stream,
+                "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */{in_all}\r\n\
+                 Content-Length: 0\r\nConnection: close\r\n\r\n"
+            ),
+            _ => write!(
+                stream,
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {from}-{}/{in_all}\r\n\
+                 Content-Length: {}\r\nConnection: close\r\n\r\n",
+                in_all - 1,
+                rest.len()
+            ),
+        };
+        let _ = stream.write_all(&rest[..rest.len().min(most_bytes)]);
+    }
+
+    fn remote(url: String) -> Remote {
+        Remote { name: "cifar10", url, file_name: "file.tar.gz", md5: md5_of(&content()) }
+    }
+
+    fn go_on(_: &Download) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    #[test]
+    fn a_file_is_downloaded_once_and_its_progress_is_told() {
+        let (url, asked) = serve(|from, stream| answer_with_parts(from, stream, usize::MAX));
+        let folder = tempfile::tempdir().unwrap();
+        let mut shares = Vec::new();
+        let path = fetch(&remote(url.clone()), &folder.path().join("data"), |progress| {
+            shares.push(progress.share().unwrap());
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert!(fs::read(&path).unwrap() == content());
+        assert!(shares.is_sorted() && shares.last() == Some(&1.0) && shares.len() > 3, "{shares:?}");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(fetch(&remote(url), &folder.path().join("data"), go_on).unwrap(), path);
+        assert_eq!(*asked.lock().unwrap(), [0]);
+    }
+
+    #[test]
+    fn a_connection_that_ends_early_is_gone_on_with() {
+        let (url, asked) = serve(|from, stream| answer_with_parts(from, stream, 600_000));
+        let folder = tempfile::tempdir().unwrap();
+        let message = fetch(&remote(url.clone()), folder.path(), go_on).unwrap_err().to_string();
+        assert!(message.contains("0.6 MB are kept: call it again"), "{message}");
+        let path = fetch(&remote(url), folder.path(), go_on).unwrap();
+        assert!(fs::read(path).unwrap() == content());
+        assert_eq!(*asked.lock().unwrap(), [0, 600_000]);
+    }
+
+    #[test]
+    fn a_server_that_cannot_go_on_sends_everything_again() {
+        let (url, _) = serve(|_, stream| answer_with_parts(0, stream, usize::MAX));
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file.tar.gz.part"), [7; 5000]).unwrap();
+        assert!(fs::read(fetch(&remote(url), folder.path(), go_on).unwrap()).unwrap() == content());
+    }
+
+    #[test]
+    fn a_part_that_is_whole_is_only_checked_and_one_that_is_too_long_is_thrown_away() {
+        let (url, asked) = serve(|from, stream| answer_with_parts(from, stream, usize::MAX));
+        for (extra, requests) in [(0, vec![1_000_003]), (9, vec![1_000_012, 0])] {
+            let folder = tempfile::tempdir().unwrap();
+            let part = [content(), vec![1; extra]].concat();
+            fs::write(folder.path().join("file.tar.gz.part"), part).unwrap();
+            assert!(fs::read(fetch(&remote(url.clone()), folder.path(), go_on).unwrap()).unwrap() == content());
+            assert_eq!(std::mem::take(&mut *asked.lock().unwrap()), requests);
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_removes_the_file() {
+        let (url, _) = serve(|from, stream| answer_with_parts(from, stream, usize::MAX));
+        let folder = tempfile::tempdir().unwrap();
+        let other = Remote { md5: md5_of(b"another file"), ..remote(url) };
+        let message = fetch(&other, folder.path(), go_on).unwrap_err().to_string();
+        assert!(message.contains(&md5_of(&content())) && message.contains("call it again"), "{message}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn without_a_network_or_a_file_there_the_message_says_so() {
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let message = fetch(&remote(format!("http://{nobody}/file")), folder.path(), go_on).unwrap_err().to_string();
+        assert!(message.contains("refused") && message.contains("check the network"), "{message}");
+
+        let (url, _) = serve(|_, stream| {
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\ngone");
+        });
+        let message = fetch(&remote(url), folder.path(), go_on).unwrap_err().to_string();
+        assert!(message.contains("status 404"), "{message}");
+        let part = fs::read(folder.path().join("file.tar.gz.part")).unwrap();
+        assert!(part.is_empty(), "no error page is kept as data");
+    }
+
+    #[test]
+    fn a_server_that_does_not_speak_tls_is_an_error() {
+        let (url, _) = serve(|from, stream| answer_with_parts(from, stream, usize::MAX));
+        let folder = tempfile::tempdir().unwrap();
+        let secure = remote(url.replace("http:", "https:"));
+        let message = fetch(&secure, folder.path(), go_on).unwrap_err().to_string();
+        assert!(message.contains("downloading https:") && message.contains("check the network"), "{message}");
+    }
+
+    #[test]
+    fn breaking_off_keeps_what_has_come() {
+        let (url, _) = serve(|from, stream| answer_with_parts(from, stream, usize::MAX));
+        let folder = tempfile::tempdir().unwrap();
+        let stop = |progress: &Download| match progress.n_bytes {
+            0..200_000 => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        };
+        let message = fetch(&remote(url.clone()), folder.path(), stop).unwrap_err().to_string();
+        assert!(message.contains("stopped; 0.") && message.contains("MB are kept: call it again"), "{message}");
+        assert!(fs::read(fetch(&remote(url), folder.path(), go_on).unwrap()).unwrap() == content());
+    }
+
+    #[test]
+    fn two_programs_do_not_write_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = File::create(folder.path().join("file.tar.gz.part")).unwrap();
+        lock.lock().unwrap();
+        let message = fetch(&remote("http://127.0.0.1:9/".into()), folder.path(), go_on).unwrap_err().to_string();
+        assert!(message.contains("another program is downloading it"), "{message}");
+    }
+
+    #[test]
+    fn only_what_has_a_home_page_is_downloaded() {
+        let message = download("hw10", go_on).unwrap_err().to_string();
+        assert!(message.contains("\"hw10\"") && message.contains("cifar10"), "{message}");
+    }
+}

@@ -214,6 +214,8 @@ fn open_path(path: &Path, options: &OpenOptions) -> Result<Opened> {
             RECOGNISED,
             if entries.iter().any(|entry| entry == "data_batch_1") {
                 "this is CIFAR-10's Python version: download the binary version".into()
+            } else if entries.iter().any(|entry| is_other_picture(entry)) {
+                "pictures of this kind are not read: save them as JPEG".into()
             } else {
                 format!("give the folder that holds these files, or one of the names {}", names().join(", "))
             },
@@ -225,6 +227,12 @@ fn open_path(path: &Path, options: &OpenOptions) -> Result<Opened> {
             "give the path of one of them",
         )),
     }
+}
+
+/// Whether this is a picture in a format that is not read, by its name.
+fn is_other_picture(name: &str) -> bool {
+    let ending = name.rsplit('.').next().unwrap_or_default().to_lowercase();
+    ["heic", "heif", "avif", "tif", "tiff", "bmp", "gif"].contains(&ending.as_str())
 }
 
 /// Opens a single file, by its name.

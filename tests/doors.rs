@@ -37,7 +37,7 @@ fn check_trains_and_ranks(data: &Split, architecture: Architecture) {
     let training = Training::default().epochs(1).device(Device::Cpu);
     let model = fit(architecture, data, training, |_| ControlFlow::Continue(())).unwrap();
     let ranking = model.rank(&data.test).unwrap();
-    assert_eq!(ranking.worst(3).unwrap().images.len(), 3);
+    assert_eq!(ranking.worst(3).unwrap().picks.len(), 3);
 }
 
 // IDX files.
@@ -114,7 +114,9 @@ fn idx_files_that_do_not_hold_what_they_claim_are_refused() {
     check(images, [&[0, 0, 13, 3], &whole[4..]].concat(), &["type 0x0d", "unsigned bytes"]);
     check("train-labels-idx1-ubyte", idx(&[2], &[1, 2]), &["shape [2]", "one label per image", "same data set"]);
     let gzipped = "train-images-idx3-ubyte.gz";
-    check(gzipped, gzip(&whole)[..20].to_vec(), &["cannot be unpacked", "again"]);
+    for n_bytes in 0..gzip(&whole).len() {
+        check(gzipped, gzip(&whole)[..n_bytes].to_vec(), &["again"]);
+    }
     check(gzipped, whole.clone(), &["cannot be unpacked", "again"]);
     let mut damaged = gzip(&whole);
     let crc = damaged.len() - 8;

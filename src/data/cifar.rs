@@ -80,6 +80,8 @@ pub(super) fn read_archive(reader: impl Read, path: &Path, options: &OpenOptions
             members.insert(name, content);
         }
     }
+    // The checksum of the whole comes last, after the archive's own end.
+    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(unpack_error)?;
     let names = match members.remove(NAMES_FILE) {
         Some(text) => parse_names(&String::from_utf8_lossy(&text), &path.join(NAMES_FILE))?,
         None => CLASS_NAMES.map(String::from).into(),

@@ -91,7 +91,8 @@ impl Plan {
                 "for CIFAR-10 it is [3, 32, 32]",
             ));
         }
-        let (encoder, decoder) = shapes::infer(&architecture.encoder, &architecture.decoder, image_shape)?;
+        let (encoder, decoder) = shapes::infer(&architecture.encoder, &architecture.decoder, image_shape)
+            .map_err(|error| or_another_size(error, architecture, image_shape))?;
         Ok(Self { name: architecture.name.clone(), image_shape, encoder, decoder })
     }
 
@@ -148,6 +149,27 @@ impl fmt::Display for Plan {
         };
         let rows: Vec<_> = self.rows().into_iter().map(cells).collect();
         write_table(f, ["part", "layer", "output", "parameters"], &rows)
+    }
+}
+
+/// Adds to an error the size of square images that the architecture fits as it is, where there is one.
+fn or_another_size(error: Error, architecture: &Architecture, [c, h, w]: ImageShape) -> Error {
+    /// Beyond this nobody wants images scaled for an architecture's sake.
+    const LARGEST_SIDE_PX: usize = 256;
+    let fits = |&side: &usize| shapes::infer(&architecture.encoder, &architecture.decoder, [c, side, side]).is_ok();
+    let larger = h.max(w);
+    let sides = (1..=LARGEST_SIDE_PX.min(larger.saturating_mul(2))).filter(fits);
+    // Of two sides that are as far away, the larger one keeps more of the images.
+    let nearest = sides.min_by_key(|&side| (side.abs_diff(larger), std::cmp::Reverse(side)));
+    match (error, nearest) {
+        (Error::Architecture { place, found, wanted, next_step }, Some(side)) => {
+            let next_step = format!(
+                "{next_step}; as it is, it fits images of {side} x {side}: \
+                 open_with(..., OpenOptions::default().size_px({side}))"
+            );
+            Error::Architecture { place, found, wanted, next_step }
+        }
+        (error, _) => error,
     }
 }
 

@@ -366,15 +366,16 @@ fn every_named_network_adapts_to_other_images_and_keeps_its_code() {
 }
 
 #[test]
-fn images_of_a_size_that_does_not_fit_are_told_which_size_would() {
+fn images_that_a_network_was_not_written_for_are_told_what_would_fit() {
     let message = |architecture: Architecture, shape| architecture.plan(shape).unwrap_err().to_string();
-    let size =
-        |side| format!("it fits images of {side} x {side}: open_with(..., OpenOptions::default().size_px({side}))");
+    let size = |side| format!("; images of {side} x {side}, by OpenOptions::default().size_px({side}), fit as it is");
     let cnn = message(Architecture::report_cnn(), [3, 28, 28]);
-    assert!(cnn.contains("Linear(96, 96) would fit, or Linear(96, 384) if it is written as (out, in)"), "{cnn}");
-    assert!(cnn.ends_with(&size(32)), "{cnn}");
+    let numbers = "Linear(96, 96) would fit, or Linear(96, 384) if it is written as (out, in)";
+    assert!(cnn.ends_with(&format!("{numbers}{}", size(32))), "{cnn}");
     assert!(message(Architecture::conv(), [3, 28, 28]).ends_with(&size(32)));
     assert!(message(Architecture::conv(), [3, 25, 25]).ends_with(&size(24)));
-    let grey = message(Architecture::conv(), [1, 28, 28]);
-    assert!(grey.ends_with("Conv2d(1, 12, 4, 2, 1) would fit"), "no size helps where the channels differ: {grey}");
+    let fcn = message(Architecture::fcn(), [1, 28, 28]);
+    assert!(fcn.ends_with("Linear(784, 128) would fit; .adapted_to([1, 28, 28]) changes all such numbers"), "{fcn}");
+    // 28 is no multiple of 8, and no size helps where the channels differ.
+    assert!(message(Architecture::conv(), [1, 28, 28]).ends_with("Conv2d(1, 12, 4, 2, 1) would fit"));
 }

@@ -13,7 +13,7 @@ use std::fmt;
 const MOST_LAYERS: usize = 1000;
 
 /// Image shapes of the data sets that the crate opens: CIFAR-10 and the homework's, then the MNIST family's.
-const USUAL_IMAGE_SHAPES: [ImageShape; 2] = [[3, 32, 32], [1, 28, 28]];
+pub(super) const USUAL_IMAGE_SHAPES: [ImageShape; 2] = [[3, 32, 32], [1, 28, 28]];
 
 /// An autoencoder's layers, as data: it can be read, printed, compared, saved, and changed by editing a string.
 ///
@@ -145,7 +145,7 @@ impl Architecture {
     /// assert!(fashion.decoder_notation().ends_with("Linear(128, 784) / Tanh()"));
     ///
     /// let mistake = Architecture::conv().adapted_to([1, 28, 28]).unwrap_err().to_string();
-    /// assert!(mistake.contains("it fits images of 32 x 32"));
+    /// assert!(mistake.contains("OpenOptions::default().size_px(32)"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn adapted_to(&self, image_shape: ImageShape) -> Result<Self> {

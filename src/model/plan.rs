@@ -1,5 +1,6 @@
 //! The shapes of an architecture, worked out for one image shape before anything is built.
 
+use super::architecture::USUAL_IMAGE_SHAPES;
 use super::{Architecture, Layer, Part, notation, shapes};
 use crate::data::ImageShape;
 use crate::{Error, Result};
@@ -92,7 +93,7 @@ impl Plan {
             ));
         }
         let (encoder, decoder) = shapes::infer(&architecture.encoder, &architecture.decoder, image_shape)
-            .map_err(|error| or_another_size(error, architecture, image_shape))?;
+            .map_err(|error| or_something_else(error, architecture, image_shape))?;
         Ok(Self { name: architecture.name.clone(), image_shape, encoder, decoder })
     }
 
@@ -152,25 +153,29 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Adds to an error the size of square images that the architecture fits as it is, where there is one.
-fn or_another_size(error: Error, architecture: &Architecture, [c, h, w]: ImageShape) -> Error {
+/// Adds to an error what else would do: square images of another size, or the numbers of [`Architecture::adapted_to`]
+/// where the architecture is sound and the images are merely others than it was written for.
+fn or_something_else(error: Error, architecture: &Architecture, image_shape: ImageShape) -> Error {
     /// Beyond this nobody wants images scaled for an architecture's sake.
     const LARGEST_SIDE_PX: usize = 256;
-    let fits = |&side: &usize| shapes::infer(&architecture.encoder, &architecture.decoder, [c, side, side]).is_ok();
-    let larger = h.max(w);
-    let sides = (1..=LARGEST_SIDE_PX.min(larger.saturating_mul(2))).filter(fits);
-    // Of two sides that are as far away, the larger one keeps more of the images.
-    let nearest = sides.min_by_key(|&side| (side.abs_diff(larger), std::cmp::Reverse(side)));
-    match (error, nearest) {
-        (Error::Architecture { place, found, wanted, next_step }, Some(side)) => {
-            let next_step = format!(
-                "{next_step}; as it is, it fits images of {side} x {side}: \
-                 open_with(..., OpenOptions::default().size_px({side}))"
-            );
-            Error::Architecture { place, found, wanted, next_step }
-        }
-        (error, _) => error,
+    let Error::Architecture { place, found, wanted, mut next_step } = error else { return error };
+    let Architecture { encoder, decoder, .. } = architecture;
+    let fits = |shape: ImageShape| shapes::infer(encoder, decoder, shape).is_ok();
+
+    let adapted = shapes::adapt(encoder, decoder, image_shape);
+    let adapts = adapted.is_ok_and(|(encoder, decoder)| shapes::infer(&encoder, &decoder, image_shape).is_ok());
+    if adapts && USUAL_IMAGE_SHAPES.into_iter().any(fits) {
+        next_step += &format!("; .adapted_to({image_shape:?}) changes all such numbers");
     }
+
+    let [c, h, w] = image_shape;
+    let larger = h.max(w);
+    let sides = (1..=LARGEST_SIDE_PX.min(larger.saturating_mul(2))).filter(|&side| fits([c, side, side]));
+    // Of two sides that are as far away, the larger one keeps more of the images.
+    if let Some(side) = sides.min_by_key(|&side| (side.abs_diff(larger), std::cmp::Reverse(side))) {
+        next_step += &format!("; images of {side} x {side}, by OpenOptions::default().size_px({side}), fit as it is");
+    }
+    Error::Architecture { place, found, wanted, next_step }
 }
 
 /// Writes columns wide enough for their longest cell, the fourth column (numbers) to the right; no line break at the

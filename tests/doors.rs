@@ -529,3 +529,36 @@ fn archives_that_are_not_cifar10s_are_explained() {
         &["more than 1000000 bytes", "max_unpacked_bytes"],
     );
 }
+
+// All of them.
+
+#[test]
+fn a_damaged_byte_anywhere_is_an_error_or_another_picture_but_no_panic() {
+    let images = npy("|u1", false, &[4, 2, 2, 1], &[9; 16]);
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    let mut unpacked = ZipWriter::new(Cursor::new(Vec::new()));
+    unpacked.start_file("images.npy", stored).unwrap();
+    unpacked.write_all(&images).unwrap();
+    let [(_, idx), ..] = idx_files();
+    for (name, whole) in [
+        ("a.npy", images.clone()),
+        ("a.npz", npz(&[("images.npy", images)])),
+        ("a.npz", unpacked.finish().unwrap().into_inner()),
+        ("a.tar.gz", archive(&[], None)),
+        ("train-images-idx3-ubyte", idx.clone()),
+        ("train-images-idx3-ubyte.gz", gzip(&idx)),
+    ] {
+        let folder = folder(&idx_files()[1..]);
+        let path = folder.path().join(name);
+        for index in 0..whole.len() {
+            for mask in [1, 0x80, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[index] ^= mask;
+                fs::write(&path, damaged).unwrap();
+                if let Err(error) = open(&path) {
+                    assert!(error.to_string().contains(name), "{name} without its name: {error}");
+                }
+            }
+        }
+    }
+}

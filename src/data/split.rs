@@ -130,7 +130,7 @@ impl Split {
             return refuse(
                 format!("images without classes in {}", self.name),
                 "a class for every image".into(),
-                "train on these images as they are, or open cifar10 or scenes".into(),
+                "train on these images as they are, or put image files into class folders; cifar10 and scenes have classes".into(),
             );
         };
         let all_names = known.join(", ");
@@ -193,7 +193,7 @@ impl Split {
     pub fn class_pairs(&self, n_pairs: usize) -> Result<Vec<[String; 2]>> {
         let Some(classes) = self.train_of_all_classes().class_names() else {
             let found = format!("images without classes in {}", self.name);
-            let next_step = "open cifar10 or scenes";
+            let next_step = "open a source with classes, as cifar10 or scenes";
             return Err(Error::data("pairing classes", found, "a class for every image", next_step));
         };
         if n_pairs == 0 {

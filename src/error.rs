@@ -104,6 +104,17 @@ pub enum Error {
         doing: String,
     },
 
+    /// A data set could not be downloaded: mend the network, or call again to go on where it ended.
+    #[error("downloading {url}: {found}; {next_step}")]
+    Download {
+        /// The address.
+        url: String,
+        /// What happened.
+        found: String,
+        /// What to try next.
+        next_step: String,
+    },
+
     /// A figure could not be drawn.
     #[error("drawing {what}: {reason}")]
     Draw {

@@ -1,6 +1,6 @@
 //! The one `use` that a notebook needs.
 
-pub use crate::data::{Images, Split};
+pub use crate::data::{Images, OpenOptions, Split};
 pub use crate::device::{Device, Precision};
 pub use crate::evaluation::Evaluation::{self, Debiased, KMeans, KNearest, Mahalanobis, Pca, Reconstruction};
 pub use crate::evaluation::{FitOn, ScoreTable};

@@ -1,7 +1,7 @@
 //! The one-line calls of a notebook: glue between rooms, no logic of its own.
 
 pub use crate::background::{bias_table, brightness_table};
-pub use crate::data::open;
+pub use crate::data::{open, open_with};
 pub use crate::notebook::{labelled_notebook_data, notebook_data, quick_or_full};
 pub use crate::views::{
     compare, compare_over_pairs, constant_models, f1_against_prevalence, latent_map, nearest_pairs, pca_map,
@@ -9,8 +9,8 @@ pub use crate::views::{
 };
 
 use crate::Result;
-use crate::data::Split;
-use crate::display::{SweepProgressBar, TrainingProgress};
+use crate::data::{self, Split};
+use crate::display::{DownloadProgressBar, SweepProgressBar, TrainingProgress};
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
 use crate::model::Architecture;
 use crate::run;
@@ -18,6 +18,20 @@ use crate::sweep::{self, Pair, Sweep};
 use crate::train::{Autoencoder, Training, fit};
 use std::ops::ControlFlow;
 use std::path::Path;
+
+/// Downloads a data set, "cifar10", from its home page into the user's cache, where [`open`] finds it; with a bar. What
+/// was downloaded before is not downloaded again, and half a file is gone on with.
+///
+/// # Errors
+/// Those of [`data::download`].
+pub fn download(name: &str) -> Result<()> {
+    let mut progress = DownloadProgressBar::new();
+    data::download(name, |step| {
+        progress.step(step);
+        ControlFlow::Continue(())
+    })?;
+    Ok(())
+}
 
 /// Trains a network to rebuild the training images. In the diabolo kernel a bar and a loss curve grow meanwhile;
 /// elsewhere lines of text tell the progress.

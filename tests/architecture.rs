@@ -344,3 +344,38 @@ decoder  Tanh()"
     let grey = parse("Linear(784, 2)", "Linear(2, 784)");
     assert_eq!(grey.usual_plan().unwrap().image_shape, [1, 28, 28]);
 }
+
+#[test]
+fn every_named_network_adapts_to_other_images_and_keeps_its_code() {
+    let named = [Architecture::report_cnn(), Architecture::fcn(), Architecture::conv(), Architecture::vae()];
+    for architecture in named {
+        let own = architecture.plan([3, 32, 32]).unwrap();
+        for shape in [[1, 32, 32], [3, 64, 64], [1, 48, 80], [3, 32, 32]] {
+            let adapted = architecture.adapted_to(shape).unwrap();
+            let plan = adapted.plan(shape).unwrap();
+            assert_eq!((plan.encoder.len(), plan.decoder.len()), (own.encoder.len(), own.decoder.len()));
+            // A code that is an image grows with the images; one that is a vector does not.
+            let is_vector = matches!(plan.encoder.last().unwrap().output, FeatureShape::Vector(_));
+            assert_eq!(plan.n_latents() == own.n_latents(), is_vector || shape[1..] == [32, 32]);
+            // Written out in full, as it is saved, it adapts just as well, and back to what it was.
+            let written_out = plan.architecture().adapted_to([3, 32, 32]).unwrap();
+            assert_eq!(written_out, own.architecture());
+        }
+    }
+    assert_eq!(Architecture::report_cnn().adapted_to([3, 32, 32]).unwrap(), Architecture::report_cnn());
+}
+
+#[test]
+fn images_that_a_network_was_not_written_for_are_told_what_would_fit() {
+    let message = |architecture: Architecture, shape| architecture.plan(shape).unwrap_err().to_string();
+    let size = |side| format!("; images of {side} x {side}, by OpenOptions::default().size_px({side}), fit as it is");
+    let cnn = message(Architecture::report_cnn(), [3, 28, 28]);
+    let numbers = "Linear(96, 96) would fit, or Linear(96, 384) if it is written as (out, in)";
+    assert!(cnn.ends_with(&format!("{numbers}{}", size(32))), "{cnn}");
+    assert!(message(Architecture::conv(), [3, 28, 28]).ends_with(&size(32)));
+    assert!(message(Architecture::conv(), [3, 25, 25]).ends_with(&size(24)));
+    let fcn = message(Architecture::fcn(), [1, 28, 28]);
+    assert!(fcn.ends_with("Linear(784, 128) would fit; .adapted_to([1, 28, 28]) changes all such numbers"), "{fcn}");
+    // 28 is no multiple of 8, and no size helps where the channels differ.
+    assert!(message(Architecture::conv(), [1, 28, 28]).ends_with("Conv2d(1, 12, 4, 2, 1) would fit"));
+}

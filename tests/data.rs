@@ -2,35 +2,13 @@
 //!
 //! The tests on real CIFAR-10 images run where `DIABOLO_DATA` names a folder with `cifar-10-batches-bin/` and `hw10/`.
 
+mod common;
+
+use common::{check_message, folder, npy, real_data};
 use diabolo::data::{Images, Split, open};
 use diabolo::ndarray::{Array4, Axis};
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
-
-/// Checks that a call failed and that its message holds all of `parts`.
-fn check_message<T: std::fmt::Debug>(result: diabolo::Result<T>, parts: &[&str]) {
-    let message = result.unwrap_err().to_string();
-    for part in parts {
-        assert!(message.contains(part), "{part:?} is missing in {message:?}");
-    }
-}
-
-/// A `.npy` file, version 1 of the format, or 2 for an element type that starts with "2".
-fn npy(descr: &str, is_fortran_order: bool, shape: &[usize], elements: &[u8]) -> Vec<u8> {
-    let (version, descr) = descr.strip_prefix('2').map_or((1, descr), |descr| (2, descr));
-    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
-    let order = if is_fortran_order { "True" } else { "False" };
-    let header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({sizes}), }}\n");
-    let mut file = vec![0x93, b'N', b'U', b'M', b'P', b'Y', version, 0];
-    match version {
-        1 => file.extend((header.len() as u16).to_le_bytes()),
-        _ => file.extend((header.len() as u32).to_le_bytes()),
-    }
-    file.extend(header.bytes());
-    file.extend(elements);
-    file
-}
 
 /// Four 2 x 3 colour pictures, `(4, 2, 3, 3)` in C order; no two bytes in a row are equal.
 const SHAPE: [usize; 4] = [4, 2, 3, 3];
@@ -43,15 +21,6 @@ fn homework_bytes() -> Vec<u8> {
 fn homework_pixels() -> Array4<f32> {
     let bytes = Array4::from_shape_vec((4, 2, 3, 3), homework_bytes()).unwrap();
     bytes.mapv(|byte| f32::from(byte) / 127.5 - 1.0).permuted_axes([0, 3, 1, 2])
-}
-
-/// A folder with these files.
-fn folder(files: &[(&str, Vec<u8>)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, content) in files {
-        fs::write(folder.path().join(name), content).unwrap();
-    }
-    folder
 }
 
 /// A homework folder whose training and test file are the same.
@@ -141,7 +110,7 @@ fn homework_labels_that_do_not_fit_are_refused() {
     let folder = homework(npy("|u1", false, &SHAPE, &homework_bytes()));
     let labels = folder.path().join("test_labels.npy");
     fs::write(&labels, npy("|u1", false, &[3], &[0, 1, 0])).unwrap();
-    check_message(open(folder.path()), &["test_labels.npy", "shape (3,)", "4 labels", "order of the test images"]);
+    check_message(open(folder.path()), &["test_labels.npy", "shape (3,)", "4 labels", "in their order"]);
     fs::write(&labels, npy("|u1", false, &[4], &[0, 1, 0, 7])).unwrap();
     check_message(open(folder.path()), &["label 7 for image 3", "1 for an anomaly"]);
 }
@@ -245,7 +214,7 @@ fn one_image_can_be_tested_on_but_not_trained_on() {
 #[test]
 fn homework_has_no_classes_to_hold_out() {
     let data = open(homework(npy("|u1", false, &SHAPE, &homework_bytes())).path()).unwrap();
-    check_message(data.hold_out(&["cat"]), &["without classes", "a class for every image", "cifar10 or scenes"]);
+    check_message(data.hold_out(&["cat"]), &["without classes", "a class for every image", "class folders"]);
 }
 
 // CIFAR-10's binary batches.
@@ -325,12 +294,13 @@ fn damaged_batches_are_refused() {
 fn what_is_no_data_set_is_explained() {
     check_message(open("/nowhere/at/all"), &["opening /nowhere/at/all", "No such file", "scenes, cifar10, hw10"]);
     check_message(open("cifar-10"), &["did you mean cifar10?"]);
-    let strange = folder(&[("readme.txt", vec![]), ("photo.jpg", vec![])]);
+    let strange = folder(&[("readme.txt", vec![]), ("table.csv", vec![])]);
     check_message(
         open(strange.path()),
-        &["photo.jpg, readme.txt", "train.npy", "data_batch_1.bin", "the names scenes"],
+        &["readme.txt, table.csv", "train.npy", "cifar-10-binary.tar.gz", ".npz", "JPEG", "the names scenes"],
     );
-    check_message(open(strange.path().join("photo.jpg")), &["a file", "give the folder"]);
+    check_message(open(strange.path().join("table.csv")), &["a file of another kind", "give the folder"]);
+    check_message(open(folder(&[("IMG_1.HEIC", vec![])]).path()), &["IMG_1.HEIC", "save them as JPEG"]);
     check_message(open(folder(&[]).path()), &["an empty folder"]);
     check_message(open(folder(&[("data_batch_1", vec![])]).path()), &["Python version", "binary version"]);
 }
@@ -474,16 +444,6 @@ fn what_cannot_be_held_out_is_explained() {
 }
 
 // Real images.
-
-/// The folder of data sets, or `None`, said on the way.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn real_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("DIABOLO_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("skipped: DIABOLO_DATA does not name a folder with cifar-10-batches-bin/ and hw10/");
-    }
-    folder
-}
 
 #[test]
 fn cifar10_has_its_official_counts() {

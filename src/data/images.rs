@@ -1,9 +1,12 @@
 //! A set of images: shared pixels, the chosen rows, and what is known about each image.
 
 use super::floats::Survey;
+use super::photographs;
 use super::statistics::ImageStatistics;
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
+use image::{DynamicImage, GrayImage, Rgb32FImage};
 use ndarray::{Array3, Array4, Axis};
+use rayon::prelude::*;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -154,6 +157,36 @@ impl Images {
     /// [`Error::Data`] if `n` is zero.
     pub fn first(&self, n: usize) -> Result<Self> {
         if n >= self.len() { Ok(self.clone()) } else { self.select(&Vec::from_iter(0..n)) }
+    }
+
+    /// The same images, each scaled until it just covers a square of `side_px` and cropped around its centre.
+    pub(super) fn resized(&self, side_px: usize) -> Result<Self> {
+        let [c, h, w] = self.shape();
+        if [h, w] == [side_px; 2] {
+            return Ok(self.clone());
+        }
+        let size = (self.len(), c, side_px, side_px);
+        let reshape = "every plane was brought to the size";
+        let pixels = match self.gather(0..self.len()) {
+            Pixels::Bytes(pixels) => {
+                let planes = resize_planes(&pixels, side_px, |plane| {
+                    let plane = GrayImage::from_raw(w as u32, h as u32, plane.to_vec()).expect("planes are h x w");
+                    photographs::fit(DynamicImage::ImageLuma8(plane), [side_px; 2]).into_luma8().into_raw()
+                })?;
+                Pixels::Bytes(Array4::from_shape_vec(size, planes).expect(reshape))
+            }
+            Pixels::Floats(pixels) => {
+                let planes = resize_planes(&pixels, side_px, |plane| {
+                    // Floating-point pictures of the library are in 0..=1, three colours to a pixel.
+                    let values = plane.iter().flat_map(|value| [(value + 1.0) / 2.0; 3]).collect();
+                    let plane = Rgb32FImage::from_raw(w as u32, h as u32, values).expect("planes are h x w");
+                    let fitted = photographs::fit(DynamicImage::ImageRgb32F(plane), [side_px; 2]).into_rgb32f();
+                    fitted.into_raw().iter().step_by(3).map(|value| value * 2.0 - 1.0).collect()
+                })?;
+                Pixels::Floats(Array4::from_shape_vec(size, planes).expect(reshape))
+            }
+        };
+        Ok(Self { classes: self.classes.clone(), anomalies: self.anomalies.clone(), ..Self::from_pixels(pixels) })
     }
 
     /// One image, `[c, h, w]`, in -1..=1.
@@ -335,6 +368,23 @@ fn in_standard_order<T: Copy>(array: Array4<T>) -> Array4<T> {
     if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
 }
 
+/// Changes every plane of `[n, c, h, w]`, into one buffer.
+fn resize_planes<T: Copy + Default + Send + Sync>(
+    pixels: &Array4<T>,
+    side_px: usize,
+    resize: impl Fn(&[T]) -> Vec<T> + Sync,
+) -> Result<Vec<T>> {
+    let (n, c, h, w) = pixels.dim();
+    let planes = pixels.as_slice().expect("pixels are stored in standard order").par_chunks_exact(h * w);
+    let mut resized = vec![T::default(); n * c * side_px * side_px];
+    resized.par_chunks_exact_mut(side_px * side_px).zip(planes).try_for_each(|(place, plane)| {
+        interrupt::check("scaling images")?;
+        place.copy_from_slice(&resize(plane));
+        Ok(())
+    })?;
+    Ok(resized)
+}
+
 fn gather_rows<T: Copy>(pixels: &Array4<T>, rows: impl Iterator<Item = usize>) -> Array4<T> {
     let (_, c, h, w) = pixels.dim();
     let source = pixels.as_slice().expect("pixels are stored in standard order");
@@ -361,6 +411,23 @@ mod tests {
         let chosen = counting(5).select(&[4, 0, 2]).unwrap();
         let Pixels::Bytes(gathered) = chosen.gather(1..3) else { panic!("8-bit images became floats") };
         assert_eq!(gathered.into_raw_vec_and_offset().0, [0, 1, 2, 3, 8, 9, 10, 11]);
+    }
+
+    #[test]
+    fn resizing_weighs_bytes_and_floats_alike_and_keeps_labels() {
+        let halves =
+            |high: f32| Array4::from_shape_fn((3, 1, 4, 8), |(.., column)| if column < 4 { -high } else { high });
+        let bytes = Images::from_floats(halves(1.0)).unwrap().with_anomalies(vec![true, false, true]).unwrap();
+        let floats = Images::from_floats(halves(0.3)).unwrap();
+        for (images, high) in [(bytes.select(&[2, 0]).unwrap(), 1.0), (floats, 0.3)] {
+            let resized = images.resized(2).unwrap();
+            assert_eq!((resized.shape(), resized.len()), ([1, 2, 2], images.len()));
+            assert_eq!(resized.anomalies(), images.anomalies());
+            // A triangle of four pixels' width weighs the columns by 0.75, 0.75 and, beyond the edge, 0.25.
+            let edge = high * (0.75 + 0.75 - 0.25) / (0.75 + 0.75 + 0.25);
+            let (first, wanted) = (resized.image(0).unwrap(), [-edge, edge, -edge, edge]);
+            assert!(first.iter().zip(wanted).all(|(pixel, wanted)| (pixel - wanted).abs() < 0.5 / 127.5), "{first}");
+        }
     }
 
     #[test]

@@ -4,23 +4,32 @@
 //! memory (value `v` stands for `v / 127.5 - 1`); the network scales them on its own device, a batch at a time.
 //!
 //! [`open`] recognises a source by name or by path and returns a [`Split`]; [`Split::hold_out`] turns it into the
-//! report's experiment. This room downloads nothing and draws nothing.
+//! report's experiment. Nothing is downloaded unless [`download`] is called; nothing is drawn here.
 
+mod arrays;
 mod cifar;
+mod class_folders;
+mod download;
 mod floats;
 mod homework;
+mod idx;
 mod images;
 mod npy;
+mod npz;
 mod open;
+mod options;
 mod photographs;
 mod scenes;
 mod split;
 mod statistics;
 mod stream;
+mod unpack;
 
+pub use download::{Download, download};
 pub(crate) use images::Pixels;
 pub use images::{ImageShape, Images};
-pub use open::open;
+pub use open::{open, open_with};
+pub use options::OpenOptions;
 pub use split::Split;
 pub use statistics::ImageStatistics;
 pub use stream::{ImageStream, Part};

@@ -14,11 +14,16 @@ use std::path::{Path, PathBuf};
 /// Longest header that is read, in bytes: NumPy itself refuses longer ones from files that it does not trust.
 const MAX_HEADER_BYTES: u64 = 10_000;
 
+/// A file, or what was unpacked of an archive.
+pub(super) trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
+
 /// An open `.npy` file, positioned in its elements.
-#[derive(Debug)]
 pub(super) struct Npy {
+    /// For messages.
     path: PathBuf,
-    file: File,
+    file: Box<dyn ReadSeek>,
     shape: Vec<usize>,
     is_fortran_order: bool,
     element: Element,
@@ -49,12 +54,20 @@ pub(super) enum Kind {
 impl Npy {
     /// Opens a file and reads its header.
     pub(super) fn open(path: &Path) -> Result<Self> {
+        match File::open(path) {
+            Ok(file) => Self::new(Box::new(file), path),
+            Err(source) => Err(Error::file("reading", path, "check the path and the permissions", source)),
+        }
+    }
+
+    /// Reads the header of a file; `path` is for messages alone.
+    pub(super) fn new(mut file: Box<dyn ReadSeek>, path: &Path) -> Result<Self> {
         let read_error = |source| Error::file("reading", path, "check the path and the permissions", source);
         let bad = |found: String| {
             Error::format(path, found, "a NumPy array", "write the file again with np.save, or copy it again")
         };
-        let mut file = File::open(path).map_err(read_error)?;
-        let file_bytes = file.metadata().map_err(read_error)?.len();
+        let file_bytes = file.seek(SeekFrom::End(0)).map_err(read_error)?;
+        file.rewind().map_err(read_error)?;
 
         let mut start = Vec::new();
         (&mut file).take(8).read_to_end(&mut start).map_err(read_error)?;

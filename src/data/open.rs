@@ -1,46 +1,105 @@
 //! Which source a name or a folder stands for.
 
-use super::split::{Split, nearest};
-use super::{cifar, homework, scenes};
+use super::images::Images;
+use super::options::OpenOptions;
+use super::split::{Split, by_chance_note, nearest};
+use super::{cifar, class_folders, homework, idx, npz, photographs, scenes};
 use crate::{Error, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What a folder can hold, for messages.
-const RECOGNISED: &str =
-    "train.npy and test.npy, or CIFAR-10's data_batch_1.bin to data_batch_5.bin and test_batch.bin";
+/// What can be opened, for messages.
+const RECOGNISED: &str = "train.npy and test.npy, CIFAR-10's binary batches or cifar-10-binary.tar.gz, MNIST's IDX \
+                          files, an .npz archive, or JPEG, PNG or WebP files in class folders or not";
 
 /// A data set that has a name and lives in a folder of data sets.
 struct Named {
     name: &'static str,
-    folder: &'static str,
+    /// What its folder, or the archive as it was downloaded, is called there.
+    places: &'static [&'static str],
+    /// Where the system's packages put it.
+    system_folder: Option<&'static str>,
     next_step: &'static str,
 }
 
-const NAMED: [Named; 2] = [
+const NAMED: [Named; 4] = [
     Named {
         name: "cifar10",
-        folder: "cifar-10-batches-bin",
-        next_step: "unpack https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz there, or open its folder by path",
+        places: &[cifar::FOLDER, cifar::ARCHIVE],
+        system_folder: None,
+        next_step: "download(\"cifar10\")? fetches it (170 MB); or put \
+                    https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz there as it is, or open it by path",
     },
     Named {
         name: "hw10",
-        folder: "hw10",
+        places: &["hw10"],
+        system_folder: None,
         next_step: "put the homework's train.npy and test.npy there, or open their folder by path",
+    },
+    Named {
+        name: "fashion-mnist",
+        places: &["fashion-mnist"],
+        system_folder: Some("/usr/share/datasets/fashion-mnist"),
+        next_step: "put its four files there (apt-get install dataset-fashion-mnist, or \
+                    https://github.com/zalandoresearch/fashion-mnist), or open their folder by path",
+    },
+    Named {
+        name: "mnist",
+        places: &["mnist"],
+        system_folder: None,
+        next_step: "put its four IDX files there, or open their folder by path",
     },
 ];
 
-/// Opens a data set by name or by path.
+/// What a source holds.
+pub(super) enum Opened {
+    /// Images to train on and images to test on.
+    Parts(Split),
+    /// Images of which some have yet to be drawn for testing.
+    Whole {
+        /// As in [`Split::name`].
+        name: String,
+        images: Images,
+        /// Files, and what was decided while reading them.
+        source: String,
+    },
+}
+
+impl Opened {
+    /// Images that are not divided yet, named after their file or folder.
+    pub(super) fn whole(path: &Path, images: Images, source: String) -> Self {
+        Self::Whole { name: Self::name_of(path), images, source }
+    }
+
+    /// The name of a file without its ending, or of a folder.
+    pub(super) fn name_of(path: &Path) -> String {
+        let whole = std::path::absolute(path).unwrap_or(path.into());
+        let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
+        name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    }
+}
+
+/// Opens a data set by name or by path, as [`open_with`] does with [`OpenOptions::default`].
 ///
 /// - `"scenes"`: made on the spot from a fixed seed, needs no file; see [`Split::description`] for what it is.
-/// - `"cifar10"` and `"hw10"`: the folder `cifar-10-batches-bin` or `hw10` in `$DIABOLO_DATA`, a folder of data sets, or
-///   else in the user's cache, `$DIABOLO_CACHE/data` or `~/.cache/diabolo/data`.
-/// - a folder with the homework's `train.npy` and `test.npy`: `(n, height, width, channels)`, 8-bit or floating-point;
-///   a `test_labels.npy` of 0 and 1 beside them says which test images are anomalies.
-/// - a folder with the batches of CIFAR-10's binary version.
-/// - a folder that contains one of these two under its usual name.
+/// - `"cifar10"`, `"hw10"`, `"fashion-mnist"` and `"mnist"`: the folder `cifar-10-batches-bin` (or
+///   `cifar-10-binary.tar.gz` as it is downloaded), `hw10`, `fashion-mnist` or `mnist` in `$DIABOLO_DATA`, a folder of
+///   data sets, or else in the user's cache, `$DIABOLO_CACHE/data` or `~/.cache/diabolo/data`. Fashion-MNIST is also
+///   found where Debian's package `dataset-fashion-mnist` puts it.
+/// - a folder with the homework's `train.npy` and `test.npy`: `(n, height, width, channels)` or `(n, height, width)`,
+///   8-bit or floating-point; a `test_labels.npy` of 0 and 1 beside them says which test images are anomalies.
+/// - a folder with the batches of CIFAR-10's binary version, or its official archive.
+/// - a folder with the four IDX files of MNIST or of a set in its format, plain or gzipped.
+/// - an `.npz` archive of such arrays: `x_train` and `x_test` with `y_train` and `y_test`, `train` and `test`,
+///   `train_images` and so on, or `images` with `labels`; or an `.npy` file of images.
+/// - a folder of JPEG, PNG or WebP files: class folders in `train` and `test`, class folders alone, or no class folders.
+///   Images are turned as their EXIF data say. Images all of one size up to 128 x 128 keep it, others are scaled until
+///   they just cover 32 x 32 and cropped around the centre. Where all are grey they stay grey. Classes that only `test`
+///   has are anomalies.
+/// - a folder that contains one of the named ones under its usual name.
 ///
-/// A name goes before a folder of the same name; write `./scenes` for the folder.
+/// Where a source has no test images, [`Split::by_chance`] draws a fifth of every class. A name goes before a folder of
+/// the same name; write `./scenes` for the folder.
 ///
 /// # Errors
 /// [`Error::File`] if a file is missing or unreadable, [`Error::Format`] if one does not hold what it should, and
@@ -56,91 +115,159 @@ const NAMED: [Named; 2] = [
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn open(name_or_path: impl AsRef<Path>) -> Result<Split> {
-    let path = name_or_path.as_ref();
-    if path == Path::new(scenes::NAME) {
-        return scenes::make();
-    }
-    match NAMED.iter().find(|named| path == Path::new(named.name)) {
-        Some(named) => open_named(named, &data_folders()),
-        None => open_path(path),
-    }
+    open_with(name_or_path, OpenOptions::default())
 }
 
-/// Folders of data sets, with where each comes from, in the order in which they are searched.
-fn data_folders() -> Vec<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = variable("DIABOLO_CACHE").or_else(|| variable("HOME").map(|home| home.join(".cache/diabolo")));
-    variable("DIABOLO_DATA").into_iter().chain(cache.map(|cache| cache.join("data"))).collect()
-}
-
-fn open_named(named: &Named, data_folders: &[PathBuf]) -> Result<Split> {
-    let candidates = Vec::from_iter(data_folders.iter().map(|folder| folder.join(named.folder)));
-    match candidates.iter().find(|folder| folder.is_dir()) {
-        Some(folder) => open_path(folder),
-        None => {
-            let places = candidates.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
-            Err(Error::data(
-                format!("opening {}", named.name),
-                "no such folder",
-                if places.is_empty() { "DIABOLO_DATA or HOME to be set".into() } else { places.join(" or ") },
-                named.next_step,
-            ))
+/// Opens a data set by name or by path, with sizes, the draw of test images and limits of one's own choice.
+///
+/// # Errors
+/// Those of [`open`], and [`Error::Setting`] for an option out of its range.
+pub fn open_with(name_or_path: impl AsRef<Path>, options: OpenOptions) -> Result<Split> {
+    options.check()?;
+    match open_source(name_or_path.as_ref(), &options)? {
+        Opened::Parts(split) => split.resized(options.size_px),
+        Opened::Whole { name, images, source } => {
+            let (test_share, seed) = (options.test_share, options.seed);
+            let split = Split::by_chance(name, images, test_share, seed)?;
+            split.with_source(format!("{source}; {}", by_chance_note(test_share, seed))).resized(options.size_px)
         }
     }
 }
 
-/// Whether a folder is one that [`open`] takes, or holds one.
+/// Opens a source as it is.
+pub(super) fn open_source(path: &Path, options: &OpenOptions) -> Result<Opened> {
+    if path == Path::new(scenes::NAME) {
+        return scenes::make().map(Opened::Parts);
+    }
+    match NAMED.iter().find(|named| path == Path::new(named.name)) {
+        Some(named) => open_path(&find_named(named, &data_folders())?, options),
+        None => open_path(path, options),
+    }
+}
+
+/// Whether [`open`] takes this for a name rather than for a path.
+pub(super) fn is_name(path: &Path) -> bool {
+    path == Path::new(scenes::NAME) || NAMED.iter().any(|named| path == Path::new(named.name))
+}
+
+/// Folders of data sets, in the order in which they are searched.
+fn data_folders() -> Vec<PathBuf> {
+    variable("DIABOLO_DATA").into_iter().chain(own_data_folder()).collect()
+}
+
+/// The folder of data sets in the user's cache, where there is one.
+pub(super) fn own_data_folder() -> Option<PathBuf> {
+    let cache = variable("DIABOLO_CACHE").or_else(|| variable("HOME").map(|home| home.join(".cache/diabolo")));
+    cache.map(|cache| cache.join("data"))
+}
+
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn find_named(named: &Named, data_folders: &[PathBuf]) -> Result<PathBuf> {
+    let places = data_folders.iter().flat_map(|folder| named.places.iter().map(|place| folder.join(place)));
+    let candidates = Vec::from_iter(places.chain(named.system_folder.map(PathBuf::from)));
+    candidates.iter().find(|place| place.exists()).cloned().ok_or_else(|| {
+        let places = candidates.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>();
+        Error::data(
+            format!("opening {}", named.name),
+            "no such folder",
+            if places.is_empty() { "DIABOLO_DATA or HOME to be set".into() } else { places.join(" or ") },
+            named.next_step,
+        )
+    })
+}
+
+/// Whether a folder is one that [`open`] takes for something else than a folder of image files.
 pub(super) fn is_data_set(folder: &Path) -> bool {
-    homework::is_homework(folder) || cifar::is_cifar(folder) || !named_inside(folder).is_empty()
+    homework::is_homework(folder) || cifar::is_cifar(folder) || idx::is_idx(folder) || !named_inside(folder).is_empty()
 }
 
-/// The data sets that a folder holds under their usual names.
-fn named_inside(folder: &Path) -> Vec<&'static Named> {
-    NAMED.iter().filter(|named| folder.join(named.folder).exists()).collect()
+/// The data sets that a folder holds under their usual names, each with its place.
+fn named_inside(folder: &Path) -> Vec<&'static str> {
+    let place_of = |named: &Named| named.places.iter().copied().find(|place| folder.join(place).exists());
+    NAMED.iter().filter_map(place_of).collect()
 }
 
-fn open_path(path: &Path) -> Result<Split> {
+fn open_path(path: &Path, options: &OpenOptions) -> Result<Opened> {
     if path.is_file() {
-        return Err(Error::data(
-            format!("opening {}", path.display()),
-            "a file",
-            format!("a folder with {RECOGNISED}"),
-            "give the folder that the file is in",
-        ));
+        return open_file(path, options);
     }
     let entries = list(path)?;
     if homework::is_homework(path) {
-        return homework::open(path);
+        return homework::open(path).map(Opened::Parts);
     }
     if cifar::is_cifar(path) {
-        return cifar::open(path);
+        return cifar::open(path).map(Opened::Parts);
+    }
+    if idx::is_idx(path) {
+        return idx::open(path, options).map(Opened::Parts);
     }
     let inside = named_inside(path);
     match inside[..] {
-        [named] => open_path(&path.join(named.folder)),
+        [place] => open_path(&path.join(place), options),
+        [] if photographs::has_any(path)? => class_folders::open(path, options),
         [] => Err(Error::data(
             format!("opening {}", path.display()),
             summary(&entries),
             RECOGNISED,
             if entries.iter().any(|entry| entry == "data_batch_1") {
-                "this is CIFAR-10's Python version: download the binary version"
+                "this is CIFAR-10's Python version: download the binary version".into()
+            } else if entries.iter().any(|entry| is_other_picture(entry)) {
+                "pictures of this kind are not read: save them as JPEG".into()
             } else {
-                "give the folder that holds these files, or one of the names scenes, cifar10 and hw10"
+                format!("give the folder that holds these files, or one of the names {}", names().join(", "))
             },
         )),
         _ => Err(Error::data(
             format!("opening {}", path.display()),
-            inside.iter().map(|named| named.folder).collect::<Vec<_>>().join(" and "),
+            inside.join(" and "),
             "one data set",
             "give the path of one of them",
         )),
     }
 }
 
+/// Whether this is a picture in a format that is not read, by its name.
+fn is_other_picture(name: &str) -> bool {
+    let ending = name.rsplit('.').next().unwrap_or_default().to_lowercase();
+    ["heic", "heif", "avif", "tif", "tiff", "bmp", "gif"].contains(&ending.as_str())
+}
+
+/// Opens a single file, by its name.
+fn open_file(path: &Path, options: &OpenOptions) -> Result<Opened> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    if homework::is_homework_file(path) {
+        homework::open(folder).map(Opened::Parts)
+    } else if name.ends_with(".npy") {
+        npz::open_npy(path)
+    } else if name.ends_with(".npz") {
+        npz::open(path, options)
+    } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+        cifar::open_archive(path, options).map(Opened::Parts)
+    } else if idx::is_idx_file(path) {
+        idx::open(folder, options).map(Opened::Parts)
+    } else {
+        Err(Error::data(
+            format!("opening {}", path.display()),
+            "a file of another kind",
+            RECOGNISED,
+            "give the folder that the file is in",
+        ))
+    }
+}
+
+/// All names that [`open`] knows.
+fn names() -> Vec<String> {
+    [scenes::NAME].into_iter().chain(NAMED.map(|named| named.name)).map(String::from).collect()
+}
+
 /// Names of the entries of a folder, sorted; a name that is no folder is explained.
 fn list(path: &Path) -> Result<Vec<String>> {
     let explain = |source: std::io::Error| {
-        let names = Vec::from_iter([scenes::NAME].into_iter().chain(NAMED.map(|named| named.name)).map(String::from));
+        let names = names();
         let next_step = match (source.kind(), nearest(&path.to_string_lossy(), &names)) {
             (ErrorKind::NotFound, Some(name)) => format!("did you mean {name}?"),
             (ErrorKind::NotFound, None) => format!("check the path, or use one of the names {}", names.join(", ")),
@@ -172,10 +299,11 @@ mod tests {
 
     #[test]
     fn a_named_set_that_is_nowhere_says_where_it_was_looked_for_and_how_to_get_it() {
-        let error = open_named(&NAMED[0], &["/nowhere".into(), "/else/data".into()]).unwrap_err().to_string();
-        assert!(error.contains("/nowhere/cifar-10-batches-bin or /else/data/cifar-10-batches-bin"), "{error}");
-        assert!(error.contains("cifar-10-binary.tar.gz"), "{error}");
-        let error = open_named(&NAMED[1], &[]).unwrap_err().to_string();
+        let find = |named, folders: &[PathBuf]| find_named(named, folders).unwrap_err().to_string();
+        let error = find(&NAMED[0], &["/nowhere".into(), "/else/data".into()]);
+        assert!(error.contains("/nowhere/cifar-10-batches-bin or /nowhere/cifar-10-binary.tar.gz or /else"), "{error}");
+        assert!(error.contains("download(\"cifar10\")?"), "{error}");
+        let error = find(&NAMED[1], &[]);
         assert!(error.contains("DIABOLO_DATA or HOME"), "{error}");
     }
 }

@@ -2,6 +2,9 @@
 
 use super::images::Images;
 use crate::{Error, Result};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fmt;
 
 /// Images to train on and images to test on.
@@ -50,6 +53,53 @@ impl Split {
         Ok(Self { name: name.into(), train, test, held_out: Vec::new(), source, train_of_all_classes: None })
     }
 
+    /// Draws test images from images that have none of their own: `test_share` of every class (rounded, and never all of
+    /// it), or of all images where classes are not known. Both halves keep the images' order; no pixels are copied.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a share that is not above 0 and below 1; [`Error::Data`] for fewer than three images.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{Images, Split};
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((100, 1, 28, 28)))?;
+    /// let data = Split::by_chance("mine", images, 0.2, 7)?;
+    /// assert_eq!((data.train.len(), data.test.len()), (80, 20));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn by_chance(name: impl Into<String>, images: Images, test_share: f64, seed: u64) -> Result<Self> {
+        check_test_share(test_share)?;
+        if images.len() < 3 {
+            let found = format!("{} images", images.len());
+            let next_step = "add images: two to train on and one to test on are the least";
+            return Err(Error::data("drawing test images", found, "at least three", next_step));
+        }
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut is_test = vec![false; images.len()];
+        let mut draw = |mut indices: Vec<usize>| {
+            indices.shuffle(&mut random);
+            let n_test = (indices.len() as f64 * test_share).round() as usize;
+            let n_test = n_test.min(indices.len().saturating_sub(1));
+            indices[..n_test].iter().for_each(|&index| is_test[index] = true);
+            n_test
+        };
+        let n_test: usize = match (images.class_indices(), images.class_names()) {
+            (Some(classes), Some(names)) => {
+                let mut members = vec![Vec::new(); names.len()];
+                classes.iter().enumerate().for_each(|(index, &class)| members[class].push(index));
+                members.into_iter().map(&mut draw).sum()
+            }
+            _ => 0,
+        };
+        // Without classes, or with too few images of each, the draw is from all.
+        if n_test == 0 && draw((0..images.len()).collect()) == 0 {
+            is_test[images.len() - 1] = true;
+        }
+        let indices = |wanted| Vec::from_iter((0..images.len()).filter(|&index| is_test[index] == wanted));
+        let split = Self::new(name, images.select(&indices(false))?, images.select(&indices(true))?)?;
+        Ok(split.with_source(format!("made in memory; {}", by_chance_note(test_share, seed))))
+    }
+
     /// The report's experiment: trains on the other classes and tests on all, with the held-out ones as anomalies.
     ///
     /// Copies no pixels. Holding out again starts from all classes, so that running a notebook's cell twice gives the
@@ -80,7 +130,7 @@ impl Split {
             return refuse(
                 format!("images without classes in {}", self.name),
                 "a class for every image".into(),
-                "train on these images as they are, or open cifar10 or scenes".into(),
+                "train on these images as they are, or put image files into class folders; cifar10 and scenes have classes".into(),
             );
         };
         let all_names = known.join(", ");
@@ -143,7 +193,7 @@ impl Split {
     pub fn class_pairs(&self, n_pairs: usize) -> Result<Vec<[String; 2]>> {
         let Some(classes) = self.train_of_all_classes().class_names() else {
             let found = format!("images without classes in {}", self.name);
-            let next_step = "open cifar10 or scenes";
+            let next_step = "open a source with classes, as cifar10 or scenes";
             return Err(Error::data("pairing classes", found, "a class for every image", next_step));
         };
         if n_pairs == 0 {
@@ -168,6 +218,32 @@ impl Split {
         Self { source: source.into(), ..self }
     }
 
+    /// Brings every image to a square, if one is wanted.
+    pub(super) fn resized(self, side_px: Option<usize>) -> Result<Self> {
+        let Some(side_px) = side_px.filter(|&side| self.train.shape()[1..] != [side; 2]) else { return Ok(self) };
+        let source =
+            format!("{}, scaled until they cover {side_px} x {side_px} and cropped around the centre", self.source);
+        Ok(Self { train: self.train.resized(side_px)?, test: self.test.resized(side_px)?, source, ..self })
+    }
+
+    /// Classes that only the test images have are held out already: their images are the anomalies.
+    pub(super) fn with_unseen_classes_as_anomalies(self) -> Result<Self> {
+        let (Some(names), Some(train), Some(test)) =
+            (self.train.class_names(), self.train.class_indices(), self.test.class_indices())
+        else {
+            return Ok(self);
+        };
+        let mut is_seen = vec![false; names.len()];
+        train.iter().for_each(|&class| is_seen[class] = true);
+        let unseen = names.iter().zip(&is_seen).filter(|(_, is_seen)| !**is_seen).map(|(name, _)| name.clone());
+        let held_out = Vec::from_iter(unseen);
+        if held_out.is_empty() {
+            return Ok(self);
+        }
+        let anomalies = test.iter().map(|&class| !is_seen[class]).collect();
+        Ok(Self { test: self.test.clone().with_anomalies(anomalies)?, held_out, ..self })
+    }
+
     fn numbers(&self) -> String {
         let numbers = format!("{}: {} images to train on, {} to test on", self.name, self.train.len(), self.test.len());
         match (self.test.n_anomalies(), &self.held_out[..]) {
@@ -187,6 +263,19 @@ impl fmt::Display for Split {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         write!(formatter, "{}\n{}", self.numbers(), self.origin())
     }
+}
+
+/// How [`Split::by_chance`] drew its test images, in words.
+pub(super) fn by_chance_note(test_share: f64, seed: u64) -> String {
+    format!("{} % of the images drawn for testing with seed {seed}", (test_share * 1e4).round() / 100.0)
+}
+
+/// Checks the share of images that is drawn for testing.
+pub(super) fn check_test_share(test_share: f64) -> Result<()> {
+    if test_share > 0.0 && test_share < 1.0 {
+        return Ok(());
+    }
+    Err(Error::setting("test_share", test_share.to_string(), "above 0 and below 1", "0.2 is a fifth"))
 }
 
 /// The known name that looks most like `name`, if any does.

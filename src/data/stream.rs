@@ -1,11 +1,12 @@
 //! Images that are read a part at a time, so that they need not fit in memory.
 
-use super::images::{ImageShape, Images, Pixels};
-use super::{cifar, open, photographs};
+use super::images::{ImageShape, Images};
+use super::open::Opened;
+use super::options::OpenOptions;
+use super::{cifar, class_folders, open, photographs};
 use crate::{Error, Result};
-use ndarray::Array4;
-use rayon::prelude::*;
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// Images in a part unless told otherwise: a few megabytes of the sizes that autoencoders see.
@@ -45,9 +46,9 @@ pub struct Part {
 #[derive(Debug)]
 enum Source {
     /// Paths within a folder.
-    Files { folder: PathBuf, paths: Vec<PathBuf>, shape: ImageShape },
+    Files { folder: PathBuf, paths: Vec<PathBuf>, shape: ImageShape, options: OpenOptions },
     /// Records of CIFAR-10's binary form.
-    Records(Box<cifar::Batch>),
+    Records(Box<cifar::Batch<File>>),
     /// In memory already.
     Whole(Images),
 }
@@ -58,15 +59,25 @@ impl ImageStream {
     /// - a folder of image files (JPEG, PNG, WebP), in folders of its own or not: each is scaled until it just covers
     ///   `shape` and cropped around its centre; only their names are held in memory;
     /// - a `.bin` file of CIFAR-10's binary form, with any number of images: only the part at hand is in memory;
-    /// - the test images of anything that [`open`](super::open) takes, which are in memory as a whole, 8-bit where they
-    ///   are stored so.
+    /// - the test images of anything else that [`open`](super::open) takes, or all of them where it would have to draw
+    ///   test images; they are in memory as a whole, 8-bit where they are stored so.
     ///
-    /// `shape` is what the images are needed in; sources other than image files keep their own.
+    /// `shape` is what the images are needed in; sources other than image files keep their own. As for
+    /// [`open`](super::open), a name goes before a folder of the same name.
     ///
     /// # Errors
     /// [`Error::Setting`] for a shape that no image has; [`Error::File`] when nothing is there or it cannot be read; those
     /// of [`open`](super::open).
     pub fn open(name_or_path: impl AsRef<Path>, shape: ImageShape) -> Result<Self> {
+        Self::open_with(name_or_path, shape, OpenOptions::default())
+    }
+
+    /// The same with limits of one's own choice; `shape` goes before [`OpenOptions::size_px`].
+    ///
+    /// # Errors
+    /// Those of [`ImageStream::open`].
+    pub fn open_with(name_or_path: impl AsRef<Path>, shape: ImageShape, options: OpenOptions) -> Result<Self> {
+        options.check()?;
         let path = name_or_path.as_ref();
         let [channels, height_px, width_px] = shape;
         if !matches!(channels, 1 | 3) || height_px * width_px == 0 {
@@ -75,16 +86,19 @@ impl ImageStream {
         }
         let source = if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {
             Source::Records(Box::new(cifar::Batch::open(path.into())?))
-        } else if path.is_dir() && !open::is_data_set(path) {
-            let paths = photographs::list(path)?;
+        } else if path.is_dir() && !open::is_name(path) && !open::is_data_set(path) {
+            let paths = photographs::list(path)?.images;
             if paths.is_empty() {
                 let doing = format!("opening {}", path.display());
                 let wanted = "JPEG, PNG or WebP files, or a data set";
                 return Err(Error::data(doing, "no image files", wanted, "check the path"));
             }
-            Source::Files { folder: path.into(), paths, shape }
+            Source::Files { folder: path.into(), paths, shape, options }
         } else {
-            Source::Whole(open::open(path)?.test)
+            match open::open_source(path, &options)? {
+                Opened::Parts(split) => Source::Whole(split.test),
+                Opened::Whole { images, .. } => Source::Whole(images),
+            }
         };
         let n_images = match &source {
             Source::Files { paths, .. } => paths.len(),
@@ -107,18 +121,10 @@ impl ImageStream {
     fn read(&mut self, start: usize, end: usize) -> Result<Part> {
         let numbers = || (start..end).map(|index| index.to_string()).collect();
         match &mut self.source {
-            Source::Files { folder, paths, shape } => {
+            Source::Files { folder, paths, shape, options } => {
                 let paths = &paths[start..end];
-                let [c, h, w] = *shape;
-                let mut pixels = vec![0; paths.len() * c * h * w];
-                pixels.par_chunks_exact_mut(c * h * w).zip(paths).try_for_each(|(place, path)| {
-                    place.copy_from_slice(&photographs::read(&folder.join(path), *shape)?);
-                    Ok(())
-                })?;
-                let pixels = Array4::from_shape_vec((paths.len(), c, h, w), pixels)
-                    .expect("the buffer has the size of the shape");
                 let names = paths.iter().map(|path| path.display().to_string()).collect();
-                Ok(Part { names, images: Images::from_pixels(Pixels::Bytes(pixels)) })
+                Ok(Part { names, images: class_folders::read_all(folder, paths, *shape, options)? })
             }
             Source::Records(batch) => Ok(Part { names: numbers(), images: batch.read_some(end - start)? }),
             Source::Whole(images) => Ok(Part { names: numbers(), images: images.select(&Vec::from_iter(start..end))? }),
@@ -150,6 +156,12 @@ impl fmt::Display for ImageStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_goes_before_a_folder_of_that_name() {
+        assert!(open::is_name(Path::new("scenes")) && open::is_name(Path::new("hw10")));
+        assert!(!open::is_name(Path::new("./scenes")));
+    }
 
     #[test]
     fn a_shape_that_no_image_has_is_an_error() {

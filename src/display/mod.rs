@@ -10,7 +10,7 @@ mod live;
 mod progress;
 mod values;
 
-pub(crate) use progress::{SweepProgressBar, TrainingProgress};
+pub(crate) use progress::{DownloadProgressBar, SweepProgressBar, TrainingProgress};
 
 use std::io::Write;
 

@@ -1,6 +1,7 @@
 //! Progress of long calls: a bar and a loss curve that grow in the diabolo kernel, lines of text elsewhere.
 
 use super::live::Live;
+use crate::data::Download;
 use crate::figure::{Figure, LineChart, Series, escape, line_chart};
 use crate::sweep::SweepProgress;
 use crate::train::{History, Progress};
@@ -123,6 +124,22 @@ impl SweepProgressBar {
                 training.n_epochs
             );
             self.0.show(share, &text, || None);
+        }
+    }
+}
+
+/// Tells the progress of a download.
+pub(crate) struct DownloadProgressBar(Bar);
+
+impl DownloadProgressBar {
+    pub(crate) fn new() -> Self {
+        Self(Bar::new("download"))
+    }
+
+    /// To be called after every piece.
+    pub(crate) fn step(&mut self, progress: &Download) {
+        if progress.share() == Some(1.0) || self.0.is_due() {
+            self.0.show(progress.share().unwrap_or(0.0), &progress.to_string(), || None);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::layer::Misfit;
 use super::plan::write_table;
-use super::{Layer, Part, Plan, notation};
+use super::{Layer, Part, Plan, notation, shapes};
 use crate::data::ImageShape;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use std::fmt;
 const MOST_LAYERS: usize = 1000;
 
 /// Image shapes of the data sets that the crate opens: CIFAR-10 and the homework's, then the MNIST family's.
-const USUAL_IMAGE_SHAPES: [ImageShape; 2] = [[3, 32, 32], [1, 28, 28]];
+pub(super) const USUAL_IMAGE_SHAPES: [ImageShape; 2] = [[3, 32, 32], [1, 28, 28]];
 
 /// An autoencoder's layers, as data: it can be read, printed, compared, saved, and changed by editing a string.
 ///
@@ -128,6 +128,31 @@ impl Architecture {
     /// The same layers under another name.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
+    }
+
+    /// The same network for images of another shape, `[c, h, w]`: the layers at both ends and around the code take and
+    /// give the numbers that fit; kernels, strides, channels in between and the code's length stay.
+    ///
+    /// # Errors
+    /// Those of [`Architecture::plan`] where changing numbers is not enough: four halvings and doublings give back a
+    /// side that 16 divides, and no other. The message names the nearest size of images that would do.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let fashion = Architecture::fcn().adapted_to([1, 28, 28])?;
+    /// assert!(fashion.encoder_notation().starts_with("Linear(784, 128)"));
+    /// assert!(fashion.decoder_notation().ends_with("Linear(128, 784) / Tanh()"));
+    ///
+    /// let mistake = Architecture::conv().adapted_to([1, 28, 28]).unwrap_err().to_string();
+    /// assert!(mistake.contains("OpenOptions::default().size_px(32)"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn adapted_to(&self, image_shape: ImageShape) -> Result<Self> {
+        let (encoder, decoder) = shapes::adapt(&self.encoder, &self.decoder, image_shape)?;
+        let adapted = Self { name: self.name.clone(), encoder, decoder };
+        adapted.plan(image_shape)?;
+        Ok(adapted)
     }
 
     /// The encoder's layers on one line, in PyTorch's notation; [`Architecture::parse`] reads it back unchanged.

@@ -133,6 +133,11 @@ impl fmt::Display for Layer {
 }
 
 impl Layer {
+    /// Whether the layer takes any shape and gives it back.
+    pub(super) fn keeps_shape(&self) -> bool {
+        matches!(self, Self::ReLU | Self::LeakyReLU { .. } | Self::Sigmoid | Self::Tanh | Self::Dropout { .. })
+    }
+
     /// Checks the numbers of the layer itself, whatever reaches it.
     pub(super) fn check(&self) -> Result<(), Misfit> {
         match *self {

@@ -1,5 +1,6 @@
 //! The shapes of an architecture, worked out for one image shape before anything is built.
 
+use super::architecture::USUAL_IMAGE_SHAPES;
 use super::{Architecture, Layer, Part, notation, shapes};
 use crate::data::ImageShape;
 use crate::{Error, Result};
@@ -91,7 +92,8 @@ impl Plan {
                 "for CIFAR-10 it is [3, 32, 32]",
             ));
         }
-        let (encoder, decoder) = shapes::infer(&architecture.encoder, &architecture.decoder, image_shape)?;
+        let (encoder, decoder) = shapes::infer(&architecture.encoder, &architecture.decoder, image_shape)
+            .map_err(|error| or_something_else(error, architecture, image_shape))?;
         Ok(Self { name: architecture.name.clone(), image_shape, encoder, decoder })
     }
 
@@ -149,6 +151,31 @@ impl fmt::Display for Plan {
         let rows: Vec<_> = self.rows().into_iter().map(cells).collect();
         write_table(f, ["part", "layer", "output", "parameters"], &rows)
     }
+}
+
+/// Adds to an error what else would do: square images of another size, or the numbers of [`Architecture::adapted_to`]
+/// where the architecture is sound and the images are merely others than it was written for.
+fn or_something_else(error: Error, architecture: &Architecture, image_shape: ImageShape) -> Error {
+    /// Beyond this nobody wants images scaled for an architecture's sake.
+    const LARGEST_SIDE_PX: usize = 256;
+    let Error::Architecture { place, found, wanted, mut next_step } = error else { return error };
+    let Architecture { encoder, decoder, .. } = architecture;
+    let fits = |shape: ImageShape| shapes::infer(encoder, decoder, shape).is_ok();
+
+    let adapted = shapes::adapt(encoder, decoder, image_shape);
+    let adapts = adapted.is_ok_and(|(encoder, decoder)| shapes::infer(&encoder, &decoder, image_shape).is_ok());
+    if adapts && USUAL_IMAGE_SHAPES.into_iter().any(fits) {
+        next_step += &format!("; .adapted_to({image_shape:?}) changes all such numbers");
+    }
+
+    let [c, h, w] = image_shape;
+    let larger = h.max(w);
+    let sides = (1..=LARGEST_SIDE_PX.min(larger.saturating_mul(2))).filter(|&side| fits([c, side, side]));
+    // Of two sides that are as far away, the larger one keeps more of the images.
+    if let Some(side) = sides.min_by_key(|&side| (side.abs_diff(larger), std::cmp::Reverse(side))) {
+        next_step += &format!("; images of {side} x {side}, by OpenOptions::default().size_px({side}), fit as it is");
+    }
+    Error::Architecture { place, found, wanted, next_step }
 }
 
 /// Writes columns wide enough for their longest cell, the fourth column (numbers) to the right; no line break at the

@@ -23,6 +23,49 @@ pub(super) fn infer(
     Ok((planned_encoder, walk.planned))
 }
 
+/// The layers for images of another shape: every layer takes what reaches it, and the decoder gives back the shapes
+/// that the encoder flattened and, at its end, an image. The numbers of channels between and the code stay.
+pub(super) fn adapt(encoder: &[Layer], decoder: &[Layer], image_shape: ImageShape) -> Result<(Vec<Layer>, Vec<Layer>)> {
+    let shape = FeatureShape::Image(image_shape);
+    let mut walk = Walk { shape, flattened: Vec::new(), planned: Vec::new(), n_parameters: 0 };
+    let encoder = walk.adapting(Part::Encoder, encoder)?;
+    let mut decoder = decoder.to_vec();
+    for index in 0..decoder.len() {
+        let Layer::Linear { in_features, .. } = decoder[index] else { continue };
+        let rest = &mut decoder[index + 1..];
+        let next = rest.iter().position(|layer| !layer.keeps_shape());
+        let wanted = match next.map(|next| &rest[next]) {
+            Some(Layer::Conv2d { in_channels: c, .. } | Layer::ConvTranspose2d { in_channels: c, .. })
+            | Some(Layer::BatchNorm2d { channels: c } | Layer::Unflatten { shape: [c, ..] }) => {
+                walk.flattened.iter().rev().copied().find(|shape| shape[0] == *c)
+            }
+            None => Some(image_shape),
+            Some(_) => None,
+        };
+        // The last Unflatten gives the image itself.
+        let is_end = next.is_some_and(|next| rest[next + 1..].iter().all(Layer::keeps_shape));
+        let wanted = match next.map(|next| &mut rest[next]) {
+            Some(Layer::Unflatten { shape }) => {
+                let wanted = if is_end { Some(image_shape) } else { wanted };
+                *shape = wanted.unwrap_or(*shape);
+                wanted
+            }
+            _ => wanted,
+        };
+        if let Some(out_features) = wanted.and_then(|shape| product(&shape)) {
+            decoder[index] = Layer::Linear { in_features, out_features };
+        }
+    }
+    if let Some(Layer::Conv2d { out_channels, .. } | Layer::ConvTranspose2d { out_channels, .. }) = decoder
+        .iter_mut()
+        .rfind(|layer| matches!(layer, Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. } | Layer::Linear { .. }))
+    {
+        *out_channels = image_shape[0];
+    }
+    let decoder = walk.adapting(Part::Decoder, &decoder)?;
+    Ok((encoder, decoder))
+}
+
 /// The product, unless it is beyond [`LARGEST`].
 pub(super) fn product(factors: &[usize]) -> Option<usize> {
     factors.iter().try_fold(1_usize, |product, factor| product.checked_mul(*factor)).filter(|it| *it <= LARGEST)
@@ -46,6 +89,25 @@ impl Walk {
             .iter()
             .enumerate()
             .try_for_each(|(index, layer)| self.add(layer).map_err(|misfit| misfit.at_layer(part, index + 1, layer)))
+    }
+
+    /// Plans layers that are changed to take what reaches them, and returns these.
+    fn adapting(&mut self, part: Part, layers: &[Layer]) -> Result<Vec<Layer>> {
+        let mut adapted = layers.to_vec();
+        for (index, layer) in adapted.iter_mut().enumerate() {
+            match (&mut *layer, self.shape) {
+                (
+                    Layer::Conv2d { in_channels: count, .. }
+                    | Layer::ConvTranspose2d { in_channels: count, .. }
+                    | Layer::BatchNorm2d { channels: count },
+                    FeatureShape::Image([c, ..]),
+                ) => *count = c,
+                (Layer::Linear { in_features, .. }, shape) => *in_features = shape.n_values(),
+                _ => {}
+            }
+            self.add(layer).map_err(|misfit| misfit.at_layer(part, index + 1, layer))?;
+        }
+        Ok(adapted)
     }
 
     /// Plans one layer, after what has to be put in before it.
@@ -264,10 +326,13 @@ fn wrong_count(
     with: impl Fn(usize, usize) -> Layer,
 ) -> Misfit {
     let (n_in, n_out) = written;
-    let next_step = if count == n_out {
-        format!("written as (out, in)? {} would fit", with(n_out, n_in))
-    } else {
-        format!("{} would fit", with(count, n_out))
+    let next_step = match reached_by {
+        // After a flattened image the count may be so by chance, since the images are of another size.
+        FeatureShape::Image(_) if count == n_out && unit == "values" => {
+            format!("{} would fit, or {} if it is written as (out, in)", with(count, n_out), with(n_out, n_in))
+        }
+        _ if count == n_out => format!("written as (out, in)? {} would fit", with(n_out, n_in)),
+        _ => format!("{} would fit", with(count, n_out)),
     };
     let found = match reached_by {
         FeatureShape::Image(_) => format!("{reached_by} ({count} {unit}) reaching it"),

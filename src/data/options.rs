@@ -1,0 +1,85 @@
+//! How a source is opened: what may be chosen, and how much it may take.
+
+use super::split::check_test_share;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The settings of [`open_with`](super::open_with), as a plain value.
+///
+/// The limits are for files that are not what they seem: an archive of a few kilobytes can unpack to terabytes, and so
+/// can one picture. A message about a limit names the field that raises it.
+///
+/// # Example
+/// ```no_run
+/// use diabolo::data::{OpenOptions, open_with};
+/// let data = open_with("photographs", OpenOptions::default().size_px(64).seed(7))?;
+/// assert_eq!(data.train.shape(), [3, 64, 64]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenOptions {
+    /// Side of the square that every image is brought to, in pixels: scaled until it just covers the square and cropped
+    /// around its centre. Default: images stay as they are; image files of several sizes, or of sides above
+    /// [`OpenOptions::LARGEST_OWN_SIDE_PX`], become 32 x 32 as CIFAR-10's are.
+    pub size_px: Option<usize>,
+    /// Share of every class that is drawn for testing where a source has no test images of its own, above 0 and below
+    /// 1. Default 0.2: a fifth.
+    pub test_share: f64,
+    /// What the draw of test images follows from. Default 0.
+    pub seed: u64,
+    /// The most image files of one folder. Default a million.
+    pub max_images: usize,
+    /// The most pixels of one image file. Default 100 million, twice what most cameras take.
+    pub max_pixels_per_image: usize,
+    /// The most bytes that an archive may unpack to, and that the images of a folder may take in memory. Default 4 GiB:
+    /// Fashion-MNIST takes 55 MB, CIFAR-10 180 MB.
+    pub max_unpacked_bytes: u64,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            size_px: None,
+            test_share: 0.2,
+            seed: 0,
+            max_images: 1_000_000,
+            max_pixels_per_image: 100_000_000,
+            max_unpacked_bytes: 4 << 30,
+        }
+    }
+}
+
+impl OpenOptions {
+    /// The longest side at which image files that are all of one size keep it, in pixels.
+    pub const LARGEST_OWN_SIDE_PX: usize = 128;
+
+    /// Sets the side of the square that every image is brought to, in pixels.
+    pub fn size_px(self, size_px: usize) -> Self {
+        Self { size_px: Some(size_px), ..self }
+    }
+
+    /// Sets the share of every class that is drawn for testing, above 0 and below 1.
+    pub fn test_share(self, test_share: f64) -> Self {
+        Self { test_share, ..self }
+    }
+
+    /// Sets what the draw of test images follows from.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Checks every field's range.
+    pub(super) fn check(&self) -> Result<()> {
+        /// Beyond this an autoencoder's first layers no longer fit into any memory.
+        const LARGEST_SIDE_PX: usize = 4096;
+        match self.size_px {
+            Some(side) if !(1..=LARGEST_SIDE_PX).contains(&side) => {
+                let wanted = format!("1 to {LARGEST_SIDE_PX} pixels");
+                return Err(Error::setting("size_px", side.to_string(), wanted, "32 and 64 are usual"));
+            }
+            _ => {}
+        }
+        check_test_share(self.test_share)
+    }
+}

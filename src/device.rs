@@ -45,6 +45,26 @@ pub(crate) struct Chosen {
 }
 
 impl Device {
+    /// Tries the device with one number on it and says which one it is and why, as in "CPU, since there is no NVIDIA
+    /// driver" or "CUDA device 0, the first one, with cuDNN".
+    ///
+    /// # Errors
+    /// [`Error::Device`] when a CUDA device was asked for and cannot be used; `Auto` never fails.
+    ///
+    /// # Example
+    /// ```
+    /// assert_eq!(diabolo::Device::Cpu.describe()?, "CPU, as asked");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn describe(self) -> Result<String> {
+        let chosen = self.choose()?;
+        Ok(match chosen.device {
+            tch::Device::Cuda(_) if tch::Cuda::cudnn_is_available() => format!("{}, with cuDNN", chosen.reason),
+            tch::Device::Cuda(_) => format!("{}, without cuDNN", chosen.reason),
+            _ => chosen.reason,
+        })
+    }
+
     /// Tries the device with one number on it.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ mod unpack;
 pub use download::{Download, download};
 pub(crate) use images::Pixels;
 pub use images::{ImageShape, Images};
-pub use open::{open, open_with};
+pub use open::{names, open, open_with};
 pub use options::OpenOptions;
 pub use split::Split;
 pub use statistics::ImageStatistics;

@@ -259,9 +259,20 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Opened> {
     }
 }
 
-/// All names that [`open`] knows.
-fn names() -> Vec<String> {
-    [scenes::NAME].into_iter().chain(NAMED.map(|named| named.name)).map(String::from).collect()
+/// The names of data sets that [`open`] takes beside paths; all but "scenes" need files.
+///
+/// # Example
+/// ```
+/// for name in diabolo::data::names() {
+///     match diabolo::data::open(name) {
+///         Ok(data) => println!("{data}"),
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// assert!(diabolo::data::names().contains(&"scenes"));
+/// ```
+pub fn names() -> Vec<&'static str> {
+    [scenes::NAME].into_iter().chain(NAMED.map(|named| named.name)).collect()
 }
 
 /// Names of the entries of a folder, sorted; a name that is no folder is explained.

@@ -279,8 +279,8 @@ pub(super) fn check_test_share(test_share: f64) -> Result<()> {
 }
 
 /// The known name that looks most like `name`, if any does.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str> {
     let similarity = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), known);
-    let scored = known.into_iter().map(|known| (similarity(known), known.as_str()));
+    let scored = known.iter().map(AsRef::as_ref).map(|known| (similarity(known), known));
     scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }

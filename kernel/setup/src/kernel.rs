@@ -35,8 +35,8 @@ const CELL_PROFILE: [(&str, &str); 4] = [
 /// Before the first cell evcxr compiles an empty crate, and cargo forgets the pinned versions; this puts them back.
 const START_COMMANDS: &str = "!cp \"$EVCXR_CONFIG_DIR/Cargo.lock\" \"$EVCXR_TMPDIR/Cargo.lock\"\n";
 
-/// Builds the kernel, unless the cache holds the one that belongs to these sources, and returns its path.
-pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+/// Where the kernel that belongs to these sources is, or will be.
+pub fn program(workspace: &Workspace, cache: &Cache) -> Result<PathBuf> {
     let kernel_folder = workspace.root().join("kernel");
     let key = Key::default()
         .add(workspace.rustc())
@@ -46,12 +46,18 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
         .add_files(&kernel_folder.join("src"), &["rs"])?
         .add_files(&kernel_folder.join("protocol"), &["rs", "toml"])?
         .finish();
-    let program = cache.part("kernel").join(&key).join(format!("diabolo-kernel{}", env::consts::EXE_SUFFIX));
+    Ok(cache.part("kernel").join(&key).join(format!("diabolo-kernel{}", env::consts::EXE_SUFFIX)))
+}
+
+/// Builds the kernel, unless the cache holds the one that belongs to these sources, and returns its path.
+pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+    let program = program(workspace, cache)?;
     if program.exists() {
         return Ok(program);
     }
     progress.run("kernel", "compiling the Jupyter kernel (evcxr), once", |step| {
-        let name = format!("kernel-{key}");
+        let key = program.parent().and_then(Path::file_name).unwrap_or_default();
+        let name = format!("kernel-{}", key.to_string_lossy());
         let _lock = cache.lock(&name, step)?;
         let mut command = commands::cargo();
         command
@@ -70,6 +76,44 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
     })
 }
 
+/// The warm build of what cells need.
+pub struct Warm {
+    /// The folder in which cells find their dependencies compiled.
+    pub cells: PathBuf,
+    part: Part,
+    sources: String,
+}
+
+impl Warm {
+    /// Where it is, or will be.
+    pub fn of(workspace: &Workspace, cache: &Cache, libtorch: &Libtorch) -> Result<Self> {
+        // The crate's own sources are no ingredient: when they change, cargo compiles that one crate again.
+        let key = Key::default()
+            .add(workspace.rustc())
+            .add(workspace.read("Cargo.lock")?)
+            .add(libtorch.folder.as_os_str().as_encoded_bytes())
+            .add(libtorch.version().unwrap_or_default())
+            .add(format!("{CELL_PROFILE:?}"))
+            .finish();
+        let cells = cache.part("cells").join(&key);
+        let sources = Key::default()
+            .add(workspace.read("Cargo.toml")?)
+            .add(workspace.read("build.rs")?)
+            .add_files(&workspace.root().join("src"), &["rs"])?
+            // cargo looks at times: after a change and back again it compiles too.
+            .add(files::last_change(&workspace.root().join("src")))
+            .finish();
+        // Several clones share the folder; each has its own stamp.
+        let clone = Key::default().add(workspace.root().as_os_str().as_encoded_bytes()).finish();
+        Ok(Self { part: Part::with_stamp(cells.clone(), &format!("warm-{clone}")), cells, sources })
+    }
+
+    /// Is everything in it compiled, from these sources?
+    pub fn is_complete(&self) -> bool {
+        self.part.is_complete(&self.sources)
+    }
+}
+
 /// The folder in which cells find their dependencies compiled, after compiling what is missing or out of date.
 pub fn warm(
     workspace: &Workspace,
@@ -78,31 +122,15 @@ pub fn warm(
     libtorch: &Libtorch,
     progress: &Progress,
 ) -> Result<PathBuf> {
-    let lock_file = workspace.read("Cargo.lock")?;
-    // The crate's own sources are no ingredient: when they change, cargo compiles that one crate again.
-    let key = Key::default()
-        .add(workspace.rustc())
-        .add(&lock_file)
-        .add(libtorch.folder.as_os_str().as_encoded_bytes())
-        .add(libtorch.version().unwrap_or_default())
-        .add(format!("{CELL_PROFILE:?}"))
-        .finish();
-    let cells = cache.part("cells").join(&key);
-    let sources = Key::default()
-        .add(workspace.read("Cargo.toml")?)
-        .add(workspace.read("build.rs")?)
-        .add_files(&workspace.root().join("src"), &["rs"])?
-        // cargo looks at times: after a change and back again it compiles too.
-        .add(files::last_change(&workspace.root().join("src")))
-        .finish();
-    // Several clones share the folder; each has its own stamp.
-    let clone = Key::default().add(workspace.root().as_os_str().as_encoded_bytes()).finish();
-    let part = Part::with_stamp(cells.clone(), &format!("warm-{clone}"));
-    if part.is_complete(&sources) {
-        return Ok(cells);
+    let warm = Warm::of(workspace, cache, libtorch)?;
+    if warm.is_complete() {
+        return Ok(warm.cells);
     }
+    let Warm { cells, part, sources } = warm;
+    let lock_file = workspace.read("Cargo.lock")?;
     progress.run("cells", "compiling what notebook cells need, so that the first one does not wait", |step| {
-        let name = format!("cells-{key}");
+        let key = cells.file_name().unwrap_or_default();
+        let name = format!("cells-{}", key.to_string_lossy());
         let _lock = cache.lock(&name, step)?;
         files::write_if_changed(&cells.join("config/init.evcxr"), START_COMMANDS.as_bytes())?;
         files::write_if_changed(&cells.join("config/Cargo.lock"), &lock_file)?;
@@ -116,16 +144,29 @@ pub fn warm(
 
 /// Registers the kernel for this user, with its own front and with evcxr's.
 pub fn register(workspace: &Workspace, kernel: &Path, cells: &Path, libtorch: &Libtorch) -> Result<()> {
+    for (name, text) in specifications(workspace, kernel, cells, libtorch)? {
+        files::write_if_changed(&specification_file(name)?, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The kernels' names and what Jupyter is to know of them.
+pub fn specifications(
+    workspace: &Workspace,
+    kernel: &Path,
+    cells: &Path,
+    libtorch: &Libtorch,
+) -> Result<[(&'static str, String); 2]> {
     let mut variables: BTreeMap<_, _> = environment(cells, libtorch).into_iter().collect();
-    register_as(STOCK_KERNEL_NAME, "Rust (evcxr, for comparison)", json!([kernel, "--stock"]), &variables)?;
+    let stock = specification("Rust (evcxr, for comparison)", json!([kernel, "--stock"]), &variables)?;
     // What most notebooks of this clone say first; the kernel does it while it waits for them.
     let start = format!(":dep diabolo = {{ path = \"{}\" }}", workspace.root().display());
     variables.insert("DIABOLO_START", start);
-    register_as(KERNEL_NAME, "Rust (diabolo)", json!([kernel]), &variables)
+    let own = specification("Rust (diabolo)", json!([kernel]), &variables)?;
+    Ok([(KERNEL_NAME, own), (STOCK_KERNEL_NAME, stock)])
 }
 
-fn register_as(name: &str, display_name: &str, command: Value, variables: &BTreeMap<&str, String>) -> Result<()> {
-    let mut command = command;
+fn specification(display_name: &str, mut command: Value, variables: &BTreeMap<&str, String>) -> Result<String> {
     if let Value::Array(words) = &mut command {
         words.extend(["--control_file".into(), "{connection_file}".into()]);
     }
@@ -136,8 +177,12 @@ fn register_as(name: &str, display_name: &str, command: Value, variables: &BTree
         "interrupt_mode": "message",
         "env": variables,
     });
-    let text = serde_json::to_string_pretty(&specification)? + "\n";
-    files::write_if_changed(&kernelspec_folder(name)?.join("kernel.json"), text.as_bytes()).map(drop)
+    Ok(serde_json::to_string_pretty(&specification)? + "\n")
+}
+
+/// The file by which Jupyter knows a kernel.
+pub fn specification_file(name: &str) -> Result<PathBuf> {
+    Ok(kernelspec_folder(name)?.join("kernel.json"))
 }
 
 /// Where a kernel is registered: in the user's Jupyter data folder.

@@ -151,7 +151,8 @@ fn is_libtorch(folder: &Path) -> bool {
     names.iter().any(|name| folder.join("lib").join(name).exists()) && folder.join("include/torch").is_dir()
 }
 
-fn has_nvidia_driver() -> bool {
+/// Is there a driver for NVIDIA's GPUs?
+pub fn has_nvidia_driver() -> bool {
     ["/proc/driver/nvidia/version", "/dev/nvidiactl", "/usr/lib/wsl/lib/libcuda.so.1"]
         .iter()
         .any(|path| Path::new(path).exists())

@@ -6,6 +6,7 @@ mod bench;
 mod cache;
 mod clean;
 mod commands;
+mod doctor;
 mod files;
 mod jupyter;
 mod kernel;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "cargo diabolo", bin_name = "cargo diabolo", version, about, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   cargo diabolo setup                     everything that notebooks need, once
+  cargo diabolo doctor                    what is there, and what mends what is not
   cargo diabolo report                    run every notebook, then open target/report/index.html
   cargo diabolo report --data cifar10     the same on CIFAR-10
   cargo diabolo lab                       open the notebooks in JupyterLab
@@ -40,6 +42,8 @@ struct Arguments {
 enum Command {
     /// Find or install libtorch, build and register the kernel, and compile what cells need
     Setup,
+    /// Look at every part and say what mends the broken ones
+    Doctor(doctor::Options),
     /// Set up, run every notebook and write the report
     Report(report::Options),
     /// Set up, then open JupyterLab on the notebooks
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
     }
     let result = match Arguments::parse_from(arguments).command {
         Command::Setup => setup::run(),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lab(options) => lab::run(&options),
         Command::Test(options) => testing::run(&options),

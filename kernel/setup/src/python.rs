@@ -26,6 +26,8 @@ print(json.dumps(answer))
 /// The Python that `python3` starts.
 pub struct Python {
     executable: PathBuf,
+    /// Major and minor version.
+    pub version: [u64; 2],
     /// The torch installed in it, if any: version and folder.
     pub torch: Option<(String, PathBuf)>,
 }
@@ -58,6 +60,7 @@ impl Python {
         let torch = &answer["torch"];
         Ok(Self {
             executable: text(&answer["executable"]).context("Python does not say where it is")?.into(),
+            version,
             torch: text(&torch["version"]).zip(text(&torch["folder"]).map(PathBuf::from)),
         })
     }
@@ -98,17 +101,16 @@ pub struct Locked {
 impl Locked {
     /// The environment's Python, once everything in the lock file is installed; `outer` makes the environment.
     pub fn ensure(&self, cache: &Cache, outer: &Python, progress: &Progress) -> Result<PathBuf> {
-        let key = Key::default().add(self.lock_file).add(outer.executable().as_os_str().as_encoded_bytes()).finish();
-        let part = Part::new(cache.part("jupyter").join(format!("{}-{key}", self.name)));
-        let inner = inside(&part.folder);
-        if part.is_complete(&key) && inner.exists() {
+        if let Some(inner) = self.find(cache, outer) {
             return Ok(inner);
         }
+        let (part, key) = self.place(cache, outer);
+        let inner = inside(&part.folder);
         let doing = format!("installing {}", self.what);
         progress.run(self.name, &format!("{doing}, once"), |step| {
             let _lock = cache.lock(self.name, step)?;
             // Another set-up may have installed it while this one waited.
-            if !part.is_complete(&key) {
+            if self.find(cache, outer).is_none() {
                 outer.environment(&part.folder, cache, step)?;
                 let requirements = part.folder.join("requirements.txt");
                 files::write_if_changed(&requirements, self.lock_file.as_bytes())?;
@@ -119,6 +121,19 @@ impl Locked {
             }
             Ok((inner, format!("installed: {}", self.what)))
         })
+    }
+
+    /// The environment's Python, if everything is installed.
+    pub fn find(&self, cache: &Cache, outer: &Python) -> Option<PathBuf> {
+        let (part, key) = self.place(cache, outer);
+        let inner = inside(&part.folder);
+        (part.is_complete(&key) && inner.exists()).then_some(inner)
+    }
+
+    /// Its place in the cache, and what it is made from.
+    fn place(&self, cache: &Cache, outer: &Python) -> (Part, String) {
+        let key = Key::default().add(self.lock_file).add(outer.executable().as_os_str().as_encoded_bytes()).finish();
+        (Part::new(cache.part("jupyter").join(format!("{}-{key}", self.name))), key)
     }
 }
 

@@ -93,7 +93,7 @@ fn outside_a_clone(progress: &Progress) -> Result<()> {
 }
 
 /// The libtorch that is there already, if any.
-fn choose(workspace: Option<&Workspace>, cache: &Cache, python: &Python) -> Result<Option<Libtorch>> {
+pub fn choose(workspace: Option<&Workspace>, cache: &Cache, python: &Python) -> Result<Option<Libtorch>> {
     let candidates = Candidates {
         variable: std::env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from),
         remembered: workspace.and_then(remembered).filter(|known| libtorch::still_fits(known, cache)),

@@ -1,0 +1,115 @@
+//! A cell that runs: the kernel, the library and libtorch in one, and what they say of the device and of data sets.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use super::finding::Finding;
+use crate::kernel::KERNEL_NAME;
+
+const PROGRAM: &str = include_str!("cell.py");
+
+/// A first cell takes some seconds, and a minute on a busy machine.
+const MAX_SECONDS: u32 = 180;
+
+/// One line for the device and for each data set, each with its kind first.
+const CODE: &str = r#"
+use diabolo::prelude::*;
+match Device::Auto.describe() {
+    Ok(device) => println!("device\t{device}"),
+    Err(error) => println!("no device\t{error}"),
+}
+for name in diabolo::data::names() {
+    match open(name) {
+        Ok(data) => println!("data\t{name}\t{} to train on, {} to test on", data.train.len(), data.test.len()),
+        Err(error) => println!("no data\t{name}\t{error}"),
+    }
+}
+"#;
+
+/// Runs the cell and tells what it said.
+pub fn look(jupyter: &Path, root: &Path, has_driver: bool, tell: &mut impl FnMut(Finding)) {
+    let started = Instant::now();
+    match run(jupyter, root) {
+        Ok(lines) => {
+            let seconds = started.elapsed().as_secs_f64();
+            tell(Finding::ok("cell", "", format!("a kernel starts and a cell runs, in {seconds:.1} s")));
+            lines.lines().filter_map(|line| finding_of(line, has_driver)).for_each(tell);
+        }
+        Err(error) => {
+            let mend = "cargo diabolo clean && cargo diabolo setup";
+            tell(Finding::broken("cell", format!("{error:#}"), mend));
+        }
+    }
+}
+
+/// What the cell printed.
+fn run(jupyter: &Path, root: &Path) -> Result<String> {
+    let mut child = Command::new(jupyter)
+        .args(["-c", PROGRAM, KERNEL_NAME, &MAX_SECONDS.to_string()])
+        .current_dir(root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", jupyter.display()))?;
+    let code = format!(":dep diabolo = {{ path = \"{}\" }}\n{CODE}", root.display());
+    child.stdin.take().expect("it was piped").write_all(code.as_bytes()).context("sending the cell")?;
+    let output = child.wait_with_output().context("waiting for the cell")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("the cell failed: {}", said.trim().lines().last().unwrap_or("without a word"));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What a line of the cell means.
+fn finding_of(line: &str, has_driver: bool) -> Option<Finding> {
+    let (kind, rest) = line.split_once('\t')?;
+    let named = || rest.split_once('\t').map(|(name, text)| (format!("data {name}"), text));
+    Some(match kind {
+        "device" if has_driver && rest.starts_with("CPU") => Finding::broken(
+            "device",
+            format!("{rest}, although there is an NVIDIA driver"),
+            "nvidia-smi; cargo diabolo setup",
+        ),
+        "device" if rest.starts_with("CPU") => Finding::note("device", rest, ""),
+        "device" => Finding::ok("device", "", rest),
+        "no device" => Finding::broken("device", rest, "nvidia-smi; cargo diabolo setup"),
+        "data" => named().map(|(name, text)| Finding::ok(&name, "", text))?,
+        "no data" => named().map(|(name, text)| Finding::note(&name, text, ""))?,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::State;
+    use super::*;
+
+    #[test]
+    fn a_computer_without_a_gpu_is_well_and_one_that_does_not_use_it_is_not() {
+        let state = |line, has_driver| finding_of(line, has_driver).unwrap().state;
+        assert_eq!(state("device\tCPU, since there is no NVIDIA driver", false), State::Note);
+        assert_eq!(state("device\tCPU, since libtorch's CUDA part cannot be loaded", true), State::Broken);
+        assert_eq!(state("device\tCUDA device 0, the first one", true), State::Ok);
+    }
+
+    #[test]
+    fn data_sets_are_listed_and_other_lines_are_nobodys() {
+        let found = finding_of("data\tcifar10\t50000 to train on, 10000 to test on", false).unwrap();
+        assert_eq!((found.name.as_str(), found.state), ("data cifar10", State::Ok));
+        assert_eq!(finding_of("no data\thw10\tno such folder", false).unwrap().state, State::Note);
+        assert!(finding_of("something else", false).is_none());
+    }
+
+    #[test]
+    fn a_python_that_is_gone_is_an_error_and_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = run(&folder.path().join("python"), folder.path()).unwrap_err();
+        assert!(error.to_string().contains("cannot start"), "{error:#}");
+    }
+}

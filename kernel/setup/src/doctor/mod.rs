@@ -1,0 +1,334 @@
+//! `cargo diabolo doctor`: looks at every part and says what mends the broken ones. It changes nothing.
+
+mod cell;
+mod finding;
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use serde_json::json;
+
+use crate::cache::Cache;
+use crate::jupyter;
+use crate::kernel::{self, Warm};
+use crate::libtorch::{self, Libtorch};
+use crate::python::Python;
+use crate::setup;
+use crate::workspace::Workspace;
+use finding::{Finding, State};
+
+/// What most broken parts want.
+const SET_UP: &str = "cargo diabolo setup";
+
+/// What a set-up from nothing puts on the disk: libtorch 1.2 GB, builds, environments of Python.
+const SET_UP_GIGABYTES: f64 = 8.0;
+
+/// What notebooks want beside that: each running kernel has a copy of small files.
+const RUNNING_GIGABYTES: f64 = 1.0;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo diabolo doctor              a line for every part, and what mends the broken ones
+  cargo diabolo doctor --json       the same as a list of name, state, version, detail and mend
+
+It ends with 0 where all is well. A part that one can do without is no failure.")]
+pub struct Options {
+    /// Print one JSON list at the end instead of lines
+    #[arg(long)]
+    json: bool,
+    /// Start no kernel, which takes some seconds
+    #[arg(long)]
+    no_cell: bool,
+}
+
+/// Runs `cargo diabolo doctor`.
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let mut findings = Vec::new();
+    look(options, &mut |finding| {
+        if !options.json {
+            println!("{finding}");
+        }
+        findings.push(finding);
+    });
+    let n_broken = findings.iter().filter(|finding| finding.state == State::Broken).count();
+    if options.json {
+        let list = findings.iter().map(Finding::as_json).collect::<Vec<_>>();
+        println!("{}", serde_json::to_string_pretty(&json!(list))?);
+    } else {
+        match n_broken {
+            0 => println!("\nAll is well."),
+            1 => println!("\nOne part is broken: run what stands after \"mend:\", then this again."),
+            n => println!("\n{n} parts are broken: run what stands after \"mend:\", from the top, then this again."),
+        }
+    }
+    Ok(if n_broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Looks at every part, in the order in which they need each other.
+fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
+    let workspace = Workspace::find().and_then(|found| found.context("this folder is in no clone of diabolo"));
+    tell(match &workspace {
+        Ok(workspace) => compiler(workspace.rustc()),
+        Err(error) => {
+            let mend = "install Rust from https://rustup.rs, then run this in a clone of diabolo";
+            Finding::broken("rustc", format!("{error:#}"), mend)
+        }
+    });
+    tell(cpp_compiler(&env::var("CXX").unwrap_or_else(|_| "c++".into())));
+    tell(standard_library_sources());
+    let python = Python::find();
+    tell(match &python {
+        Ok(python) => Finding::ok("Python", numbers(python.version), python.executable().display()),
+        Err(error) => {
+            Finding::broken("Python", format!("{error:#}"), "install Python 3.10 or newer, with its venv module")
+        }
+    });
+    let cache = Cache::find();
+    let libtorch = all([workspace.as_ref().err(), python.as_ref().err(), cache.as_ref().err()])
+        .and_then(|()| chosen_libtorch(workspace.as_ref().ok(), cache.as_ref().ok(), python.as_ref().ok()));
+    tell(match &cache {
+        Ok(cache) => disk_space(cache.root(), libtorch.is_ok()),
+        Err(error) => {
+            Finding::broken("disk space", format!("{error:#}"), "set DIABOLO_CACHE to a folder with room for it")
+        }
+    });
+    tell(match &libtorch {
+        Ok(libtorch) => libtorch_version(libtorch),
+        Err(error) => Finding::broken("libtorch", format!("{error:#}"), SET_UP),
+    });
+    let parts = (workspace, cache, python, libtorch);
+    let (Ok(workspace), Ok(cache), Ok(python), Ok(libtorch)) = &parts else {
+        for name in ["Jupyter", "kernel", "registration", "warm build", "cell"] {
+            tell(Finding::not_looked_at(name, "the parts above have to be there first", SET_UP));
+        }
+        return;
+    };
+    let jupyter = jupyter::HEADLESS.find(cache, python);
+    tell(jupyter_environment(jupyter.as_deref()));
+    let ready = kernel_parts(workspace, cache, libtorch, tell);
+    match jupyter {
+        _ if options.no_cell => {}
+        Some(jupyter) if ready => cell::look(&jupyter, workspace.root(), libtorch::has_nvidia_driver(), tell),
+        _ => tell(Finding::not_looked_at("cell", "the parts above have to be there first", SET_UP)),
+    }
+}
+
+/// The first error, said once more.
+fn all<const N: usize>(errors: [Option<&anyhow::Error>; N]) -> Result<()> {
+    errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(anyhow!("{error:#}")))
+}
+
+fn compiler(rustc: &str) -> Finding {
+    let version = rustc.split_whitespace().nth(1).unwrap_or("unknown");
+    let wanted = env!("CARGO_PKG_RUST_VERSION");
+    let parsed = |text: &str| text.split(['.', '-']).map_while(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
+    match parsed(version) >= parsed(wanted) {
+        true => Finding::ok("rustc", version, format!("{wanted} or newer is wanted")),
+        false => {
+            Finding::broken("rustc", format!("{version}, but {wanted} or newer is wanted"), "rustup update stable")
+        }
+    }
+}
+
+fn cpp_compiler(program: &str) -> Finding {
+    let mend = match env::consts::OS {
+        "macos" => "xcode-select --install",
+        "windows" => "install the C++ build tools of Visual Studio",
+        _ => "install g++: apt install g++, dnf install gcc-c++ or pacman -S gcc",
+    };
+    match first_line(Command::new(program).arg("--version")) {
+        Ok(line) => {
+            let version = line.split_whitespace().rfind(|word| word.starts_with(|first: char| first.is_ascii_digit()));
+            Finding::ok("C++ compiler", version.unwrap_or_default(), &line)
+        }
+        Err(error) => Finding::broken("C++ compiler", format!("{error:#}"), mend),
+    }
+}
+
+fn standard_library_sources() -> Finding {
+    let mend = "rustup component add rust-src";
+    match first_line(Command::new("rustc").args(["--print", "sysroot"])) {
+        Ok(sysroot) => {
+            let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std");
+            match sources.is_dir() {
+                true => Finding::ok("rust-src", "", sources.display()),
+                false => Finding::broken("rust-src", format!("not in {}", sources.display()), mend),
+            }
+        }
+        Err(error) => Finding::broken("rust-src", format!("{error:#}"), mend),
+    }
+}
+
+/// Space on the disk of the cache, as `df` tells it.
+fn disk_space(cache: &Path, is_set_up: bool) -> Finding {
+    let existing = cache.ancestors().find(|folder| folder.exists()).unwrap_or(cache);
+    let output = Command::new("df").arg("-Pk").arg(existing).output();
+    let free = output.ok().and_then(|output| free_gigabytes(&String::from_utf8_lossy(&output.stdout)));
+    let wanted = if is_set_up { RUNNING_GIGABYTES } else { SET_UP_GIGABYTES };
+    match free {
+        Some(free) if free < wanted => Finding::broken(
+            "disk space",
+            format!("{free:.1} GB free for {}, but {wanted} GB are wanted", cache.display()),
+            "free some, or set DIABOLO_CACHE to a folder on another disk",
+        ),
+        Some(free) => Finding::ok("disk space", format!("{free:.1} GB"), format!("free for {}", cache.display())),
+        None => Finding::note("disk space", "no `df` here to ask", ""),
+    }
+}
+
+/// The fourth column of the line of a file system.
+fn free_gigabytes(df: &str) -> Option<f64> {
+    let kibibytes: f64 = df.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kibibytes * 1024.0 / 1e9)
+}
+
+/// The libtorch that set-up chose or would take.
+fn chosen_libtorch(workspace: Option<&Workspace>, cache: Option<&Cache>, python: Option<&Python>) -> Result<Libtorch> {
+    let (cache, python) = cache.zip(python).context("the cache folder and Python come first")?;
+    setup::choose(workspace, cache, python)?.context("none is set up in this clone")
+}
+
+fn libtorch_version(libtorch: &Libtorch) -> Finding {
+    let detail = format!("{}; because {}", libtorch.folder.display(), libtorch.reason);
+    match libtorch.warning() {
+        Some(warning) => Finding::broken("libtorch", format!("{}: {warning}", libtorch.folder.display()), SET_UP),
+        None => Finding::ok("libtorch", libtorch.version().unwrap_or_default(), detail),
+    }
+}
+
+fn jupyter_environment(python: Option<&Path>) -> Finding {
+    let Some(python) = python else {
+        return Finding::broken("Jupyter", "what runs notebooks is not installed", SET_UP);
+    };
+    let probe = "import nbclient, nbconvert, jupyter_client; print(jupyter_client.__version__)";
+    match first_line(Command::new(python).args(["-c", probe])) {
+        Ok(version) => Finding::ok("Jupyter", format!("client {version}"), python.display()),
+        Err(error) => {
+            // Set-up takes an environment with a stamp for a whole one.
+            let folder = python.ancestors().nth(2).unwrap_or(python);
+            Finding::broken("Jupyter", format!("{error:#}"), format!("rm -r \"{}\" && {SET_UP}", folder.display()))
+        }
+    }
+}
+
+/// The kernel, its registration and the warm build; says whether a cell can be run.
+fn kernel_parts(workspace: &Workspace, cache: &Cache, libtorch: &Libtorch, tell: &mut impl FnMut(Finding)) -> bool {
+    let parts = kernel::program(workspace, cache).and_then(|program| {
+        let warm = Warm::of(workspace, cache, libtorch)?;
+        let wanted = kernel::specifications(workspace, &program, &warm.cells, libtorch)?;
+        Ok((program, warm, wanted))
+    });
+    let (program, warm, wanted) = match parts {
+        Ok(parts) => parts,
+        Err(error) => {
+            tell(Finding::broken("kernel", format!("{error:#}"), "git status, and complete the clone"));
+            return false;
+        }
+    };
+    let is_built = program.exists();
+    tell(match is_built {
+        true => Finding::ok("kernel", env!("CARGO_PKG_VERSION"), program.display()),
+        false => Finding::broken("kernel", "the one of these sources is not compiled", SET_UP),
+    });
+    let registrations = wanted.map(|(name, text)| registration(name, &text));
+    let is_registered = registrations.iter().all(|finding| finding.state != State::Broken);
+    // Both are written together.
+    let worst = registrations.into_iter().max_by_key(|finding| finding.state);
+    tell(worst.expect("there are two"));
+    tell(match warm.is_complete() {
+        true => Finding::ok("warm build", "", warm.cells.display()),
+        false => Finding::broken("warm build", "what cells need is not compiled from these sources", SET_UP),
+    });
+    is_built && is_registered && warm.is_complete()
+}
+
+/// What Jupyter knows of a kernel, beside what set-up would write.
+fn registration(name: &str, wanted: &str) -> Finding {
+    let file = match kernel::specification_file(name) {
+        Ok(file) => file,
+        Err(error) => return Finding::broken("registration", format!("{error:#}"), "set HOME"),
+    };
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    let program =
+        serde_json::from_str(&found).ok().and_then(|it: serde_json::Value| it["argv"][0].as_str().map(PathBuf::from));
+    match program {
+        _ if found == wanted => Finding::ok("registration", "", file.display()),
+        None => Finding::broken(
+            "registration",
+            format!("Jupyter does not know the kernel: {} names none", file.display()),
+            SET_UP,
+        ),
+        Some(program) if !program.exists() => {
+            let detail = format!("{} names {}, which is not there", file.display(), program.display());
+            Finding::broken("registration", detail, SET_UP)
+        }
+        Some(_) => {
+            Finding::note("registration", format!("{} is of other sources or another clone", file.display()), SET_UP)
+        }
+    }
+}
+
+/// The first line that a program prints.
+fn first_line(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("cannot start `{program}`"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
+    if !output.status.success() {
+        let said = text(&output.stderr);
+        return Err(anyhow!("`{program}` fails: {}", said.lines().last().unwrap_or_default()));
+    }
+    Ok(text(&output.stdout).lines().next().unwrap_or_default().to_string())
+}
+
+fn numbers([major, minor]: [u64; 2]) -> String {
+    format!("{major}.{minor}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_compiler_is_told_from_a_new_one_by_numbers() {
+        assert_eq!(compiler("rustc 1.200.0 (abc 2030-01-01)\nhost: x").state, State::Ok);
+        let old = compiler("rustc 1.9.0 (abc 2016-01-01)");
+        assert_eq!((old.state, old.mend.as_str()), (State::Broken, "rustup update stable"));
+    }
+
+    #[test]
+    fn a_missing_compiler_is_named_with_how_to_get_one() {
+        let finding = cpp_compiler("/nowhere/c++");
+        assert_eq!(finding.state, State::Broken);
+        assert!(finding.detail.contains("/nowhere/c++"), "{finding}");
+        assert!(!finding.mend.is_empty());
+    }
+
+    #[test]
+    fn space_is_read_from_what_df_prints() {
+        let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a 1000 1 2000000 1% /\n";
+        assert_eq!(free_gigabytes(text), Some(2.048));
+        assert_eq!(free_gigabytes(""), None);
+    }
+
+    #[test]
+    fn an_environment_that_does_not_import_is_removed_before_it_is_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(jupyter_environment(None).mend, SET_UP);
+        let finding = jupyter_environment(Some(&folder.path().join("bin/python")));
+        assert_eq!(finding.state, State::Broken);
+        assert_eq!(finding.mend, format!("rm -r \"{}\" && {SET_UP}", folder.path().display()));
+    }
+
+    #[test]
+    fn a_libtorch_of_another_version_is_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("build-version"), "2.9.1").unwrap();
+        let other = Libtorch { folder: folder.path().into(), reason: "LIBTORCH is set to it".into() };
+        let finding = libtorch_version(&other);
+        assert_eq!(finding.state, State::Broken);
+        assert!(finding.detail.contains("2.9.1"), "{finding}");
+    }
+}

@@ -13,7 +13,7 @@ const DEFAULT_HOLD_OUT: [[&str; 2]; 2] = [["cat", "dog"], ["moon", "mushroom"]];
 /// The data of this run of the notebooks: `scenes` unless `cargo diabolo report --data` named other data.
 ///
 /// The held-out classes are those of `--hold-out`, else cat and dog where the data have them,
-/// else moon and mushroom, else the first two.
+/// else moon and mushroom, else the first two, or the first of two.
 /// Data without class labels are taken as they are.
 ///
 /// # Errors
@@ -27,11 +27,16 @@ pub fn notebook_data() -> Result<Split> {
     }
 }
 
-/// Holds out the default classes, where there are classes.
+/// Holds out the default classes, where there are classes that may be held out and none is yet.
 fn hold_out_two(split: Split) -> Result<Split> {
-    let Some(known) = split.train.class_names() else { return Ok(split) };
-    let are_known = |pair: &&[&str; 2]| pair.iter().all(|class| known.iter().any(|name| name == class));
-    let first_two = || known.iter().map(String::as_str).take(2).collect::<Vec<_>>();
+    let Some(known) = split.train.class_names().filter(|known| known.len() > 1) else { return Ok(split) };
+    if !split.held_out.is_empty() {
+        return Ok(split);
+    }
+    // One class at least is left to train on.
+    let n_most = known.len() - 1;
+    let are_known = |pair: &&[&str; 2]| n_most > 1 && pair.iter().all(|class| known.iter().any(|name| name == class));
+    let first_two = || known.iter().map(String::as_str).take(n_most.min(2)).collect::<Vec<_>>();
     let classes = DEFAULT_HOLD_OUT.iter().find(are_known).map_or_else(first_two, |pair| pair.to_vec());
     split.hold_out(&classes)
 }
@@ -57,5 +62,28 @@ pub fn quick_or_full<T>(quick: T, full: T) -> Result<T> {
         Err(_) | Ok("quick") => Ok(quick),
         Ok("full") => Ok(full),
         Ok(other) => Err(Error::setting("DIABOLO_NOTEBOOK_MODE", other, "quick or full", "leave it unset for quick")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Images;
+    use ndarray::Array4;
+
+    /// Which of these classes are held out.
+    fn held_out(classes: &[&str]) -> Vec<String> {
+        let images = Images::from_bytes(Array4::zeros((2 * classes.len(), 1, 2, 2))).unwrap();
+        let indices = (0..images.len()).map(|index| index % classes.len()).collect();
+        let images = images.with_classes(classes, indices).unwrap();
+        hold_out_two(Split::new("a few", images.clone(), images).unwrap()).unwrap().held_out
+    }
+
+    #[test]
+    fn a_class_is_always_left_to_train_on() {
+        assert_eq!(held_out(&["a", "cat", "dog"]), ["cat", "dog"]);
+        assert_eq!(held_out(&["a", "b", "c"]), ["a", "b"]);
+        assert_eq!(held_out(&["cat", "dog"]), ["cat"]);
+        assert!(held_out(&["cat"]).is_empty());
     }
 }

@@ -376,6 +376,8 @@ fn images_that_a_network_was_not_written_for_are_told_what_would_fit() {
     assert!(message(Architecture::conv(), [3, 25, 25]).ends_with(&size(24)));
     let fcn = message(Architecture::fcn(), [1, 28, 28]);
     assert!(fcn.ends_with("Linear(784, 128) would fit; .adapted_to([1, 28, 28]) changes all such numbers"), "{fcn}");
-    // 28 is no multiple of 8, and no size helps where the channels differ.
-    assert!(message(Architecture::conv(), [1, 28, 28]).ends_with("Conv2d(1, 12, 4, 2, 1) would fit"));
+    // 28 is no multiple of 8, and the channels differ too.
+    let conv = message(Architecture::conv(), [1, 28, 28]);
+    assert!(conv.contains("Conv2d(1, 12, 4, 2, 1) would fit; images of 32 x 32, by OpenOptions::"), "{conv}");
+    assert!(conv.ends_with("size_px(32), fit .adapted_to([1, 32, 32])"), "{conv}");
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use diabolo::model::Architecture;
-use diabolo::prelude::{Evaluation, Split, Training, open};
+use diabolo::prelude::{Evaluation, OpenOptions, Split, Training, open_with};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use std::path::{Path, PathBuf};
@@ -44,6 +44,9 @@ pub struct Sweeping {
 pub struct Data {
     /// As in a notebook: a name or a path.
     pub open: PathBuf,
+    /// How it is opened: the size of images, the draw of test images, limits.
+    #[serde(default)]
+    pub options: OpenOptions,
     /// Classes that training does not see.
     #[serde(default)]
     pub hold_out: Vec<String>,
@@ -58,7 +61,7 @@ fn only_reconstruction() -> Vec<Evaluation> {
 impl Data {
     /// Opens the images.
     pub fn split(&self) -> Result<Split> {
-        let mut split = open(&self.open)?;
+        let mut split = open_with(&self.open, self.options.clone())?;
         if !self.hold_out.is_empty() {
             split = split.hold_out(&self.hold_out.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
@@ -132,6 +135,18 @@ mod tests {
         let training = parse::<Train>(&text).unwrap().training;
         let expected = Training { optimizer: Optimizer::Sgd { momentum: 0.8 }, ..Training::default().epochs(3) };
         assert_eq!(training, expected);
+    }
+
+    #[test]
+    fn images_are_opened_with_the_options_of_the_notebook() {
+        let options = "open = 'scenes'\noptions = { size_px = 64, seed = 7 }";
+        let data = parse::<Train>(&WHOLE.replace("open = 'scenes'", options)).unwrap().data;
+        assert_eq!(data.options, OpenOptions::default().size_px(64).seed(7));
+        assert_eq!(parse::<Train>(WHOLE).unwrap().data.options, OpenOptions::default());
+        check_refused(
+            &WHOLE.replace("open = 'scenes'", &options.replace("size_px", "size")),
+            &["did you mean `size_px`?"],
+        );
     }
 
     #[test]

@@ -95,6 +95,7 @@ const TRAIN_HELP: &str = r#"Example of a file:
 
   [data]
   open = "cifar10"                     # a name or a path
+  # options = { size_px = 64, seed = 7 } # for a folder of photographs
   hold_out = ["cat", "dog"]            # classes that training does not see
 
   [training]                           # every key may be left out

@@ -2,7 +2,7 @@
 
 use super::arrays::{ImageArray, classes_of, read_images, read_labels};
 use super::images::Images;
-use super::npy::Npy;
+use super::npy::{Npy, ReadSeek};
 use super::open::Opened;
 use super::options::OpenOptions;
 use super::split::Split;
@@ -38,7 +38,12 @@ pub(super) fn open_npy(path: &Path) -> Result<Opened> {
 /// Opens an archive of arrays.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Opened> {
     let file = File::open(path).map_err(|source| Error::file("opening", path, "check the permissions", source))?;
-    let mut arrays = Arrays::new(Box::new(BufReader::new(file)), path, options)?;
+    read(Box::new(BufReader::new(file)), path, options)
+}
+
+/// The same from any reader; `path` is for messages alone.
+pub(super) fn read(reader: Reader, path: &Path, options: &OpenOptions) -> Result<Opened> {
+    let mut arrays = Arrays::new(reader, path, options)?;
     let train = arrays.find(&image_names("train"));
     let test = arrays.find(&image_names("test"));
     let (Some(train), Some(test)) = (&train, &test) else {
@@ -94,7 +99,7 @@ fn with_classes<const N: usize>(images: [Images; N], labels: [Vec<i64>; N]) -> R
 }
 
 /// What an archive is read from.
-type Reader = Box<dyn super::npy::ReadSeek>;
+pub(super) type Reader = Box<dyn ReadSeek>;
 
 /// The arrays of an archive.
 struct Arrays<'a> {

@@ -65,7 +65,12 @@ pub(super) struct Head {
 
 /// Reads no more than the head of an image file.
 pub(super) fn read_head(path: &Path, max_pixels: usize) -> Result<Head> {
-    let mut decoder = open_decoder(open_file(path)?, path, max_pixels)?;
+    head_of(open_file(path)?, path, max_pixels)
+}
+
+/// The same from any reader; `path` is for messages alone.
+pub(super) fn head_of(reader: impl BufRead + Seek, path: &Path, max_pixels: usize) -> Result<Head> {
+    let mut decoder = open_decoder(reader, path, max_pixels)?;
     let (width_px, height_px) = decoder.dimensions();
     let is_grey = !decoder.color_type().has_color();
     let sides = match is_on_its_side(decoder.orientation().map_err(|error| unreadable(path, error))?) {

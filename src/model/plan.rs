@@ -161,19 +161,27 @@ fn or_something_else(error: Error, architecture: &Architecture, image_shape: Ima
     let Error::Architecture { place, found, wanted, mut next_step } = error else { return error };
     let Architecture { encoder, decoder, .. } = architecture;
     let fits = |shape: ImageShape| shapes::infer(encoder, decoder, shape).is_ok();
-
-    let adapted = shapes::adapt(encoder, decoder, image_shape);
-    let adapts = adapted.is_ok_and(|(encoder, decoder)| shapes::infer(&encoder, &decoder, image_shape).is_ok());
-    if adapts && USUAL_IMAGE_SHAPES.into_iter().any(fits) {
+    let is_sound = USUAL_IMAGE_SHAPES.into_iter().any(fits);
+    let fits_adapted = |shape: ImageShape| {
+        let adapted = shapes::adapt(encoder, decoder, shape);
+        is_sound && adapted.is_ok_and(|(encoder, decoder)| shapes::infer(&encoder, &decoder, shape).is_ok())
+    };
+    let [c, h, w] = image_shape;
+    // Of two sides that are as far away, the larger one keeps more of the images.
+    let larger = h.max(w);
+    let nearest = |fits: &dyn Fn(ImageShape) -> bool| {
+        let sides = (1..=LARGEST_SIDE_PX.min(larger.saturating_mul(2))).filter(|&side| fits([c, side, side]));
+        sides.min_by_key(|&side| (side.abs_diff(larger), std::cmp::Reverse(side)))
+    };
+    let is_adaptable = fits_adapted(image_shape);
+    if is_adaptable {
         next_step += &format!("; .adapted_to({image_shape:?}) changes all such numbers");
     }
-
-    let [c, h, w] = image_shape;
-    let larger = h.max(w);
-    let sides = (1..=LARGEST_SIDE_PX.min(larger.saturating_mul(2))).filter(|&side| fits([c, side, side]));
-    // Of two sides that are as far away, the larger one keeps more of the images.
-    if let Some(side) = sides.min_by_key(|&side| (side.abs_diff(larger), std::cmp::Reverse(side))) {
-        next_step += &format!("; images of {side} x {side}, by OpenOptions::default().size_px({side}), fit as it is");
+    let scaled = |side: usize| format!("; images of {side} x {side}, by OpenOptions::default().size_px({side}),");
+    if let Some(side) = nearest(&fits) {
+        next_step += &format!("{} fit as it is", scaled(side));
+    } else if let Some(side) = nearest(&fits_adapted).filter(|_| !is_adaptable) {
+        next_step += &format!("{} fit .adapted_to([{c}, {side}, {side}])", scaled(side));
     }
     Error::Architecture { place, found, wanted, next_step }
 }

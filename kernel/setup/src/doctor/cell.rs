@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::finding::Finding;
+use crate::commands;
 use crate::kernel::KERNEL_NAME;
 
 const PROGRAM: &str = include_str!("cell.py");
@@ -48,7 +49,7 @@ pub fn look(jupyter: &Path, root: &Path, has_driver: bool, tell: &mut impl FnMut
 
 /// What the cell printed.
 fn run(jupyter: &Path, root: &Path) -> Result<String> {
-    let mut child = Command::new(jupyter)
+    let mut child = commands::without_cargo_variables(Command::new(jupyter))
         .args(["-c", PROGRAM, KERNEL_NAME, &MAX_SECONDS.to_string()])
         .current_dir(root)
         .stdin(Stdio::piped())

@@ -42,8 +42,8 @@ impl Finding {
     }
 
     /// A part that needs others which are broken: it counts as broken, since nobody knows.
-    pub fn not_looked_at(name: &str, why: &str, mend: &str) -> Self {
-        Self::broken(name, format!("not looked at: {why}"), mend)
+    pub fn not_looked_at(name: &str) -> Self {
+        Self::broken(name, "not looked at: mend the parts above first", "")
     }
 
     fn new(name: &str, state: State, version: String, detail: impl ToString, mend: impl ToString) -> Self {

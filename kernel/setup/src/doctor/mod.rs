@@ -102,7 +102,7 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
     let parts = (workspace, cache, python, libtorch);
     let (Ok(workspace), Ok(cache), Ok(python), Ok(libtorch)) = &parts else {
         for name in ["Jupyter", "kernel", "registration", "warm build", "cell"] {
-            tell(Finding::not_looked_at(name, "the parts above have to be there first", SET_UP));
+            tell(Finding::not_looked_at(name));
         }
         return;
     };
@@ -112,7 +112,7 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
     match jupyter {
         _ if options.no_cell => {}
         Some(jupyter) if ready => cell::look(&jupyter, workspace.root(), libtorch::has_nvidia_driver(), tell),
-        _ => tell(Finding::not_looked_at("cell", "the parts above have to be there first", SET_UP)),
+        _ => tell(Finding::not_looked_at("cell")),
     }
 }
 
@@ -236,7 +236,7 @@ fn kernel_parts(workspace: &Workspace, cache: &Cache, libtorch: &Libtorch, tell:
     let registrations = wanted.map(|(name, text)| registration(name, &text));
     let is_registered = registrations.iter().all(|finding| finding.state != State::Broken);
     // Both are written together.
-    let worst = registrations.into_iter().max_by_key(|finding| finding.state);
+    let worst = registrations.into_iter().rev().max_by_key(|finding| finding.state);
     tell(worst.expect("there are two"));
     tell(match warm.is_complete() {
         true => Finding::ok("warm build", "", warm.cells.display()),

@@ -13,9 +13,11 @@ use anyhow::{Context, Result, bail};
 /// The loader's search path for shared libraries.
 const LIBRARY_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
 
-/// libtorch's threads sleep while they wait for each other. By default they spin, and where another program wants one of
-/// the cores, each waits for a thread that is not running: a training was then eight times as slow.
-const PASSIVE: &str = "PASSIVE";
+/// How long libtorch's threads spin while they wait for each other before they sleep.
+const WAITING: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
+
+/// Where the user has said how they are to wait.
+const OWN_WAITING: &str = "OMP_WAIT_POLICY";
 
 /// What this program is to be, as its environment has it.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,13 +102,19 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
     let library_path = own_libraries.fold(env::var_os(LIBRARY_PATH), |rest, folder| Some(joined(folder, rest)));
     // Jupyter started from a desktop often lacks cargo's folder.
     let cargo_bin = env::home_dir().map(|home| home.join(".cargo/bin"));
+    // By default they spin for milliseconds, and where another program wants one of the cores, each waits for a thread
+    // that is not running: a training was then eight times as slow. Threads that sleep at once take a third longer on a
+    // machine that is free. This is some tens of microseconds, nearly as quick as spinning there and the quickest on a
+    // busy one (docs/BENCHMARKS.md).
+    let is_users = [WAITING.0, OWN_WAITING].iter().any(|name| env::var_os(name).is_some());
+    let waiting = (!is_users).then(|| WAITING.1.into());
     let changes = [
         ("EVCXR_TMPDIR", Some(work_folder.into())),
         ("EVCXR_CONFIG_DIR", Some(cells.join("config").into())),
         // evcxr would rewrite the kernelspec of an older stock installation; in an empty folder it finds none.
         ("JUPYTER_PATH", Some(cells.join("config").into())),
         (LIBRARY_PATH, library_path),
-        ("OMP_WAIT_POLICY", Some(env::var_os("OMP_WAIT_POLICY").unwrap_or_else(|| PASSIVE.into()))),
+        (WAITING.0, waiting),
         ("PATH", cargo_bin.map(|bin| appended(env::var_os("PATH"), bin))),
     ];
     for (name, value) in changes {

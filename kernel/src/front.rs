@@ -27,6 +27,9 @@ use crate::{assist, complete, info};
 /// How often outputs that wait for more are looked at.
 const TICK: Duration = Duration::from_millis(10);
 
+/// How often the process that started the kernel is looked at.
+const BETWEEN_LOOKS_AT_PARENT: Duration = Duration::from_secs(1);
+
 /// Where one kernel keeps its things.
 pub struct Folders<'a> {
     /// For the cells' eyes: the stop button and the relay's socket.
@@ -91,11 +94,26 @@ pub async fn serve(info: &ConnectionInfo, folders: Folders<'_>, copy: Result<Arc
         }
     });
 
+    tokio::spawn(end_with_parent(shutdown.clone()));
+
     shutdown.notified().await;
     // The reply is on its way.
     tokio::time::sleep(Duration::from_millis(50)).await;
     shared.interrupts.kill();
     Ok(())
+}
+
+/// Ends the kernel when the Jupyter that started it is gone without a word: nobody could reach it any more.
+async fn end_with_parent(shutdown: Arc<Notify>) {
+    // A kernel that is to outlive its starter has no such variable.
+    if std::env::var_os("JPY_PARENT_PID").is_none() {
+        return;
+    }
+    let parent = std::os::unix::process::parent_id();
+    while std::os::unix::process::parent_id() == parent {
+        tokio::time::sleep(BETWEEN_LOOKS_AT_PARENT).await;
+    }
+    shutdown.notify_one();
 }
 
 /// Answers a message, or hands it on.

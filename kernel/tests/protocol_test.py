@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -166,6 +167,17 @@ println!("[{}]", line.trim());"""
         kernel.close()
         self.assertFalse(os.path.exists(f"/proc/{process}"))
 
+    def test_a_kernel_ends_when_what_started_it_is_gone(self):
+        code = (
+            "import os, sys; from harness import Kernel\n"
+            "kernel = Kernel(); print(kernel.manager.provisioner.pid, flush=True); os._exit(0)"
+        )
+        folder = os.path.dirname(os.path.abspath(__file__))
+        starter = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+        process, deadline = int(starter.stdout), time.time() + 20
+        while os.path.exists(f"/proc/{process}") and time.time() < deadline:
+            time.sleep(0.1)
+        self.assertFalse(os.path.exists(f"/proc/{process}"))
 
     def test_a_killed_kernel_leaves_no_cell_running(self):
         kernel = Kernel()

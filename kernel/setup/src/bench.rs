@@ -74,6 +74,9 @@ const ROWS: [Row; 14] = [
     Row { n_rounds: 3, ..on_codes("tsne_opentsne", "openTSNE") },
 ];
 
+/// How libtorch's threads wait, as .cargo/config.toml and the kernel have it.
+const WAITING: &str = "GOMP_SPINCOUNT";
+
 /// Threads of each side.
 const N_THREADS: &str = "2";
 
@@ -167,7 +170,8 @@ struct Programs {
 impl Programs {
     fn peer(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
-        command.arg(&self.script);
+        // Diabolo's users have it from the kernel; those of a Python have nothing of the kind.
+        command.arg(&self.script).env_remove(WAITING);
         self.with_arguments(command, name)
     }
 
@@ -175,7 +179,7 @@ impl Programs {
         self.with_arguments(Command::new(&self.rounds), name)
     }
 
-    /// Both sides get the same arguments and the same environment.
+    /// Both sides get the same arguments and the same number of threads.
     fn with_arguments(&self, command: Command, name: &str) -> Command {
         let mut command = commands::without_cargo_variables(command);
         command.arg(name).arg("--data").arg(&self.data).arg("--codes").arg(&self.codes).args(["--threads", N_THREADS]);

@@ -6,9 +6,29 @@
 use std::path::{Path, PathBuf};
 
 /// A result whose error is [`Error`].
+///
+/// # Example
+/// ```
+/// use diabolo::data::{Images, open};
+/// fn first_ten(source: &str) -> diabolo::Result<Images> {
+///     open(source)?.train.first(10)
+/// }
+/// assert!(first_ten("no/such/folder").is_err());
+/// # let _: fn() -> std::result::Result<(), diabolo::Error> = || Ok(());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, sorted by what mends it.
+///
+/// # Example
+/// ```
+/// use diabolo::Error;
+/// let error = diabolo::data::open("no/such/folder").unwrap_err();
+/// assert!(error.to_string().starts_with("opening no/such/folder: No such file"));
+/// assert!(error.to_string().ends_with("or use one of the names scenes, cifar10, hw10, fashion-mnist, mnist"));
+/// assert!(matches!(error, Error::File { path, .. } if path.ends_with("folder")));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -30,6 +30,14 @@ struct Remote {
 }
 
 /// How far a download has come.
+///
+/// # Example
+/// ```
+/// use diabolo::data::Download;
+/// let progress = Download { name: "cifar10".into(), n_bytes: 85_000_000, n_bytes_in_all: Some(170_000_000) };
+/// assert_eq!(progress.to_string(), "cifar10: 85.0 of 170.0 MB");
+/// assert_eq!(progress.share(), Some(0.5));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Download {
     /// The data set.
@@ -67,6 +75,18 @@ impl fmt::Display for Download {
 /// # Errors
 /// [`Error::Data`] for a name that cannot be downloaded; [`Error::Download`] without a network, for a wrong checksum, or
 /// when stopped: the message says what was kept; [`Error::File`] when the cache cannot be written.
+///
+/// # Example
+/// ```no_run
+/// use std::ops::ControlFlow;
+/// let path = diabolo::data::download("cifar10", |progress| {
+///     println!("{progress}");
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(path.ends_with("cifar-10-binary.tar.gz"));
+/// let data = diabolo::data::open("cifar10")?;
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn download(name: &str, observe: impl FnMut(&Download) -> ControlFlow<()>) -> Result<PathBuf> {
     let cifar = Remote {
         name: "cifar10",

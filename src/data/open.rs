@@ -122,6 +122,15 @@ pub fn open(name_or_path: impl AsRef<Path>) -> Result<Split> {
 ///
 /// # Errors
 /// Those of [`open`], and [`Error::Setting`] for an option out of its range.
+///
+/// # Example
+/// ```
+/// use diabolo::data::{OpenOptions, open_with};
+/// let smaller = open_with("scenes", OpenOptions::default().size_px(16))?;
+/// assert_eq!(smaller.train.shape(), [3, 16, 16]);
+/// assert!(open_with("scenes", OpenOptions::default().size_px(0)).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn open_with(name_or_path: impl AsRef<Path>, options: OpenOptions) -> Result<Split> {
     options.check()?;
     match open_source(name_or_path.as_ref(), &options)? {

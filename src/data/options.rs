@@ -52,6 +52,11 @@ impl Default for OpenOptions {
 
 impl OpenOptions {
     /// The longest side at which image files that are all of one size keep it, in pixels.
+    ///
+    /// # Example
+    /// ```
+    /// assert_eq!(diabolo::data::OpenOptions::LARGEST_OWN_SIDE_PX, 128);
+    /// ```
     pub const LARGEST_OWN_SIDE_PX: usize = 128;
 
     /// Sets the side of the square that every image is brought to, in pixels.

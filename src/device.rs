@@ -12,6 +12,15 @@ use std::sync::OnceLock;
 use tch::{Kind, Tensor};
 
 /// The device to compute on.
+///
+/// # Example
+/// ```
+/// use diabolo::device::Device;
+/// use diabolo::train::Training;
+/// let training = Training::default().device(Device::Cpu);
+/// assert_eq!(training.device, Device::Cpu);
+/// assert_eq!(Training::default().device, Device::Auto);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
@@ -25,6 +34,15 @@ pub enum Device {
 }
 
 /// The kind of numbers that a network computes with.
+///
+/// # Example
+/// ```
+/// use diabolo::device::Precision;
+/// use diabolo::train::Training;
+/// let training = Training { precision: Precision::Bfloat16, ..Training::default() };
+/// assert_eq!(Training::default().precision, Precision::Float32);
+/// # assert_ne!(training, Training::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
@@ -53,7 +71,7 @@ impl Device {
     ///
     /// # Example
     /// ```
-    /// assert_eq!(diabolo::Device::Cpu.describe()?, "CPU, as asked");
+    /// assert_eq!(diabolo::device::Device::Cpu.describe()?, "CPU, as asked");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn describe(self) -> Result<String> {

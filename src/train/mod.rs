@@ -34,6 +34,29 @@ use tch::{Kind, TchError, Tensor};
 /// [`Error::Setting`] and [`Error::Architecture`] before anything runs, [`Error::Device`] when the device cannot be
 /// used, [`Error::Data`] when the split has fewer than two training images, [`Error::Torch`] when libtorch refuses the
 /// first step (out of memory, for example). Later failures end training with the model so far.
+///
+/// # Example
+/// ```
+/// use diabolo::data::{Images, Split};
+/// use diabolo::model::Architecture;
+/// use diabolo::train::{Training, fit};
+/// use std::ops::ControlFlow;
+///
+/// let images = Images::from_bytes(diabolo::ndarray::Array4::from_elem((16, 1, 8, 8), 200))?;
+/// let data = Split::new("grey", images.clone(), images)?;
+/// let network = Architecture::parse("Linear(64, 4)", "Linear(4, 64) / Tanh()")?;
+/// let mut losses = Vec::new();
+/// let model = fit(network, &data, Training::default().epochs(3), |progress| {
+///     losses.push(progress.loss);
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(losses.len(), 3);
+/// assert!(losses[2] < losses[0] && model.history.loss_first == losses[0]);
+///
+/// let of_another_size = fit(Architecture::conv(), &data, Training::default(), |_| ControlFlow::Continue(()));
+/// assert!(of_another_size.is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn fit(
     architecture: Architecture,
     split: &Split,

@@ -38,6 +38,16 @@ pub struct Training {
 }
 
 /// How a gradient becomes a step.
+///
+/// # Example
+/// ```
+/// use diabolo::train::{Optimizer, Training};
+/// let settings = Training { optimizer: Optimizer::Sgd { momentum: 0.9 }, learning_rate: 0.01, ..Training::default() };
+/// settings.check()?;
+/// let without_an_end = Training { optimizer: Optimizer::Sgd { momentum: 1.0 }, ..Training::default() };
+/// assert!(without_an_end.check().is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -57,6 +67,16 @@ pub enum Optimizer {
 }
 
 /// Which weights the finished model has.
+///
+/// # Example
+/// ```
+/// use diabolo::train::{Keep, Training};
+/// assert_eq!(Training::default().keep, Keep::LowestEpochLoss);
+/// assert_eq!(Training::report_cnn().keep, Keep::LowestMinibatchLoss);
+/// let settings = Training { keep: Keep::Last, ..Training::default() };
+/// settings.check()?;
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
@@ -70,6 +90,15 @@ pub enum Keep {
 }
 
 /// The Kullback-Leibler divergence of the waist's distribution from the standard normal, as a part of the loss.
+///
+/// # Example
+/// ```
+/// use diabolo::train::{KlTerm, Training};
+/// assert_eq!(Training::default().kl_term, KlTerm::PerPixel(1.0));
+/// let as_in_the_course = Training { kl_term: KlTerm::CourseSum, ..Training::default() };
+/// as_in_the_course.check()?;
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KlTerm {
@@ -109,6 +138,13 @@ impl Default for Training {
 impl Training {
     /// The report's settings for its convolutional network (question 1): SGD, rate 1e-3, momentum 0.8, 2000 epochs, the
     /// weights of the lowest minibatch loss.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::{Optimizer, Training};
+    /// let settings = Training::report_cnn();
+    /// assert_eq!((settings.epochs, settings.optimizer), (2000, Optimizer::Sgd { momentum: 0.8 }));
+    /// ```
     pub fn report_cnn() -> Self {
         Self {
             epochs: 2000,
@@ -120,6 +156,13 @@ impl Training {
 
     /// The report's settings for the course's fully connected network (question 1): AdamW, rate 1e-3, 1000 epochs, the
     /// weights of the lowest minibatch loss.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::{Optimizer, Training};
+    /// let settings = Training::report_fcn();
+    /// assert_eq!((settings.epochs, settings.optimizer), (1000, Optimizer::AdamW { weight_decay: 0.01 }));
+    /// ```
     pub fn report_fcn() -> Self {
         Self { epochs: 1000, keep: Keep::LowestMinibatchLoss, ..Self::default() }
     }
@@ -153,6 +196,15 @@ impl Training {
     ///
     /// # Errors
     /// [`Error::Setting`] for the first one out of its range.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::Training;
+    /// Training::default().check()?;
+    /// let error = Training::default().epochs(0).check().unwrap_err().to_string();
+    /// assert_eq!(error, "setting epochs: found 0, wanted 1 or more; one epoch is one pass over the training images");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn check(&self) -> Result<()> {
         let at_least_one = |name, value: usize, next_step: &str| match value {
             0 => Err(Error::setting(name, "0", "1 or more", next_step)),

@@ -40,6 +40,18 @@ const STATE: &str = "state.safetensors";
 const START_ANEW: &str = "name another folder, or delete this one to train anew";
 
 /// The data of a training, well enough to tell others from them.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path();
+/// train_in(runs.join("small").to_str().unwrap(), small, &data, Training::default().epochs(1))?;
+/// let description = Run::open(runs.join("small"))?.data;
+/// assert_eq!((description.name.as_str(), description.n_train), ("drawn", 32));
+/// assert_eq!(description.held_out, ["dots"]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataDescription {
@@ -69,6 +81,19 @@ struct Description {
 }
 
 /// A training on disk, as far as it has come.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path();
+/// train_in(runs.join("small").to_str().unwrap(), small, &data, Training::default().epochs(1))?;
+/// let run = Run::open(runs.join("small"))?;
+/// assert!(run.is_finished);
+/// println!("{run}");
+/// assert_eq!(run.model.score(&data.test)?.values.len(), 48);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Run {
     /// Its folder.
@@ -93,6 +118,23 @@ pub struct Run {
 /// those of [`crate::train::fit`].
 /// A folder that cannot be written to later ends the training with the model so far, as
 /// [`History::stopped_because`] says.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use diabolo::run::train_in;
+/// use std::ops::ControlFlow;
+/// # let runs = tempfile::tempdir().unwrap();
+/// let folder = runs.path().join("small");
+/// let settings = Training::default().epochs(3);
+/// let trained = train_in(&folder, small.clone(), &data, settings.clone(), |_| ControlFlow::Continue(()))?;
+/// let opened = train_in(&folder, small.clone(), &data, settings.clone(), |_| unreachable!("it has ended"))?;
+/// assert_eq!(opened.history, trained.history);
+///
+/// let other = train_in(&folder, small, &data, settings.seed(7), |_| ControlFlow::Continue(()));
+/// assert!(other.unwrap_err().to_string().contains("seed"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn train_in(
     folder: impl AsRef<Path>,
     architecture: Architecture,

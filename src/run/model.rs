@@ -44,6 +44,17 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::File`] naming the file; a model that was there before is then still there, and this one still in memory.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// model.save(folder.join("small"))?;
+    /// assert!(folder.join("small.safetensors").is_file() && folder.join("small.json").is_file());
+    /// assert!(model.save(folder.join("no/such/folder/small")).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let [weights_path, description_path] = paths(path.as_ref());
         let network = self.network();
@@ -68,6 +79,18 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::File`] when a file is missing or cannot be read, [`Error::Format`] when it is damaged or was written by a
     /// newer version, [`Error::Architecture`] when weights and architecture do not fit.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// model.save(folder.join("small"))?;
+    /// let opened = Autoencoder::open(folder.join("small"))?;
+    /// assert_eq!(opened.score(&data.test)?, model.score(&data.test)?);
+    /// assert!(Autoencoder::open(folder.join("smal")).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let [weights_path, description_path] = paths(path.as_ref());
         let description = read_description(&description_path)?;

@@ -7,6 +7,15 @@ use ndarray::{Array1, Array2, Axis};
 use std::fmt;
 
 /// The codes of a set of images.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let codes = model.encode(&data.test)?;
+/// assert_eq!(codes.to_string(), "48 codes of 4 values from small");
+/// assert_eq!((codes.name.as_str(), codes.values.dim()), ("small", (48, 4)));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latents {
     /// Name of the model that made them.
@@ -21,6 +30,15 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::Data`] when the images have another shape than those of the training.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let codes = model.encode(&data.test)?.values;
+    /// assert_eq!(codes.dim(), (48, model.plan().n_latents()));
+    /// assert!(model.encode(&open("scenes")?.test).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn encode(&self, images: &Images) -> Result<Latents> {
         let values = self.stream(images, |network, batch| network.encode(batch, self.training.precision))?;
         let n_latents = values.len() / images.len();

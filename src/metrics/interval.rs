@@ -6,6 +6,13 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// A value and where it would lie in 95 of 100 test sets like this one.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::Interval;
+/// let auc = Interval { value: 0.64, low: 0.62, high: 0.66 };
+/// assert!(auc.low > 0.5, "better than guessing, and not by chance");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     /// The value.
@@ -28,6 +35,18 @@ pub struct Interval {
 /// # Source
 /// Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentiles); stratified as in Robin et
 /// al., "pROC", 2011.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::auc_interval;
+/// let scores: Vec<f64> = (0..200).map(|n| f64::from(n % 20)).collect();
+/// let anomalies: Vec<bool> = (0..200).map(|n| n % 20 > 10 || n % 7 == 0).collect();
+/// let auc = auc_interval(&scores, &anomalies, 1000, 0)?;
+/// assert!(auc.low < auc.value && auc.value < auc.high);
+/// assert_eq!(auc_interval(&scores, &anomalies, 1000, 0)?, auc, "one seed, one interval");
+/// assert!(auc_interval(&scores, &anomalies, 10, 0).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn auc_interval(scores: &[f64], anomalies: &[bool], n_resamples: usize, seed: u64) -> Result<Interval> {
     let value = roc_auc(scores, anomalies)?;
     let counts = check_both_kinds("bootstrapping the AUC", scores, anomalies)?;

@@ -9,6 +9,13 @@ use plotters::element::{Circle, DashedPathElement, PathElement};
 use plotters::style::Color;
 
 /// A line: a name and its points.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::Series;
+/// let series = Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, f64::NAN), (3.0, 0.1)] };
+/// assert!(series.points[1].1.is_nan(), "the line has a gap there");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// Name in the legend.
@@ -18,6 +25,13 @@ pub struct Series {
 }
 
 /// A vertical line with a name, as for the epoch that was kept.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::Mark;
+/// let mark = Mark { x: 12.0, text: "kept: epoch 12".into() };
+/// assert_eq!(mark.text, format!("kept: epoch {}", mark.x));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
     /// Where it stands.
@@ -27,6 +41,20 @@ pub struct Mark {
 }
 
 /// One or several lines with what is written around them.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{LineChart, Mark, Series, line_chart};
+/// let figure = line_chart(&LineChart {
+///     title: "Loss by epoch".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss (mean squared error)".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, 0.2), (3.0, 0.1)] }],
+///     marks: vec![Mark { x: 3.0, text: "kept: epoch 3".into() }],
+/// })?;
+/// assert!(figure.alt().starts_with("Loss by epoch"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
     /// Title of the figure.
@@ -48,6 +76,22 @@ pub struct LineChart {
 ///
 /// # Errors
 /// [`crate::Error::Data`] without a single finite point.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{LineChart, Series, line_chart};
+/// let mut chart = LineChart {
+///     title: "Loss".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, 0.1)] }],
+///     marks: Vec::new(),
+/// };
+/// assert!(line_chart(&chart)?.to_string().contains("(SVG): Loss"));
+/// chart.series.clear();
+/// assert!(line_chart(&chart).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn line_chart(chart: &LineChart) -> Result<Figure> {
     let LineChart { title, x_title, y_title, series, marks } = chart;
     let points = || series.iter().flat_map(|series| series.points.iter().copied());

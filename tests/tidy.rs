@@ -143,3 +143,107 @@ fn every_room_is_on_the_map() {
         assert!(map.contains(&format!("`{room}`")), "docs/ARCHITECTURE.md does not name the room `{room}`");
     }
 }
+
+/// Whether documentation holds an example.
+fn has_example(documentation: &str) -> bool {
+    documentation.contains("```")
+}
+
+/// Whether an example in this documentation calls `name`, as a method or as a function.
+fn example_calls(documentation: &str, name: &str) -> bool {
+    [".", "::"].iter().any(|before| documentation.contains(&format!("{before}{name}(")))
+}
+
+/// Every public item has an example of its own; a method may instead be called in that of its type. `evcxr_display` is the
+/// same for all types: the room `display` has one for all of them.
+#[test]
+fn every_public_item_has_an_example() {
+    /// A public item outside of any other, or in an `impl` block of `owner`.
+    struct Item {
+        owner: Option<String>,
+        name: String,
+        documentation: String,
+        place: String,
+    }
+    let kinds = ["const fn", "fn", "struct", "enum", "union", "trait", "type", "const", "static"];
+    let name_after = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_string();
+    let mut items = Vec::new();
+    let library = read(&root().join("src/lib.rs"));
+    let is_public = |room: &String| library.contains(&format!("\npub mod {room};"));
+    let rooms: Vec<String> = rooms().into_iter().filter(is_public).collect();
+    let protocol = root().join("kernel/protocol/src");
+    let of_rooms = files(&root().join("src"), "rs").into_iter().filter(|path| {
+        let first = path.strip_prefix(root().join("src")).unwrap().components().next().unwrap();
+        rooms.iter().any(|room| first.as_os_str().to_string_lossy().trim_end_matches(".rs") == room)
+    });
+    for path in of_rooms.chain(files(&protocol, "rs")) {
+        let text = read(&path);
+        let (mut owner, mut documentation) = (None, String::new());
+        for (line, number) in text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines().zip(1..) {
+            let code = line.trim_start();
+            if let Some(words) = line.strip_prefix("impl ") {
+                owner = Some(name_after(words.split(" for ").last().unwrap()));
+            } else if line == "}" {
+                owner = None;
+            }
+            let public = code.strip_prefix("pub ").map(|rest| rest.trim_start_matches("unsafe "));
+            let named = public.and_then(|rest| {
+                kinds.iter().find_map(|kind| Some(name_after(rest.strip_prefix(kind)?.strip_prefix(' ')?)))
+            });
+            if code.starts_with("///") || code.starts_with("#[doc") {
+                documentation += &format!("{code}\n");
+            } else if let Some(name) = named {
+                let place = format!("{}:{number}", path.display());
+                items.push(Item {
+                    owner: owner.clone(),
+                    name,
+                    documentation: std::mem::take(&mut documentation),
+                    place,
+                });
+            } else if !code.starts_with("#[") {
+                documentation.clear();
+            }
+        }
+    }
+    assert!(items.len() > 300, "only {} public items were found", items.len());
+    let is_shown_on_type = |item: &Item| {
+        items.iter().any(|of_type| {
+            of_type.owner.is_none()
+                && item.owner.as_ref() == Some(&of_type.name)
+                && example_calls(&of_type.documentation, &item.name)
+        })
+    };
+    let lacks =
+        |item: &&Item| !has_example(&item.documentation) && item.name != "evcxr_display" && !is_shown_on_type(item);
+    let lacking: Vec<String> =
+        items.iter().filter(lacks).map(|item| format!("{}: {} has no example", item.place, item.name)).collect();
+    assert!(lacking.is_empty(), "{}", lacking.join("\n"));
+}
+
+/// What the guide explains is still said somewhere: `…` stands for what is filled in.
+#[test]
+fn every_message_of_the_guide_is_in_the_sources() {
+    let mut sources = String::new();
+    for folder in ["src", "cli/src", "kernel"] {
+        for path in files(&root().join(folder), "rs") {
+            // A string that goes on in the next line is one string.
+            let text = read(&path).split("\\\n").map(str::trim_start).collect::<String>().replace("\\\"", "\"");
+            let mut parts = text.split('{');
+            sources += parts.next().unwrap();
+            for part in parts {
+                sources += "…";
+                sources += part.split_once('}').map_or(part, |(_, rest)| rest);
+            }
+        }
+    }
+    let guide = read(&root().join("docs/GUIDE.md"));
+    let messages = guide.split("## Troubleshooting by message").nth(1).unwrap().split("\n## ").next().unwrap();
+    let quoted =
+        messages.lines().filter(|line| line.starts_with("- `")).flat_map(|line| line.split('`').skip(1).step_by(2));
+    let mut n_messages = 0;
+    for message in quoted {
+        assert!(sources.contains(message), "no source says {message:?}, which docs/GUIDE.md explains");
+        n_messages += 1;
+    }
+    assert!(n_messages > 20, "only {n_messages} messages were found");
+}

@@ -144,79 +144,66 @@ fn every_room_is_on_the_map() {
     }
 }
 
-/// Whether documentation holds an example.
-fn has_example(documentation: &str) -> bool {
-    documentation.contains("```")
+/// A public item outside of any other, or in an `impl` block of `owner`.
+struct Item {
+    owner: Option<String>,
+    name: String,
+    documentation: String,
+    place: String,
 }
 
-/// Whether an example in this documentation calls `name`, as a method or as a function.
-fn example_calls(documentation: &str, name: &str) -> bool {
-    [".", "::"].iter().any(|before| documentation.contains(&format!("{before}{name}(")))
-}
-
-/// Every public item has an example of its own; a method may instead be called in that of its type. `evcxr_display` is the
-/// same for all types: the room `display` has one for all of them.
-#[test]
-fn every_public_item_has_an_example() {
-    /// A public item outside of any other, or in an `impl` block of `owner`.
-    struct Item {
-        owner: Option<String>,
-        name: String,
-        documentation: String,
-        place: String,
-    }
-    let kinds = ["const fn", "fn", "struct", "enum", "union", "trait", "type", "const", "static"];
-    let name_after = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_string();
+/// The public items of these sources, those of private rooms apart.
+fn public_items(sources: impl Iterator<Item = PathBuf>) -> Vec<Item> {
+    const KINDS: [&str; 9] = ["const fn", "fn", "struct", "enum", "union", "trait", "type", "const", "static"];
+    let name_in = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_string();
     let mut items = Vec::new();
-    let library = read(&root().join("src/lib.rs"));
-    let is_public = |room: &String| library.contains(&format!("\npub mod {room};"));
-    let rooms: Vec<String> = rooms().into_iter().filter(is_public).collect();
-    let protocol = root().join("kernel/protocol/src");
-    let of_rooms = files(&root().join("src"), "rs").into_iter().filter(|path| {
-        let first = path.strip_prefix(root().join("src")).unwrap().components().next().unwrap();
-        rooms.iter().any(|room| first.as_os_str().to_string_lossy().trim_end_matches(".rs") == room)
-    });
-    for path in of_rooms.chain(files(&protocol, "rs")) {
+    for path in sources {
         let text = read(&path);
         let (mut owner, mut documentation) = (None, String::new());
         for (line, number) in text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines().zip(1..) {
             let code = line.trim_start();
             if let Some(words) = line.strip_prefix("impl ") {
-                owner = Some(name_after(words.split(" for ").last().unwrap()));
+                owner = Some(name_in(words.split(" for ").last().unwrap()));
             } else if line == "}" {
                 owner = None;
             }
-            let public = code.strip_prefix("pub ").map(|rest| rest.trim_start_matches("unsafe "));
-            let named = public.and_then(|rest| {
-                kinds.iter().find_map(|kind| Some(name_after(rest.strip_prefix(kind)?.strip_prefix(' ')?)))
-            });
+            let public = code.strip_prefix("pub ");
+            let words_after = |kind: &&str| public?.strip_prefix(*kind)?.strip_prefix(' ');
             if code.starts_with("///") || code.starts_with("#[doc") {
                 documentation += &format!("{code}\n");
-            } else if let Some(name) = named {
-                let place = format!("{}:{number}", path.display());
-                items.push(Item {
-                    owner: owner.clone(),
-                    name,
-                    documentation: std::mem::take(&mut documentation),
-                    place,
-                });
+            } else if let Some(words) = KINDS.iter().find_map(words_after) {
+                let (name, place) = (name_in(words), format!("{}:{number}", path.display()));
+                let documentation = std::mem::take(&mut documentation);
+                items.push(Item { owner: owner.clone(), name, documentation, place });
             } else if !code.starts_with("#[") {
                 documentation.clear();
             }
         }
     }
-    assert!(items.len() > 300, "only {} public items were found", items.len());
-    let is_shown_on_type = |item: &Item| {
-        items.iter().any(|of_type| {
-            of_type.owner.is_none()
-                && item.owner.as_ref() == Some(&of_type.name)
-                && example_calls(&of_type.documentation, &item.name)
-        })
+    items
+}
+
+/// Every public item has an example of its own, or is a method that its type's example calls. `evcxr_display` is the same
+/// for all types: the room `display` has one example for all of them.
+#[test]
+fn every_public_item_has_an_example() {
+    let library = read(&root().join("src/lib.rs"));
+    let is_public = |path: &PathBuf| {
+        let first = path.strip_prefix(root().join("src")).unwrap().components().next().unwrap();
+        let room = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_string();
+        library.contains(&format!("\npub mod {room};"))
     };
-    let lacks =
-        |item: &&Item| !has_example(&item.documentation) && item.name != "evcxr_display" && !is_shown_on_type(item);
-    let lacking: Vec<String> =
-        items.iter().filter(lacks).map(|item| format!("{}: {} has no example", item.place, item.name)).collect();
+    let sources = files(&root().join("src"), "rs").into_iter().filter(is_public);
+    let items = public_items(sources.chain(files(&root().join("kernel/protocol/src"), "rs")));
+    assert!(items.len() > 300, "only {} public items were found", items.len());
+    let has_example = |item: &&Item| {
+        let is_own_type = |of: &&Item| of.owner.is_none() && item.owner.as_ref() == Some(&of.name);
+        let calls = [".", "::"].map(|before| format!("{before}{}(", item.name));
+        let is_called = |of: &Item| calls.iter().any(|call| of.documentation.contains(call));
+        item.documentation.contains("```") || items.iter().find(is_own_type).is_some_and(is_called)
+    };
+    let lacking = items.iter().filter(|item| item.name != "evcxr_display" && !has_example(item));
+    let lacking: Vec<String> = lacking.map(|item| format!("{}: {} has no example", item.place, item.name)).collect();
     assert!(lacking.is_empty(), "{}", lacking.join("\n"));
 }
 
@@ -231,8 +218,11 @@ fn every_message_of_the_guide_is_in_the_sources() {
             let mut parts = text.split('{');
             sources += parts.next().unwrap();
             for part in parts {
-                sources += "…";
-                sources += part.split_once('}').map_or(part, |(_, rest)| rest);
+                // A brace that opens a block is followed by a space or a new line.
+                match part.split_once('}').filter(|(inside, _)| !inside.contains(char::is_whitespace)) {
+                    Some((_, rest)) => sources += &format!("…{rest}"),
+                    None => sources += part,
+                }
             }
         }
     }

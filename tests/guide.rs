@@ -6,11 +6,11 @@ use diabolo::figure::picture;
 use diabolo::prelude::*;
 use std::path::Path;
 
-/// A few of a data set's images, in place of the thousands that a reader's training would take minutes for.
-fn few(data: &Split) -> diabolo::Result<Split> {
-    let few = Split::new(data.name.clone(), data.train_of_all_classes().first(64)?, data.test.first(100)?)?;
+/// Some of a data set's images, in place of the thousands that a reader's training would take minutes for.
+fn some(data: &Split, n_train: usize) -> diabolo::Result<Split> {
+    let some = Split::new(data.name.clone(), data.train_of_all_classes().first(n_train)?, data.test.first(100)?)?;
     let held_out: Vec<&str> = data.held_out.iter().map(String::as_str).collect();
-    if held_out.is_empty() { Ok(few) } else { few.hold_out(&held_out) }
+    if held_out.is_empty() { Ok(some) } else { some.hold_out(&held_out) }
 }
 
 /// Photographs of several sizes beside a folder of notebooks, which is where the lines are run.
@@ -36,8 +36,9 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
 
     // README.md
     let data = open("scenes")?.hold_out(&["moon", "mushroom"])?;
-    let data = few(&data)?;
+    let (data, more) = (some(&data, 64)?, some(&data, 1280)?);
     let cnn = train(Architecture::report_cnn(), &data, Training::report_cnn().epochs(20))?;
+    let data = more; // After twenty steps this one still gives all images one code, which has no map.
     let fcn = train(Architecture::fcn(), &data, Training::report_fcn().epochs(20))?;
     compare(&[&cnn, &fcn], &data, 2)?;
     score_table(&cnn, &data, &[Reconstruction, KMeans(3), Pca(2)])?;
@@ -56,7 +57,7 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
 
     // docs/GUIDE.md: the five-minute tour
     let data = open("scenes")?.hold_out(&["moon", "mushroom"])?;
-    let data = few(&data)?;
+    let data = some(&data, 64)?;
     assert!(data.test.anomalies().is_some());
     let conv = train(Architecture::conv(), &data, Training::default().epochs(5))?;
     conv.rank(&data.test)?.worst(9)?;
@@ -85,7 +86,7 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
         "Linear(32, 12*16*16) / ReLU() / ConvTranspose2d(12, 3, 4, 2, 1) / Tanh()")?.named("mine");
     let grey = Architecture::fcn().adapted_to([1, 28, 28])?;
     assert_eq!(grey.plan([1, 28, 28])?.n_latents(), 3);
-    let data = few(&open("scenes")?)?;
+    let data = some(&open("scenes")?, 64)?;
     let settings = Training { optimizer: Optimizer::Sgd { momentum: 0.8 }, learning_rate: 1e-2, ..Training::default() };
     let settings = settings.epochs(50).batch_size(64).seed(7).max_seconds(600.0);
     let model = train(mine, &data, settings)?;

@@ -293,7 +293,7 @@ impl Images {
         Ok(self.gather([index]).into_floats().index_axis_move(Axis(0), 0))
     }
 
-    /// The images one by one, each as [`Images::image`] gives it.
+    /// The images one by one, `[c, h, w]` in -1..=1, each as [`Images::image`] gives it.
     ///
     /// # Example
     /// ```

@@ -91,7 +91,8 @@ pub(super) fn centred((left, top): (i32, i32), (width, height): (i32, i32)) -> R
     Rect { left: left + (TILE_PX - width) / 2, top: top + (TILE_PX - height) / 2, width, height }
 }
 
-/// One image alone as a PNG, each of its pixels a square of `scale` x `scale`.
+/// One image alone as a PNG, each of its pixels a square of `scale` x `scale`: `[c, h, w]`, c = 1 (grey) or 3 (red, green,
+/// blue), values in -1..=1.
 ///
 /// # Errors
 /// As [`image_grid`]; [`Error::Setting`] for a scale outside 1..=64.

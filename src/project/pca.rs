@@ -99,7 +99,7 @@ impl Pca {
         Ok(self.centred(points)?.dot(&self.components.t()))
     }
 
-    /// L2 norm of the difference between each point and what the components keep of it; higher is more anomalous.
+    /// L2 norm of the difference between each point `[n, d]` and what the components keep of it; higher is more anomalous.
     ///
     /// # Errors
     /// [`Error::Data`] for points of another number of values.

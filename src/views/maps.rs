@@ -121,7 +121,8 @@ fn plane(points: &Array2<f32>) -> Result<Array2<f32>> {
     }
 }
 
-/// How clearly points of a map are two groups: Hartigan's dip along the line between the centres of two clusters.
+/// How clearly points of a map, `[n, 2]`, are two groups: Hartigan's dip along the line between the centres of two
+/// clusters.
 ///
 /// The dip is the largest difference between the points' distribution function and the nearest one with a single peak:
 /// 0..=0.25, higher is clearer. Even a single cloud has some, the less the more points there are; [`one_cloud_dip`] says

@@ -38,10 +38,11 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
     let data = open("scenes")?.hold_out(&["moon", "mushroom"])?;
     let (data, more) = (some(&data, 64)?, some(&data, 1280)?);
     let cnn = train(Architecture::report_cnn(), &data, Training::report_cnn().epochs(20))?;
-    let data = more; // After twenty steps this one still gives all images one code, which has no map.
+    let data = more;
     let fcn = train(Architecture::fcn(), &data, Training::report_fcn().epochs(20))?;
     compare(&[&cnn, &fcn], &data, 2)?;
     score_table(&cnn, &data, &[Reconstruction, KMeans(3), Pca(2)])?;
+    let cnn = fcn.clone(); // After twenty steps the other one still gives all images one code, which has no map.
     latent_map(&[&cnn, &fcn], &data.test, Tsne::seed(7))?;
 
     let data = open_with("../photographs", OpenOptions::default().size_px(64))?;

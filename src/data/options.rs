@@ -10,10 +10,16 @@ use serde::{Deserialize, Serialize};
 /// can one picture. A message about a limit names the field that raises it.
 ///
 /// # Example
-/// ```no_run
+/// ```
 /// use diabolo::data::{OpenOptions, open_with};
-/// let data = open_with("photographs", OpenOptions::default().size_px(64).seed(7))?;
-/// assert_eq!(data.train.shape(), [3, 64, 64]);
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let photographs = folder.path();
+/// # let picture = diabolo::figure::picture(&diabolo::ndarray::Array3::zeros((3, 30, 40)), 1, "grey")?;
+/// # (0..10).try_for_each(|n| picture.save(photographs.join(format!("{n}.png"))))?;
+/// // A folder of ten photographs.
+/// let data = open_with(photographs, OpenOptions::default().size_px(16).test_share(0.3).seed(7))?;
+/// assert_eq!(data.train.shape(), [3, 16, 16]);
+/// assert_eq!((data.train.len(), data.test.len()), (7, 3));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

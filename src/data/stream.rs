@@ -17,8 +17,10 @@ const IMAGES_PER_PART: usize = 1024;
 /// # Example
 /// ```
 /// use diabolo::data::ImageStream;
+/// let stream = ImageStream::open("scenes", [3, 32, 32])?;
+/// assert_eq!(stream.n_images(), 2000);
 /// let mut n_images = 0;
-/// for part in ImageStream::open("scenes", [3, 32, 32])? {
+/// for part in stream {
 ///     let part = part?;
 ///     n_images += part.images.len();
 ///     assert_eq!(part.names.len(), part.images.len());

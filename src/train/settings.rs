@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Example
 /// ```
+/// use diabolo::device::Device;
 /// use diabolo::train::Training;
-/// let quick = Training::report_cnn().epochs(2).seed(7);
-/// assert_eq!((quick.epochs, quick.learning_rate), (2, 1e-3));
+/// let quick = Training::report_cnn().epochs(2).batch_size(64).seed(7).device(Device::Cpu).max_seconds(60.0);
+/// assert_eq!((quick.epochs, quick.batch_size, quick.learning_rate), (2, 64, 1e-3));
+/// assert_eq!((quick.seed, quick.device, quick.max_seconds), (7, Device::Cpu, Some(60.0)));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -74,8 +74,8 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
     let data = open("../photographs")?;
     assert_eq!(data.train.shape(), [3, 32, 32]);
     let data = open_with("../photographs", OpenOptions::default().size_px(64).seed(7))?;
-    let model = train(Architecture::conv(), &data, Training::default())?;
-    model.rank(&data.test)?.worst(9)?;
+    let model = train(Architecture::conv(), &data, Training::default().epochs(100))?;
+    compare(&[&model], &data, 2)?;
     let is_anomaly: Vec<bool> = (0..data.test.len()).map(|index| index < 3).collect();
     let data = Split::new("mine", data.train.clone(), data.test.clone().with_anomalies(is_anomaly)?)?;
     assert!(model.score(&data.test)?.auc().is_ok());

@@ -24,8 +24,8 @@ const FORMAT_VERSION: u32 = 1;
 /// # Example
 /// ```
 /// use diabolo::sweep::REPORT_AUCS;
-/// let (model, evaluation, auc) = REPORT_AUCS[0];
-/// assert_eq!((model, evaluation, auc), ("report_cnn", "reconstruction", 0.6444));
+/// let highest = REPORT_AUCS.iter().max_by(|a, b| a.2.total_cmp(&b.2)).unwrap();
+/// assert_eq!(*highest, ("report_cnn", "reconstruction", 0.6444));
 /// ```
 pub const REPORT_AUCS: [(&str, &str, f64); 6] = [
     ("report_cnn", "reconstruction", 0.64440),
@@ -40,9 +40,11 @@ pub const REPORT_AUCS: [(&str, &str, f64); 6] = [
 ///
 /// # Example
 /// ```
+#[doc = include_str!("example.txt")]
 /// use diabolo::sweep::Pair;
-/// let pair: Pair = ["cat".into(), "dog".into()];
-/// assert_eq!(pair.join(" and "), "cat and dog");
+/// let pairs: Vec<Pair> = data.class_pairs(3)?;
+/// assert_eq!(pairs[0], ["dots", "rings"]);
+/// # Ok::<(), diabolo::Error>(())
 /// ```
 pub type Pair = [String; 2];
 

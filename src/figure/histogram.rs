@@ -36,9 +36,18 @@ pub enum XRange {
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::HistogramPanel;
+/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
 /// let panel = HistogramPanel { title: "fcn".into(), values: vec![0.1, 0.2, f64::NAN] };
-/// assert_eq!(panel.values.len(), 3, "what is not finite is left out of the drawing, and counted below it");
+/// let figure = histogram(&Histogram {
+///     title: "Errors".into(),
+///     x_title: "MSE".into(),
+///     y_title: "images".into(),
+///     n_bins: 10,
+///     x_range: XRange::Shared,
+///     panels: vec![panel],
+/// })?;
+/// assert!(String::from_utf8_lossy(figure.bytes()).contains("1 value"), "what is left out is counted");
+/// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistogramPanel {

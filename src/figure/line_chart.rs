@@ -12,9 +12,17 @@ use plotters::style::Color;
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::Series;
-/// let series = Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, f64::NAN), (3.0, 0.1)] };
-/// assert!(series.points[1].1.is_nan(), "the line has a gap there");
+/// use diabolo::figure::{LineChart, Series, line_chart};
+/// let with_a_gap = Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, f64::NAN), (3.0, 0.1)] };
+/// let figure = line_chart(&LineChart {
+///     title: "Loss".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss".into(),
+///     series: vec![with_a_gap],
+///     marks: Vec::new(),
+/// })?;
+/// assert!(String::from_utf8_lossy(figure.bytes()).contains("1 point"), "what is left out is counted");
+/// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -28,9 +36,16 @@ pub struct Series {
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::Mark;
-/// let mark = Mark { x: 12.0, text: "kept: epoch 12".into() };
-/// assert_eq!(mark.text, format!("kept: epoch {}", mark.x));
+/// use diabolo::figure::{LineChart, Mark, Series, line_chart};
+/// let figure = line_chart(&LineChart {
+///     title: "Loss".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, 0.1), (3.0, 0.2)] }],
+///     marks: vec![Mark { x: 2.0, text: "kept: epoch 2".into() }],
+/// })?;
+/// assert!(String::from_utf8_lossy(figure.bytes()).contains("kept: epoch 2"));
+/// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {

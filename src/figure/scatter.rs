@@ -20,14 +20,16 @@ const DENSITY: i32 = 2;
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::ScatterPanel;
+/// use diabolo::figure::{Scatter, ScatterPanel, scatter};
 /// let panel = ScatterPanel {
 ///     title: "pixels".into(),
 ///     x_title: "first component".into(),
 ///     y_title: "second component".into(),
-///     points: diabolo::ndarray::array![[0.0, 1.0], [2.0, 3.0]],
+///     points: diabolo::ndarray::array![[0.0, 1.0], [2.0, 3.0], [f64::NAN, 0.0]],
 /// };
-/// assert_eq!(panel.points.ncols(), 2);
+/// let map = Scatter { title: "Map".into(), panels: vec![panel], labels: None, label_names: Vec::new() };
+/// assert_eq!(scatter(&map)?.alt(), "Map: pixels (2 points)");
+/// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScatterPanel {

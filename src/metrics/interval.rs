@@ -9,9 +9,13 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 ///
 /// # Example
 /// ```
-/// use diabolo::metrics::Interval;
-/// let auc = Interval { value: 0.64, low: 0.62, high: 0.66 };
-/// assert!(auc.low > 0.5, "better than guessing, and not by chance");
+/// use diabolo::metrics::{Interval, auc_interval};
+/// let anomalies: Vec<bool> = (0..100).map(|n| n >= 50).collect();
+/// let scores: Vec<f64> = (0..100).map(|n| f64::from(n % 50 + n / 2)).collect();
+/// let Interval { value, low, high } = auc_interval(&scores, &anomalies, 1000, 0)?;
+/// println!("AUC {value:.3} ({low:.3} to {high:.3})");
+/// assert!(low > 0.5, "better than guessing, and not by chance");
+/// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {

@@ -115,7 +115,7 @@ fn every_source_file_is_declared() {
 
 #[test]
 fn every_source_file_says_what_it_is() {
-    for folder in ["src", "cli", "kernel", "tests"] {
+    for folder in ["src", "cli", "kernel", "tests", "fuzz/src", "fuzz/fuzz_targets"] {
         for path in files(&root().join(folder), "rs") {
             assert!(read(&path).starts_with("//!"), "{} does not begin with a //! line", path.display());
         }

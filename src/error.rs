@@ -88,6 +88,19 @@ pub enum Error {
         next_step: String,
     },
 
+    /// There is not as much free memory as was asked for: ask for less.
+    #[error("{doing}: found {free} free, wanted {wanted} of memory; {next_step}")]
+    Memory {
+        /// What was being done.
+        doing: String,
+        /// Free memory.
+        free: String,
+        /// Memory that is needed at least.
+        wanted: String,
+        /// What to try next.
+        next_step: String,
+    },
+
     /// libtorch refused an operation.
     #[error("{doing}: libtorch says: {}", first_line(source))]
     Torch {
@@ -138,7 +151,8 @@ impl Error {
         wanted: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self::Format { path: path.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+        let (found, wanted) = (in_short(found), in_short(wanted));
+        Self::Format { path: path.into(), found, wanted, next_step: next_step.into() }
     }
 
     /// An [`Error::Data`].
@@ -148,7 +162,8 @@ impl Error {
         wanted: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self::Data { doing: doing.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+        let (found, wanted) = (in_short(found), in_short(wanted));
+        Self::Data { doing: doing.into(), found, wanted, next_step: next_step.into() }
     }
 
     /// An [`Error::Setting`].
@@ -158,7 +173,22 @@ impl Error {
         wanted: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self::Setting { name: name.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+        let (found, wanted) = (in_short(found), in_short(wanted));
+        Self::Setting { name: name.into(), found, wanted, next_step: next_step.into() }
+    }
+}
+
+/// What a file or a user wrote, of which a message shows no more than some lines.
+fn in_short(text: impl Into<String>) -> String {
+    const MOST_CHARACTERS: usize = 400;
+    shortened(&text.into(), MOST_CHARACTERS)
+}
+
+/// The beginning of a text that is too long for a message.
+pub(crate) fn shortened(text: &str, n_characters: usize) -> String {
+    match text.char_indices().nth(n_characters) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
     }
 }
 

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 use std::fs;
 use std::io::{Cursor, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 #[test]
@@ -22,7 +22,7 @@ fn every_seed_goes_through_its_door() {
     }
     for (name, door) in doors::DOORS {
         let folder = tempfile::tempdir().unwrap();
-        let mut seeds = Vec::from_iter(fs::read_dir(doors::seeds(root, name)).unwrap().map(|seed| seed.unwrap().path()));
+        let mut seeds = Vec::from_iter(fs::read_dir(seeds_of(root, name)).unwrap().map(|seed| seed.unwrap().path()));
         seeds.sort();
         assert!(seeds.len() >= 3, "{name} has {} seeds", seeds.len());
         for seed in seeds {
@@ -33,11 +33,22 @@ fn every_seed_goes_through_its_door() {
     }
 }
 
+fn seeds_of(root: &Path, name: &str) -> PathBuf {
+    root.join("fuzz/seeds").join(name)
+}
+
 fn make_seeds(root: &Path) {
     for (name, files) in [
         ("npy", npy_seeds()),
         ("npz", npz_seeds()),
-        ("cifar", vec![("record", [&[3][..], &[7; 3072]].concat()), ("names", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n".to_vec()), ("label", vec![9])]),
+        (
+            "cifar",
+            vec![
+                ("record", [&[3][..], &[7; 3072]].concat()),
+                ("names", b"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n".to_vec()),
+                ("label", vec![9]),
+            ],
+        ),
         ("idx", vec![("images", idx(&[3, 1, 2])), ("labels", idx(&[3])), ("gzipped", doors::gzip(&idx(&[3, 1, 2])))]),
         ("image", image_seeds()),
         ("model", model_seeds()),
@@ -45,7 +56,7 @@ fn make_seeds(root: &Path) {
         ("architecture", architecture_seeds()),
         ("archive", archive_seeds()),
     ] {
-        let folder = doors::seeds(root, name);
+        let folder = seeds_of(root, name);
         fs::create_dir_all(&folder).unwrap();
         files.iter().for_each(|(name, content)| fs::write(folder.join(name), content).unwrap());
     }
@@ -65,7 +76,10 @@ fn npy_seeds() -> Seeds {
         ("bytes", npy("|u1", "False", "(4, 2, 2, 1)", &Vec::from_iter(0..16))),
         ("colour_fortran", npy("|u1", "True", "(3, 2, 1, 3)", &Vec::from_iter(0..18))),
         ("floats", npy("<f4", "False", "(4, 1, 2)", &floats)),
-        ("doubles_big_endian", npy(">f8", "False", "(4, 1, 1, 1)", &[0.0_f64, 0.1, 0.9, 1.0].map(f64::to_be_bytes).concat())),
+        (
+            "doubles_big_endian",
+            npy(">f8", "False", "(4, 1, 1, 1)", &[0.0_f64, 0.1, 0.9, 1.0].map(f64::to_be_bytes).concat()),
+        ),
         ("labels", npy("<i8", "False", "(4,)", &[0_i64, 1, 1, 0].map(i64::to_le_bytes).concat())),
         ("booleans", npy("|b1", "False", "(4, 1)", &[0, 1, 1, 0])),
         ("objects", npy("|O", "False", "(4,)", b"a pickle")),
@@ -176,10 +190,17 @@ fn architecture_seeds() -> Seeds {
         ("fcn", written(Architecture::fcn())),
         ("conv", written(Architecture::conv())),
         ("vae", written(Architecture::vae())),
-        ("printed", b"(0): nn.Conv2d(3, 8, kernel_size=(3, 3), stride=(2, 2), padding=1) # comment\n(1): LeakyReLU(0.01)\n\
-            Flatten()|Linear(8*16*16, (32 + 4) // 2) / Sigmoid() / Unflatten(1, (2, 3, 3))".to_vec()),
+        (
+            "printed",
+            b"(0): nn.Conv2d(3, 8, kernel_size=(3, 3), stride=(2, 2), padding=1) # comment\n(1): LeakyReLU(0.01)\n\
+            Flatten()|Linear(8*16*16, (32 + 4) // 2) / Sigmoid() / Unflatten(1, (2, 3, 3))"
+                .to_vec(),
+        ),
         ("markdown", b"Linear(32\\*32\\*3, 64) / ReLU(inplace=True) / Linear(64, 8)|Linear(8, 3072) / Tanh()".to_vec()),
-        ("upsample", b"MaxPool(2, 2, 0)|Upsample(scale_factor=2, mode='nearest') / BatchNorm2d(3) / Dropout(p=0.2)".to_vec()),
+        (
+            "upsample",
+            b"MaxPool(2, 2, 0)|Upsample(scale_factor=2, mode='nearest') / BatchNorm2d(3) / Dropout(p=0.2)".to_vec(),
+        ),
     ]
 }
 
@@ -200,5 +221,9 @@ fn archive_seeds() -> Seeds {
     let mut gzipped = GzEncoder::new(Vec::new(), Compression::fast());
     gzipped.write_all(&tar).unwrap();
     let long_name = [member("././@LongLink", b"x"), member("data_batch_1.bin", b"")].concat();
-    vec![("gzipped", gzipped.finish().unwrap()), ("one_member", member("test_batch.bin", &[3])), ("long_name", long_name)]
+    vec![
+        ("gzipped", gzipped.finish().unwrap()),
+        ("one_member", member("test_batch.bin", &[3])),
+        ("long_name", long_name),
+    ]
 }

@@ -141,6 +141,9 @@ fn open_decoder<'a>(
     let reader = reader.with_guessed_format().map_err(|error| unreadable(path, error))?;
     let decoder = reader.into_decoder().map_err(|error| unreadable(path, error))?;
     let (width_px, height_px) = decoder.dimensions();
+    if width_px == 0 || height_px == 0 {
+        return Err(unreadable(path, format!("it says that it has {width_px} x {height_px} pixels")));
+    }
     if u64::from(width_px) * u64::from(height_px) > max_pixels as u64 {
         return Err(Error::format(
             path,

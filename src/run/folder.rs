@@ -151,11 +151,16 @@ impl InFolder {
         mut watch: impl FnMut(&Loop),
     ) -> Result<Autoencoder> {
         let mut saver = Saver { folder: &self.folder, last_end: Instant::now(), last_cost: Duration::ZERO };
-        let model = self.training.finish(observe, |training| {
+        let mut model = self.training.finish(observe, |training| {
             watch(training);
             saver.after_epoch(training)
         })?;
-        model.save(self.folder.join("model"))?;
+        // What has cost training time is not thrown away because a disk is full.
+        if let Err(error) = model.save(self.folder.join("model"))
+            && matches!(model.history.stopped_because, StoppedBecause::Finished | StoppedBecause::NotYet)
+        {
+            model.history.stopped_because = StoppedBecause::Failed { message: error.to_string() };
+        }
         Ok(model)
     }
 }

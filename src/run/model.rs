@@ -4,7 +4,7 @@ use super::read_versioned;
 use super::tensors::{self, serialize};
 use crate::data::ImageShape;
 use crate::device::Device;
-use crate::files::write_whole;
+use crate::files::write_together;
 use crate::model::{Architecture, Network};
 use crate::train::{Autoencoder, History, Training};
 use crate::{Error, Result};
@@ -59,8 +59,7 @@ impl Autoencoder {
         };
         let json = serde_json::to_vec_pretty(&description).expect("plain values and text are always JSON");
         let weights = serialize(&network.named_tensors(), None)?;
-        write_whole(&weights_path, &weights)?;
-        write_whole(&description_path, &json)
+        write_together(&[(&weights_path, &weights), (&description_path, &json)])
     }
 
     /// Opens a model that [`Autoencoder::save`] wrote, on the CPU or, where there is one, on a GPU.

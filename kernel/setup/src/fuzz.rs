@@ -91,7 +91,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 /// The fuzz targets, by name.
 fn targets(workspace: &Workspace) -> Result<Vec<String>> {
     let folder = workspace.root().join("fuzz/fuzz_targets");
-    let entries = fs::read_dir(&folder).with_context(|| format!("reading {}; is the clone complete?", folder.display()))?;
+    let entries =
+        fs::read_dir(&folder).with_context(|| format!("reading {}; is the clone complete?", folder.display()))?;
     let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let mut names: Vec<String> = entries.flatten().filter_map(|entry| stem(entry.path())).collect();
     names.sort();

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use super::cuda;
 use super::finding::Finding;
 use crate::commands;
 use crate::kernel::KERNEL_NAME;
@@ -22,6 +23,10 @@ use diabolo::prelude::*;
 match Device::Auto.describe() {
     Ok(device) => println!("device\t{device}"),
     Err(error) => println!("no device\t{error}"),
+}
+match Device::Cuda(0).describe() {
+    Ok(device) => println!("tensor\t{device}\ncudnn\t{device}"),
+    Err(error) => println!("no tensor\t{error}"),
 }
 for name in diabolo::data::names() {
     match open(name) {
@@ -72,14 +77,17 @@ fn finding_of(line: &str, has_driver: bool) -> Option<Finding> {
     let (kind, rest) = line.split_once('\t')?;
     let named = || rest.split_once('\t').map(|(name, text)| (format!("data {name}"), text));
     Some(match kind {
-        "device" if has_driver && rest.starts_with("CPU") => Finding::broken(
-            "device",
-            format!("{rest}, although there is an NVIDIA driver"),
-            "nvidia-smi; cargo diabolo setup",
-        ),
+        "device" if has_driver && rest.starts_with("CPU") => {
+            Finding::broken("device", format!("{rest}, although there is an NVIDIA driver"), cuda::MEND)
+        }
         "device" if rest.starts_with("CPU") => Finding::note("device", rest, ""),
         "device" => Finding::ok("device", "", rest),
-        "no device" => Finding::broken("device", rest, "nvidia-smi; cargo diabolo setup"),
+        "no device" => Finding::broken("device", rest, cuda::MEND),
+        "tensor" => Finding::ok("CUDA tensor", "", "a number was put on CUDA device 0"),
+        "no tensor" if has_driver => Finding::broken("CUDA tensor", rest, cuda::MEND),
+        "no tensor" => Finding::note("CUDA tensor", format!("none without a driver: {rest}"), ""),
+        "cudnn" if rest.contains("with cuDNN") => Finding::ok("cuDNN", "", "found, and used for convolutions"),
+        "cudnn" => Finding::broken("cuDNN", "not found, so convolutions are slow", cuda::MEND),
         "data" => named().map(|(name, text)| Finding::ok(&name, "", text))?,
         "no data" => named().map(|(name, text)| Finding::note(&name, text, ""))?,
         _ => return None,
@@ -97,6 +105,17 @@ mod tests {
         assert_eq!(state("device\tCPU, since there is no NVIDIA driver", false), State::Note);
         assert_eq!(state("device\tCPU, since libtorch's CUDA part cannot be loaded", true), State::Broken);
         assert_eq!(state("device\tCUDA device 0, the first one", true), State::Ok);
+    }
+
+    #[test]
+    fn a_tensor_on_the_gpu_and_cudnn_are_told_apart() {
+        let finding = |line, has_driver| finding_of(line, has_driver).unwrap();
+        assert_eq!(finding("tensor\tCUDA device 0, as asked, without cuDNN", true).state, State::Ok);
+        assert_eq!(finding("cudnn\tCUDA device 0, as asked, without cuDNN", true).state, State::Broken);
+        assert_eq!(finding("cudnn\tCUDA device 0, as asked, with cuDNN", true).state, State::Ok);
+        assert_eq!(finding("no tensor\tdevice CUDA 0: no driver", true).state, State::Broken);
+        let note = finding("no tensor\tdevice CUDA 0: no driver", false);
+        assert_eq!((note.state, note.name.as_str()), (State::Note, "CUDA tensor"));
     }
 
     #[test]

@@ -18,11 +18,13 @@ use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+/// What is done, in an empty folder of its own.
+type Attempt = Box<dyn Fn(&Path) -> Result<()>>;
+
 /// One bad input.
 pub struct Case {
     name: &'static str,
-    /// Does it, in an empty folder of its own.
-    attempt: Box<dyn Fn(&Path) -> Result<()>>,
+    attempt: Attempt,
     /// Parts of the sentence.
     parts: &'static [&'static str],
 }

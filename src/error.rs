@@ -102,7 +102,7 @@ pub enum Error {
     },
 
     /// libtorch refused an operation.
-    #[error("{doing}: libtorch says: {}", first_line(source))]
+    #[error("{doing}: libtorch says: {}; {}", first_line(source), remedy(source))]
     Torch {
         /// What was being done.
         doing: String,
@@ -129,7 +129,7 @@ pub enum Error {
     },
 
     /// A figure could not be drawn.
-    #[error("drawing {what}: {reason}")]
+    #[error("drawing {what}: {reason}; draw fewer or other values")]
     Draw {
         /// The figure.
         what: String,
@@ -193,12 +193,25 @@ pub(crate) fn shortened(text: &str, n_characters: usize) -> String {
 }
 
 /// libtorch's messages carry a C++ stack trace after their first line, and tch puts its own words before it.
-fn first_line(source: &tch::TchError) -> String {
+pub(crate) fn first_line(source: &tch::TchError) -> String {
     let message = match source {
         tch::TchError::Torch(message) => message.clone(),
         other => other.to_string(),
     };
     message.lines().next().unwrap_or_default().to_string()
+}
+
+/// What to try when libtorch refuses.
+fn remedy(source: &tch::TchError) -> &'static str {
+    let message = source.to_string();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["allocate memory", "out of memory"]) {
+        "choose a smaller batch_size or a smaller network, or free some memory"
+    } else if says(&["CUDA", "cuDNN", "NVIDIA"]) {
+        "mend the driver, or choose Device::Cpu"
+    } else {
+        "look for numbers that are not finite, and sizes that do not fit"
+    }
 }
 
 /// Adds what was being done to libtorch's error.

@@ -37,7 +37,8 @@ pub(super) fn open_npy(path: &Path) -> Result<Opened> {
 
 /// Opens an archive of arrays.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Opened> {
-    let file = File::open(path).map_err(|source| Error::file("opening", path, "check the permissions", source))?;
+    let file = File::open(path)
+        .map_err(|source| Error::file("opening", path, "check the path and the permissions", source))?;
     read(Box::new(BufReader::new(file)), path, options)
 }
 

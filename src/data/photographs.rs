@@ -123,7 +123,8 @@ pub(super) fn fit(image: DynamicImage, [height_px, width_px]: [usize; 2]) -> Dyn
 }
 
 fn open_file(path: &Path) -> Result<BufReader<File>> {
-    let file = File::open(path).map_err(|source| Error::file("reading", path, "check the permissions", source))?;
+    let file = File::open(path)
+        .map_err(|source| Error::file("reading", path, "check the path and the permissions", source))?;
     Ok(BufReader::new(file))
 }
 

@@ -164,8 +164,9 @@ impl Network {
     /// Puts a snapshot back.
     pub(crate) fn restore(&self, [parameters, statistics]: &[Tensor; 2]) -> Result<()> {
         tch::no_grad(|| {
-            self.parameters.shallow_clone().f_copy_(parameters)?;
-            self.statistics.shallow_clone().f_copy_(statistics)
+            // As views, since a copy would spread fewer values over all.
+            self.parameters.shallow_clone().f_copy_(&parameters.f_view_as(&self.parameters)?)?;
+            self.statistics.shallow_clone().f_copy_(&statistics.f_view_as(&self.statistics)?)
         })
         .doing("putting the kept weights back")
     }

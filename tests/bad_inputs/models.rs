@@ -349,6 +349,11 @@ fn run_cases() -> Vec<Case> {
             &["no first_moment"],
         ),
         case(
+            "a state of endless steps",
+            |f| go_on(f, STATE, |state| replaced_bytes(state, b"\"n_steps\":\"1\"", b"\"n_steps\":\"x\"")),
+            &["a number of steps that is none", "train anew"],
+        ),
+        case(
             "a state of fewer weights",
             |f| go_on(f, STATE, |state| replaced_bytes(state, b"last_parameters", b"lost_parameters")),
             &["no last_parameters"],

@@ -157,6 +157,8 @@ fn open_decoder<'a>(
 }
 
 fn unreadable(path: &Path, error: impl Display) -> Error {
+    // Some decoders answer in several lines.
+    let error = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     Error::format(path, format!("an image that cannot be read ({error})"), "a whole JPEG, PNG or WebP", "remove it")
 }
 

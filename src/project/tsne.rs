@@ -81,7 +81,12 @@ impl Tsne {
         let most = (n - 1) as f64 / 3.0;
         if !(self.perplexity > 0.0 && self.perplexity <= most) {
             let wanted = format!("above 0 and at most {most:.1}, a third of the other points");
-            return Err(Error::setting("perplexity", self.perplexity.to_string(), wanted, "map more images"));
+            return Err(Error::setting(
+                "perplexity",
+                self.perplexity.to_string(),
+                wanted,
+                "30 is usual, and less for few images",
+            ));
         }
         if self.n_steps == 0 {
             return Err(Error::setting("n_steps", "0", "1 or more", "1000 is usual"));

@@ -70,7 +70,10 @@ impl Autoencoder {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let [weights_path, description_path] = paths(path.as_ref());
         let description = read_description(&description_path)?;
-        let plan = description.architecture.plan(description.image_shape)?;
+        let plan = description.architecture.plan(description.image_shape).map_err(|misfit| {
+            let found = format!("layers that do not fit ({misfit})");
+            Error::format(&description_path, found, "a model's description", SAVE_AGAIN)
+        })?;
         let mut saved = tensors::open(&weights_path, SAVE_AGAIN)?.tensors;
         let n_saved = saved.len();
         let network = Network::from_named(plan, |name| saved.remove(name), Device::Auto.choose()?.device)?;

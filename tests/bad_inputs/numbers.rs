@@ -70,7 +70,7 @@ fn code_cases() -> Vec<Case> {
         case("distances of NaN", |_| Mahalanobis::fit(&with_nan()), &["row 7", HISTORY]),
         case("a perplexity of 0", map(Tsne::seed(1).perplexity(0.0), codes(20)), &["setting perplexity: found 0"]),
         case("a perplexity of NaN", map(Tsne::seed(1).perplexity(f64::NAN), codes(20)), &["found NaN", "at most 6.3"]),
-        case("a perplexity of too few codes", map(Tsne::seed(1), codes(20)), &["found 30", "map more images"]),
+        case("a perplexity of too few codes", map(Tsne::seed(1), codes(20)), &["found 30", "less for few images"]),
         case(
             "a map of no step",
             map(Tsne { n_steps: 0, ..Tsne::seed(1).perplexity(5.0) }, codes(20)),

@@ -210,7 +210,12 @@ fn libtorch_version(libtorch: &Libtorch, cache: Option<&Cache>) -> Finding {
     }
     let detail = format!("{}; because {}", libtorch.folder.display(), libtorch.reason);
     match libtorch.warning() {
-        Some(warning) => Finding::broken("libtorch", format!("{}: {warning}", libtorch.folder.display()), SET_UP),
+        // Set-up keeps the user's choice, and its own earlier one.
+        Some(warning) => Finding::broken(
+            "libtorch",
+            format!("{}: {warning}", libtorch.folder.display()),
+            format!("unset LIBTORCH; rm -f .cargo/diabolo.toml; {SET_UP}"),
+        ),
         None => Finding::ok("libtorch", libtorch.version().unwrap_or_default(), detail),
     }
 }
@@ -345,6 +350,6 @@ mod tests {
         let other = Libtorch { folder: folder.path().into(), reason: "LIBTORCH is set to it".into() };
         let finding = libtorch_version(&other, None);
         assert_eq!(finding.state, State::Broken);
-        assert!(finding.detail.contains("2.9.1"), "{finding}");
+        assert!(finding.detail.contains("2.9.1") && finding.mend.contains("unset LIBTORCH"), "{finding}");
     }
 }

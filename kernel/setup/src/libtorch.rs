@@ -118,7 +118,7 @@ impl Libtorch {
         (release(&version) != WANTED_VERSION).then(|| {
             format!(
                 "this libtorch is {version}, diabolo is made and tested with {WANTED_VERSION}: it may not compile, or \
-                 compute something else; unset LIBTORCH and run `cargo diabolo clean` and `cargo diabolo setup` for the \
+                 compute something else; unset LIBTORCH, remove .cargo/diabolo.toml and run `cargo diabolo setup` for the \
                  right one"
             )
         })

@@ -66,10 +66,17 @@ fn run(jupyter: &Path, root: &Path) -> Result<String> {
     child.stdin.take().expect("it was piped").write_all(code.as_bytes()).context("sending the cell")?;
     let output = child.wait_with_output().context("waiting for the cell")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = without_colours(&String::from_utf8_lossy(&output.stderr));
         bail!("the cell failed: {}", said.trim().lines().last().unwrap_or("without a word"));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Text without a terminal's colours, which are an escape character, some numbers and an m.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_string();
+    first + &parts.map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect::<String>()
 }
 
 /// What a line of the cell means.
@@ -124,6 +131,11 @@ mod tests {
         assert_eq!((found.name.as_str(), found.state), ("data cifar10", State::Ok));
         assert_eq!(finding_of("no data\thw10\tno such folder", false).unwrap().state, State::Note);
         assert!(finding_of("something else", false).is_none());
+    }
+
+    #[test]
+    fn an_error_is_told_without_colours() {
+        assert_eq!(without_colours("\u{1b}[1;31mKernelNotReady\u{1b}[0m: it is gone"), "KernelNotReady: it is gone");
     }
 
     #[test]

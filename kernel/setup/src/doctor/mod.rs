@@ -79,7 +79,9 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
         }
     });
     tell(cpp_compiler(&env::var("CXX").unwrap_or_else(|_| "c++".into())));
-    tell(standard_library_sources());
+    let sources = standard_library_sources();
+    let has_sources = sources.state != State::Broken;
+    tell(sources);
     let python = Python::find();
     tell(match &python {
         Ok(python) => Finding::ok("Python", numbers(python.version), python.executable().display()),
@@ -118,7 +120,8 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
     let ready = kernel_parts(workspace, cache, libtorch, tell);
     match jupyter {
         _ if options.no_cell => {}
-        Some(jupyter) if ready => cell::look(&jupyter, workspace.root(), has_driver, tell),
+        // Without them no cell can keep a variable.
+        Some(jupyter) if ready && has_sources => cell::look(&jupyter, workspace.root(), has_driver, tell),
         _ => tell(Finding::not_looked_at("cell")),
     }
 }

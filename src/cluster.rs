@@ -206,6 +206,9 @@ impl<'a> Problem<'a> {
         if settings.n_starts == 0 {
             return setting("n_starts", 0, "1 or more".into(), "10 is usual");
         }
+        if settings.max_iterations == 0 {
+            return setting("max_iterations", 0, "1 or more".into(), "300 is usual");
+        }
         let mean = mean(points);
         let squares: f64 = points.rows().into_iter().map(|row| squared_distance(row, mean.view())).sum();
         Ok(Self { settings, points: points.view(), mean, still: settings.tolerance * squares / (n * d) as f64 })

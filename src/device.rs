@@ -1,7 +1,7 @@
 //! Where the arithmetic runs, in which precision, and where its random numbers come from.
 
 use crate::data::{Images, Pixels};
-use crate::error::TorchContext;
+use crate::error::{TorchContext, first_line};
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -120,7 +120,7 @@ fn try_cuda(index: usize) -> Result<tch::Device> {
         Ok(_) => Ok(device),
         Err(source) => Err(Error::Device {
             wanted: wanted(),
-            found: Error::Torch { doing: "putting a number on it".into(), source }.to_string(),
+            found: format!("putting a number on it: libtorch says: {}", first_line(&source)),
             next_step: "mend the driver, or choose Device::Cpu or Device::Auto".into(),
         }),
     }

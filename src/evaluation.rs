@@ -270,7 +270,11 @@ impl ScoreTable {
         let row = self.rows.iter().find(|row| row.evaluation == *evaluation);
         let refuse = |found: &str| {
             let known: Vec<String> = self.all_scores().map(|scores| scores.name.clone()).collect();
-            Error::setting("evaluation", format!("{evaluation}: {found}"), known.join("; "), "choose one of these")
+            let (wanted, next_step) = match known[..] {
+                [] => ("a way in which these images could be scored".into(), "look at the table for the reasons"),
+                _ => (known.join(" or "), "choose one of these"),
+            };
+            Error::setting("evaluation", format!("{evaluation} ({found})"), wanted, next_step)
         };
         match row.map(|row| &row.scores) {
             None => Err(refuse("not in this table")),

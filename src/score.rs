@@ -239,7 +239,7 @@ impl Ranking {
                 "k",
                 k.to_string(),
                 format!("1 to {n}, the images ranked"),
-                "choose fewer images",
+                "9 are the report's",
             ));
         }
         let indices: Vec<usize> = order.take(k).copied().collect();

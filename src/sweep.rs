@@ -5,7 +5,7 @@
 
 use crate::data::Split;
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
-use crate::files::{fingerprint, make_folder, write_whole};
+use crate::files::{fingerprint, lock, make_folder, write_whole};
 use crate::model::Architecture;
 use crate::run::read_versioned;
 use crate::train::{Progress, StoppedBecause, Training, fit};
@@ -169,7 +169,7 @@ pub struct SweepProgress {
 /// next call goes on with the others.
 ///
 /// # Errors
-/// [`Error::Data`] when classes are not known or a pair cannot be held out; [`Error::File`] and [`Error::Format`] for the
+/// [`Error::Data`] when classes are not known, a pair cannot be held out, or the same sweep is at work; [`Error::File`] and [`Error::Format`] for the
 /// results file; those of [`fit`] and [`evaluate`].
 ///
 /// # Example
@@ -197,8 +197,12 @@ pub fn run(
     // Distances fitted as the report fitted them, so that AUCs can be compared with its own.
     let settings = SweepSettings::new(architecture, split, training, evaluations.to_vec(), FitOn::Test);
     let path = settings.path(folder);
-    let mut sweep = Sweep::resume(settings, &path)?;
     make_folder(folder)?;
+    let _lock = lock(&path.with_extension("lock"))?.ok_or_else(|| {
+        let doing = format!("writing {}", path.display());
+        Error::data(doing, "another sweep of these settings at work", "one at a time", "wait for it, or stop it")
+    })?;
+    let mut sweep = Sweep::resume(settings, &path)?;
     for (number, held_out) in (1..).zip(pairs) {
         if sweep.rows.iter().any(|row| row.held_out == *held_out) {
             continue;
@@ -267,7 +271,10 @@ impl SweepSettings {
     fn path(&self, folder: &Path) -> PathBuf {
         let json = serde_json::to_string(self).expect("plain values are JSON");
         let hash = fingerprint(json.bytes());
-        folder.join(format!("sweep-{}-{}-{:08x}.json", self.architecture.name, self.data.replace(' ', "-"), hash >> 32))
+        // Names are the user's: none leads to another folder.
+        let plain = |name: &str| name.replace(|c: char| !c.is_alphanumeric() && c != '_' && c != '.', "-");
+        let (model, data) = (plain(&self.architecture.name), plain(&self.data));
+        folder.join(format!("sweep-{model}-{data}-{:08x}.json", hash >> 32))
     }
 }
 
@@ -466,6 +473,8 @@ mod tests {
         let folder = Path::new("runs");
         assert_ne!(settings.path(folder), longer.path(folder));
         assert_eq!(settings.path(folder), settings.clone().path(folder));
+        let outside = SweepSettings { data: "../../elsewhere".into(), ..settings };
+        assert_eq!(outside.path(folder).parent(), Some(folder));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::floats::Survey;
 use super::photographs;
 use super::statistics::ImageStatistics;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, memory};
 use image::{DynamicImage, GrayImage, Rgb32FImage};
 use ndarray::{Array3, Array4, Axis};
 use rayon::prelude::*;
@@ -251,6 +251,9 @@ impl Images {
             return Ok(self.clone());
         }
         let size = (self.len(), c, side_px, side_px);
+        let bytes_per_value = if matches!(self.pixels(), Pixels::Bytes(_)) { 1 } else { 4 };
+        let n_bytes = memory::bytes_of(&[self.len(), c, side_px, side_px, bytes_per_value]);
+        memory::check("scaling images", n_bytes, "choose a smaller OpenOptions::size_px, or open fewer images")?;
         let reshape = "every plane was brought to the size";
         let pixels = match self.gather(0..self.len()) {
             Pixels::Bytes(pixels) => {

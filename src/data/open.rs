@@ -291,7 +291,7 @@ fn list(path: &Path) -> Result<Vec<String>> {
         let next_step = match (source.kind(), nearest(&path.to_string_lossy(), &names)) {
             (ErrorKind::NotFound, Some(name)) => format!("did you mean {name}?"),
             (ErrorKind::NotFound, None) => format!("check the path, or use one of the names {}", names.join(", ")),
-            _ => "check the permissions".into(),
+            _ => "check the path and the permissions".into(),
         };
         Error::file("opening", path, next_step, source)
     };

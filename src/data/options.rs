@@ -65,6 +65,10 @@ impl OpenOptions {
     /// ```
     pub const LARGEST_OWN_SIDE_PX: usize = 128;
 
+    /// The longest side that images can be brought to, in pixels: beyond it an autoencoder's first layers no longer fit
+    /// into any memory.
+    pub const LARGEST_SIDE_PX: usize = 4096;
+
     /// Sets the side of the square that every image is brought to, in pixels.
     pub fn size_px(self, size_px: usize) -> Self {
         Self { size_px: Some(size_px), ..self }
@@ -82,11 +86,9 @@ impl OpenOptions {
 
     /// Checks every field's range.
     pub(super) fn check(&self) -> Result<()> {
-        /// Beyond this an autoencoder's first layers no longer fit into any memory.
-        const LARGEST_SIDE_PX: usize = 4096;
         match self.size_px {
-            Some(side) if !(1..=LARGEST_SIDE_PX).contains(&side) => {
-                let wanted = format!("1 to {LARGEST_SIDE_PX} pixels");
+            Some(side) if !(1..=Self::LARGEST_SIDE_PX).contains(&side) => {
+                let wanted = format!("1 to {} pixels", Self::LARGEST_SIDE_PX);
                 return Err(Error::setting("size_px", side.to_string(), wanted, "32 and 64 are usual"));
             }
             _ => {}

@@ -95,7 +95,7 @@ impl Split {
     pub fn by_chance(name: impl Into<String>, images: Images, test_share: f64, seed: u64) -> Result<Self> {
         check_test_share(test_share)?;
         if images.len() < 3 {
-            let found = format!("{} images", images.len());
+            let found = if images.len() == 1 { "one image".into() } else { format!("{} images", images.len()) };
             let next_step = "add images: two to train on and one to test on are the least";
             return Err(Error::data("drawing test images", found, "at least three", next_step));
         }

@@ -121,8 +121,9 @@ impl ImageStream {
         options.check()?;
         let path = name_or_path.as_ref();
         let [channels, height_px, width_px] = shape;
-        if !matches!(channels, 1 | 3) || height_px * width_px == 0 {
-            let wanted = "1 or 3 channels, and at least one pixel";
+        let is_side = |side: usize| (1..=OpenOptions::LARGEST_SIDE_PX).contains(&side);
+        if !matches!(channels, 1 | 3) || !is_side(height_px) || !is_side(width_px) {
+            let wanted = format!("1 or 3 channels, and sides of 1 to {} pixels", OpenOptions::LARGEST_SIDE_PX);
             return Err(Error::setting("shape", format!("{shape:?}"), wanted, "give [channels, height, width]"));
         }
         let source = if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {

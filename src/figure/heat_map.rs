@@ -35,7 +35,7 @@ pub struct HeatMap {
     pub values: Vec<Vec<Option<f64>>>,
     /// What the values are, as in "AUC".
     pub value_title: String,
-    /// Decimals of the numbers in the cells.
+    /// Decimals of the numbers in the cells; more than 17 say no more.
     pub decimals: usize,
 }
 
@@ -64,6 +64,7 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     const CELL_HEIGHT_PX: i32 = 30;
     const LABEL_PX: i32 = 160;
     let HeatMap { title, x_labels, y_labels, values, value_title, decimals } = map;
+    let decimals = (*decimals).min(17);
     if values.len() != y_labels.len() || values.iter().any(|row| row.len() != x_labels.len()) {
         return Err(Error::data(
             format!("drawing \"{title}\""),

@@ -9,6 +9,9 @@ use ndarray::Array3;
 /// The most images of one figure: more of them make it larger than 500 kB and hard to read.
 const MAX_IMAGES: usize = 144;
 
+/// The longest side of a picture: more than browsers show.
+const MAX_SIDE_PX: usize = 16_384;
+
 /// An image and what is written below it.
 ///
 /// # Example
@@ -95,7 +98,7 @@ pub(super) fn centred((left, top): (i32, i32), (width, height): (i32, i32)) -> R
 /// blue), values in -1..=1.
 ///
 /// # Errors
-/// As [`image_grid`]; [`Error::Setting`] for a scale outside 1..=64.
+/// As [`image_grid`]; [`Error::Setting`] for a scale outside 1..=64; [`Error::Data`] for sides above 16,384 pixels.
 ///
 /// # Example
 /// ```
@@ -111,6 +114,14 @@ pub fn picture(image: &Array3<f32>, scale: usize, alt: &str) -> Result<Figure> {
     }
     raster::check_image(image, &format!("\"{alt}\""))?;
     let (c, h, w) = image.dim();
+    if h.max(w) > MAX_SIDE_PX / scale {
+        return Err(Error::data(
+            format!("drawing \"{alt}\""),
+            format!("an image of {w} x {h} pixels enlarged {scale} times"),
+            format!("sides of at most {MAX_SIDE_PX} px"),
+            "choose a smaller scale, or a part of the image",
+        ));
+    }
     let enlarged = Array3::from_shape_fn((c, h * scale, w * scale), |(c, y, x)| image[[c, y / scale, x / scale]]);
     Ok(Figure {
         bytes: raster::image_png(&enlarged, &format!("\"{alt}\""))?,

@@ -5,6 +5,9 @@ use crate::{Result, interrupt};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+/// Beyond it an interval changes in no digit that anybody reads.
+const MOST_RESAMPLES: usize = 10_000_000;
+
 /// A value and where it would lie in 95 of 100 test sets like this one.
 ///
 /// # Example
@@ -33,7 +36,8 @@ pub struct Interval {
 /// Scores are sorted once, so a resample takes time in proportion to their number; one seed gives one interval.
 ///
 /// # Errors
-/// As [`roc_auc`]; [`crate::Error::Setting`] for fewer than 40 resamples, which have no 2.5 %;
+/// As [`roc_auc`]; [`crate::Error::Setting`] for fewer than 40 resamples, which have no 2.5 %, or
+/// more than ten million;
 /// [`crate::Error::Interrupted`].
 ///
 /// # Source
@@ -54,9 +58,9 @@ pub struct Interval {
 pub fn auc_interval(scores: &[f64], anomalies: &[bool], n_resamples: usize, seed: u64) -> Result<Interval> {
     let value = roc_auc(scores, anomalies)?;
     let counts = check_both_kinds("bootstrapping the AUC", scores, anomalies)?;
-    if n_resamples < 40 {
-        let found = n_resamples.to_string();
-        return Err(crate::Error::setting("n_resamples", found, "40 or more", "1000 is usual"));
+    if !(40..=MOST_RESAMPLES).contains(&n_resamples) {
+        let (found, wanted) = (n_resamples.to_string(), format!("40 to {MOST_RESAMPLES}"));
+        return Err(crate::Error::setting("n_resamples", found, wanted, "1000 is usual"));
     }
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));

@@ -133,7 +133,7 @@ impl Plan {
             return Err(Error::data(
                 format!("planning {}", architecture.name),
                 format!("images of {image_shape:?}"),
-                "[channels, height, width] of at least 1 each",
+                "[channels, height, width] of at least 1 each, and at most 2147483647 values",
                 "for CIFAR-10 it is [3, 32, 32]",
             ));
         }

@@ -5,7 +5,7 @@ use super::affinities::Affinities;
 use super::quadtree::{Place, Quadtree};
 use crate::latent::check_points;
 use crate::neighbours::Nearest;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, memory};
 use ndarray::{Array2, ArrayView1, Axis};
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -118,18 +118,26 @@ impl Tsne {
         let most = (n - 1) as f64 / 3.0;
         if !(self.perplexity > 0.0 && self.perplexity <= most) {
             let wanted = format!("above 0 and at most {most:.1}, a third of the other points");
-            return Err(Error::setting("perplexity", self.perplexity.to_string(), wanted, "map more images"));
+            return Err(Error::setting(
+                "perplexity",
+                self.perplexity.to_string(),
+                wanted,
+                "30 is usual, and less for few images",
+            ));
         }
         if self.n_steps == 0 {
             return Err(Error::setting("n_steps", "0", "1 or more", "1000 is usual"));
         }
+        let n_neighbours = ((3.0 * self.perplexity) as usize).clamp(1, n - 1);
+        // Neighbours with their distances, then weights in both directions and the sum of these.
+        let n_bytes = memory::bytes_of(&[n, n_neighbours, 16 + 2 * 16 + 2 * 16]);
+        memory::check(DOING, n_bytes, "choose a smaller perplexity, or map fewer images")?;
         let reduced = match points.ncols() {
             0..=MOST_VALUES => None,
             _ => Some(Pca::fit(points, MOST_VALUES.min(n - 1))?.transform(points)?),
         };
         let points = reduced.as_ref().unwrap_or(points);
         let start = self.start(points)?;
-        let n_neighbours = ((3.0 * self.perplexity) as usize).clamp(1, n - 1);
         let neighbours = Nearest::new(points)?.neighbours(points, n_neighbours, true, <[_]>::to_vec)?;
         let affinities = Affinities::new(&neighbours, self.perplexity);
         let (map, kl_divergence) = self.descend(start, &affinities)?;

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Training {
-    /// Passes over the training images, 1 or more. Default 20: enough for a first look.
+    /// Passes over the training images, 1 to a billion. Default 20: enough for a first look.
     pub epochs: usize,
-    /// Images per optimiser step, 1 or more. Default 128, as in the course's sample code.
+    /// Images per optimiser step, 1 to a billion; more than there are means all. Default 128, as in the course's sample code.
     pub batch_size: usize,
     /// How a gradient becomes a step. Default AdamW.
     pub optimizer: Optimizer,
@@ -208,9 +208,12 @@ impl Training {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn check(&self) -> Result<()> {
+        /// So that steps and images can be counted: more than anybody waits for.
+        const MOST: usize = 1_000_000_000;
         let at_least_one = |name, value: usize, next_step: &str| match value {
+            1..=MOST => Ok(()),
             0 => Err(Error::setting(name, "0", "1 or more", next_step)),
-            _ => Ok(()),
+            _ => Err(Error::setting(name, value.to_string(), format!("1 to {MOST}"), next_step)),
         };
         let within = |name, value: f64, legal: bool, wanted: &str, next_step: &str| match legal {
             true => Ok(()),

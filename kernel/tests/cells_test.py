@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, Kernel
+from harness import KERNEL, Kernel, KernelCase
 
 SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"
 
@@ -23,15 +23,7 @@ def block(mime, content):
     return f'println!("EVCXR_BEGIN_CONTENT {mime}\\n{{}}\\nEVCXR_END_CONTENT", {content});'
 
 
-class CellsTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.kernel = Kernel()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.kernel.close()
-
+class CellsTest(KernelCase):
     def run_cell(self, code, **options):
         return self.kernel.run(code, **options)
 
@@ -124,7 +116,7 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         folder = 'std::path::Path::new(&std::env::var("DIABOLO_KERNEL").unwrap()).join("interrupt").exists()'
         request = self.kernel.send(f'println!("running"); while !{folder} {{ {SLEEP.format(20)} }}')
         waiting = self.kernel.send("1")
-        self.wait_for_text(request)
+        self.kernel.wait_for(request, "stream")
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
@@ -134,17 +126,10 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         self.assertEqual(self.kernel.gather(waiting).reply["status"], "aborted")
         self.assertEqual(self.run_cell("before").of("execute_result")[0]["data"]["text/plain"], "7")
 
-    def wait_for_text(self, request):
-        """Waits until a cell has printed something."""
-        while True:
-            found = self.kernel.client.get_iopub_msg(timeout=60)
-            if found["parent_header"].get("msg_id") == request and found["msg_type"] == "stream":
-                return
-
     def test_a_cell_that_ignores_an_interrupt_is_killed_and_the_loss_is_said(self):
         self.run_cell("let doomed = vec![1];")
         request = self.kernel.send('println!("running"); loop { ' + SLEEP.format(20) + " }")
-        self.wait_for_text(request)
+        self.kernel.wait_for(request, "stream")
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)

@@ -10,20 +10,12 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, Kernel
+from harness import KERNEL, Kernel, KernelCase
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 
-class ProtocolTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.kernel = Kernel()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.kernel.close()
-
+class ProtocolTest(KernelCase):
     def test_every_request_is_answered_in_kind(self):
         for channel, kind, content in [
             ("shell", "kernel_info_request", {}),
@@ -182,11 +174,7 @@ println!("[{}]", line.trim());"""
     def test_a_killed_kernel_leaves_no_cell_running(self):
         kernel = Kernel()
         request = kernel.send('println!("{}", std::process::id()); loop {}')
-        cells = None
-        while cells is None:
-            found = kernel.client.get_iopub_msg(timeout=60)
-            if found["parent_header"].get("msg_id") == request and found["msg_type"] == "stream":
-                cells = int(found["content"]["text"])
+        cells = int(kernel.wait_for(request, "stream")["text"])
         os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
         deadline = time.time() + 10
         while os.path.exists(f"/proc/{cells}") and time.time() < deadline:

@@ -19,6 +19,12 @@ const WAITING: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 /// Where the user has said how they are to wait.
 const OWN_WAITING: &str = "OMP_WAIT_POLICY";
 
+/// Where rust-analyzer looks for the standard library's sources first.
+const SOURCES: &str = "RUST_SRC_PATH";
+
+/// The folder of [`NoSources`] in a kernel's own folder.
+const NO_SOURCES: &str = "no-sources";
+
 /// What this program is to be, as its environment has it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Role {
@@ -91,6 +97,39 @@ fn check_sysroot(sysroot: &Path) -> Result<(), String> {
 pub fn cells_folder() -> Result<PathBuf> {
     let folder = env::var_os("DIABOLO_CELLS").context("DIABOLO_CELLS is not set; run `cargo diabolo setup` again")?;
     Ok(PathBuf::from(folder))
+}
+
+/// A standard library without sources, which rust-analyzer reads for as long as this value lives.
+///
+/// evcxr evaluates something before it has any dependency. rust-analyzer would read the whole standard library for that,
+/// and all of it again for the first dependency, which takes seconds.
+pub struct NoSources(PathBuf);
+
+impl NoSources {
+    /// Tells rust-analyzer where it will be: in the kernel's own folder. Called before any thread is started.
+    pub fn announce(own_folder: &Path) {
+        if env::var_os(SOURCES).is_none() {
+            // SAFETY: the process has one thread so far.
+            unsafe { env::set_var(SOURCES, own_folder.join(NO_SOURCES)) };
+        }
+    }
+
+    /// Puts it there.
+    pub fn begin(own_folder: &Path) -> std::io::Result<Self> {
+        let folder = own_folder.join(NO_SOURCES);
+        // By this folder rust-analyzer knows that there is a library.
+        std::fs::create_dir_all(folder.join("core"))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for NoSources {
+    fn drop(&mut self) {
+        // Without it rust-analyzer takes the toolchain's.
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("removing {}: {error}; variables of library types will not be kept", self.0.display());
+        }
+    }
 }
 
 /// Sets what evcxr, cargo and the cells read. Called before any thread is started.

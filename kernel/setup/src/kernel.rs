@@ -61,9 +61,9 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
         let _lock = cache.lock(&name, step)?;
         let mut command = commands::cargo();
         command
-            // All programs of the workspace at once: cargo then chooses the same features as `cargo test` does, and the
-            // tests compile none of this a second time.
-            .args(["build", "--workspace", "--bins", "--message-format", "json-render-diagnostics"])
+            // Of the whole workspace, so that cargo chooses the same features as `cargo test` does, and the tests compile
+            // none of this a second time; but this program alone, since libtorch, which others need, may still be on its way.
+            .args(["build", "--workspace", "--bin", "diabolo-kernel", "--message-format", "json-render-diagnostics"])
             .current_dir(workspace.root())
             .env("CARGO_BUILD_BUILD_DIR", cache.part("build"))
             .env("CARGO_TERM_PROGRESS_WHEN", "always")

@@ -19,12 +19,6 @@ const WAITING: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 /// Where the user has said how they are to wait.
 const OWN_WAITING: &str = "OMP_WAIT_POLICY";
 
-/// Where rust-analyzer looks for the standard library's sources first.
-const SOURCES: &str = "RUST_SRC_PATH";
-
-/// The folder of [`NoSources`] in a kernel's own folder.
-const NO_SOURCES: &str = "no-sources";
-
 /// What this program is to be, as its environment has it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Role {
@@ -56,16 +50,16 @@ pub fn role() -> Role {
     }
 }
 
-/// Looks for what evcxr needs of the toolchain.
+/// The standard library's sources, of which evcxr needs the types of variables.
 ///
 /// # Errors
-/// What is missing and how to get it.
-pub fn check_toolchain() -> Result<(), String> {
+/// What is missing of the toolchain and how to get it.
+pub fn library_sources() -> Result<PathBuf, String> {
     let output = Command::new("rustc")
         .args(["--print", "sysroot"])
         .output()
         .map_err(|error| format!("cannot start `rustc` ({error}); install Rust from https://rustup.rs"))?;
-    check_sysroot(Path::new(String::from_utf8_lossy(&output.stdout).trim()))
+    sources_in(Path::new(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 /// Looks for the libtorch that set-up named.
@@ -81,10 +75,10 @@ pub fn check_libtorch() -> Result<()> {
     }
 }
 
-fn check_sysroot(sysroot: &Path) -> Result<(), String> {
-    let sources = sysroot.join("lib/rustlib/src/rust/library/std");
-    match sources.is_dir() {
-        true => Ok(()),
+fn sources_in(sysroot: &Path) -> Result<PathBuf, String> {
+    let sources = sysroot.join("lib/rustlib/src/rust/library");
+    match sources.join("std").is_dir() {
+        true => Ok(sources),
         false => Err(format!(
             "the standard library's sources are not in {}, and without them no variable can be kept; run `rustup \
              component add rust-src` and restart the kernel",
@@ -97,39 +91,6 @@ fn check_sysroot(sysroot: &Path) -> Result<(), String> {
 pub fn cells_folder() -> Result<PathBuf> {
     let folder = env::var_os("DIABOLO_CELLS").context("DIABOLO_CELLS is not set; run `cargo diabolo setup` again")?;
     Ok(PathBuf::from(folder))
-}
-
-/// A standard library without sources, which rust-analyzer reads for as long as this value lives.
-///
-/// evcxr evaluates something before it has any dependency. rust-analyzer would read the whole standard library for that,
-/// and all of it again for the first dependency, which takes seconds.
-pub struct NoSources(PathBuf);
-
-impl NoSources {
-    /// Tells rust-analyzer where it will be: in the kernel's own folder. Called before any thread is started.
-    pub fn announce(own_folder: &Path) {
-        if env::var_os(SOURCES).is_none() {
-            // SAFETY: the process has one thread so far.
-            unsafe { env::set_var(SOURCES, own_folder.join(NO_SOURCES)) };
-        }
-    }
-
-    /// Puts it there.
-    pub fn begin(own_folder: &Path) -> std::io::Result<Self> {
-        let folder = own_folder.join(NO_SOURCES);
-        // By this folder rust-analyzer knows that there is a library.
-        std::fs::create_dir_all(folder.join("core"))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for NoSources {
-    fn drop(&mut self) {
-        // Without it rust-analyzer takes the toolchain's.
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            eprintln!("removing {}: {error}; variables of library types will not be kept", self.0.display());
-        }
-    }
 }
 
 /// Sets what evcxr, cargo and the cells read. Called before any thread is started.
@@ -197,9 +158,10 @@ mod tests {
     #[test]
     fn missing_sources_of_the_standard_library_are_said_with_their_remedy() {
         let sysroot = tempfile::tempdir().unwrap();
-        assert!(check_sysroot(sysroot.path()).unwrap_err().contains("rustup component add rust-src"));
-        std::fs::create_dir_all(sysroot.path().join("lib/rustlib/src/rust/library/std")).unwrap();
-        assert_eq!(check_sysroot(sysroot.path()), Ok(()));
+        assert!(sources_in(sysroot.path()).unwrap_err().contains("rustup component add rust-src"));
+        let sources = sysroot.path().join("lib/rustlib/src/rust/library");
+        std::fs::create_dir_all(sources.join("std")).unwrap();
+        assert_eq!(sources_in(sysroot.path()), Ok(sources));
     }
 
     #[test]

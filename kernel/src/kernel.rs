@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 use crate::builds::Builds;
 use crate::connection::{Channel, Outputs};
 use crate::event::SOCKET_VARIABLE;
-use crate::environment::NoSources;
 use crate::failure::Failure;
 use crate::history::History;
 use crate::input::Inputs;
 use crate::interrupt::Interrupts;
 use crate::output::{Audience, Display};
+use crate::sources::Sources;
 use crate::store::Copy;
 use crate::{assist, environment, prelude};
 
@@ -196,7 +196,7 @@ fn run_prelude(context: &mut CommandContext, before: &str) -> Result<(), Failure
 
 /// Fills the warm folder and starts evcxr with a relay as its child.
 fn start(folder: &Path, copy: &Copy) -> Result<CommandContext, String> {
-    environment::check_toolchain()?;
+    let library = environment::library_sources()?;
     copy.fill().map_err(|error| {
         format!("copying the warm build to {}: {error}; `cargo diabolo setup` makes it anew", copy.folder().display())
     })?;
@@ -205,10 +205,11 @@ fn start(folder: &Path, copy: &Copy) -> Result<CommandContext, String> {
     relay.env(SOCKET_VARIABLE, folder.join("events")).env(FOLDER_VARIABLE, folder);
     // A Ctrl-C in the terminal that started the kernel is for the kernel.
     std::os::unix::process::CommandExt::process_group(&mut relay, 0);
-    let no_sources = NoSources::begin(folder).map_err(|error| format!("writing to {}: {error}", folder.display()))?;
+    let written = |error| format!("writing to {}: {error}", folder.display());
+    let sources = Sources::empty(folder).map_err(written)?;
     let (context, outputs) = EvalContext::with_subprocess_command(relay)
         .map_err(|error| format!("evcxr does not start; `cargo diabolo setup` repairs what it can.\n{error}"))?;
-    drop(no_sources);
+    sources.fill(&library).map_err(written)?;
     // The relay sends everything to the front instead.
     drop(outputs);
     let mut context = CommandContext::with_eval_context(context);

@@ -26,6 +26,7 @@ mod prelude;
 mod relay;
 mod runtime;
 mod scanner;
+mod sources;
 mod store;
 
 use std::env;
@@ -69,7 +70,7 @@ fn serve(connection_file: &Path) -> Result<()> {
     let info = connection::read_file(connection_file)?;
     let own = tempfile::Builder::new().prefix("diabolo-kernel-").tempdir().context("making the kernel's folder")?;
     let prepared = prepare();
-    environment::NoSources::announce(own.path());
+    sources::Sources::announce(own.path());
     let history = environment::cells_folder().map(|cells| cells.with_file_name("history.jsonl"));
     let folders = front::Folders {
         own: own.path(),

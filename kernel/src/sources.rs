@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const VARIABLE: &str = "RUST_SRC_PATH";
 
 /// `core::arch` and `core::simd`: 17 of 34 MB, and no variable of a notebook has such a type.
-const LEFT_OUT: [&str; 2] = ["stdarch", "portable-simd"];
+const LEFT_OUT: [&str; 3] = ["stdarch", "portable-simd", "backtrace"];
 
 /// The sources as one kernel's rust-analyzer sees them.
 pub struct Sources {

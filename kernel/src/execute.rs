@@ -77,12 +77,14 @@ impl Kernel {
         shared.interrupts.begin();
         shared.builds.begin(count);
         let started = Instant::now();
-        let result = context.execute_with_callbacks(
-            code,
-            &mut EvalCallbacks {
-                input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),
-            },
-        );
+        let mut callbacks = EvalCallbacks {
+            input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),
+        };
+        let mut execute = || context.execute_with_callbacks(code, &mut callbacks);
+        let result = match &self.copy {
+            Ok(copy) if code.contains(":dep") => copy.keep_versions(execute),
+            _ => execute(),
+        };
         let duration = started.elapsed();
         shared.builds.end();
         let request = shared.interrupts.end();

@@ -41,7 +41,7 @@ pub struct Shared {
 pub struct Kernel {
     pub(crate) shared: Arc<Shared>,
     pub(crate) context: Result<CommandContext, Failure>,
-    copy: Result<Arc<Copy>, String>,
+    pub(crate) copy: Result<Arc<Copy>, String>,
     pub(crate) requests: Receiver<JupyterMessage>,
     /// The relay whose process of cells has run the prelude.
     prepared: Option<u32>,

@@ -54,10 +54,11 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["warm", library] => warm(Path::new(library)),
-        ["--control_file", file] if env::var_os(STOCK_VARIABLE).is_some() => serve_stock(Path::new(file)),
-        ["--control_file", file] => serve(Path::new(file)),
+        // `jupyter run FILE` names the file here too, which is for itself.
+        ["--control_file", file, ..] if env::var_os(STOCK_VARIABLE).is_some() => serve_stock(Path::new(file)),
+        ["--control_file", file, ..] => serve(Path::new(file)),
         // evcxr's front reads the arguments itself, and knows no others.
-        ["--stock", "--control_file", file] => {
+        ["--stock", "--control_file", file, ..] => {
             let mut command = Command::new(env::current_exe()?);
             Err(command.args(["--control_file", file]).env(STOCK_VARIABLE, "1").exec().into())
         }
@@ -96,7 +97,12 @@ fn serve_stock(_connection_file: &Path) -> Result<()> {
 fn prepare() -> Result<Arc<store::Copy>> {
     let cells = environment::cells_folder()?;
     environment::check_libtorch()?;
-    let copy = store::Copy::claim(&cells)?;
+    let copy = store::Copy::claim(&cells).with_context(|| {
+        format!(
+            "the warm build in {} cannot be used; run `cargo diabolo setup` and restart the kernel",
+            cells.display()
+        )
+    })?;
     environment::prepare(&cells, copy.folder());
     Ok(Arc::new(copy))
 }

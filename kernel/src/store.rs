@@ -11,10 +11,17 @@
 //!
 //! A kernel that was killed leaves its copy; the next kernel removes it, because nobody holds its lock any more.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How often a lock file is looked at while dependencies are added.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// The master folder, locked against kernels that would copy it half-built.
 pub struct Master {
@@ -102,6 +109,44 @@ impl Copy {
     pub fn pin(&self) -> io::Result<()> {
         pin(&self.cells, &self.folder)
     }
+
+    /// Keeps the versions of dependencies pinned while `work` adds others.
+    ///
+    /// evcxr checks each new dependency in a crate that has no other, and cargo forgets the versions of all others then.
+    /// rust-analyzer's look at the new ones comes between that and the compiler, so there is time to put them back.
+    pub fn keep_versions<T>(&self, work: impl FnOnce() -> T) -> T {
+        let lock_file = self.folder.join("Cargo.lock");
+        let Ok(pinned) = fs::read_to_string(&lock_file) else { return work() };
+        let (end, waiting) = channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut was_lost = false;
+                while waiting.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
+                    let is_lost = lacks_packages(&fs::read_to_string(&lock_file).unwrap_or_default(), &pinned);
+                    // Twice, since cargo may just be writing.
+                    if is_lost
+                        && was_lost
+                        && let Err(error) = fs::write(&lock_file, &pinned)
+                    {
+                        eprintln!("pinning versions in {}: {error}", lock_file.display());
+                    }
+                    was_lost = is_lost;
+                }
+            });
+            let result = work();
+            drop(end);
+            result
+        })
+    }
+}
+
+/// Does a lock file lack packages of another one? Those that lie on this disk have no versions to pin.
+fn lacks_packages(lock_file: &str, other: &str) -> bool {
+    let of = |text: &str| -> BTreeSet<String> {
+        let named = text.split("[[package]]").skip(1).filter(|package| package.contains("\nsource = "));
+        named.map(|package| package.lines().take(3).collect::<Vec<_>>().join(" ")).collect()
+    };
+    !of(other).is_subset(&of(lock_file))
 }
 
 impl Drop for Copy {
@@ -274,5 +319,26 @@ mod tests {
         fs::write(&lock_file, &chosen).unwrap();
         copy.pin().unwrap();
         assert_eq!(fs::read_to_string(&lock_file).unwrap(), chosen);
+    }
+
+    #[test]
+    fn versions_that_cargo_forgets_while_a_dependency_is_added_are_put_back() {
+        let cells = cells();
+        let copy = filled(cells.path());
+        let lock_file = copy.folder().join("Cargo.lock");
+        let package = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"x\"\n");
+        let (tch, rand) = (package("tch"), package("rand"));
+        fs::write(&lock_file, &tch).unwrap();
+        let is_restored = copy.keep_versions(|| {
+            fs::write(&lock_file, &rand).unwrap();
+            let deadline = std::time::Instant::now() + Duration::from_secs(10);
+            while fs::read_to_string(&lock_file).unwrap() != tch && std::time::Instant::now() < deadline {
+                thread::sleep(BETWEEN_LOOKS);
+            }
+            fs::read_to_string(&lock_file).unwrap() == tch
+        });
+        assert!(is_restored);
+        let more = copy.keep_versions(|| fs::write(&lock_file, format!("{tch}{rand}")));
+        assert!(more.is_ok() && !lacks_packages(&fs::read_to_string(&lock_file).unwrap(), &tch));
     }
 }

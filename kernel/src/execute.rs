@@ -86,9 +86,10 @@ impl Kernel {
             _ => execute(),
         };
         let duration = started.elapsed();
-        shared.builds.end();
         let request = shared.interrupts.end();
         let end = shared.display().end();
+        // After that, since whatever is shown ends the wait for a last picture, which is the result.
+        shared.builds.end();
         let source = context.last_source().unwrap_or_default();
         let failure = failure_of(request, &end, &result, code, &source, count, &variables);
         match (failure, result) {

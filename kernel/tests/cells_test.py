@@ -234,7 +234,9 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         with tempfile.TemporaryDirectory() as folder:
             with open(f"{folder}/cells.rs", "w") as file:
                 file.write('println!("from a file");')
-            command = [sys.executable, "-m", "jupyter_client.runapp", "--kernel", KERNEL, f"{folder}/cells.rs"]
+            # Its ten seconds for each file are not for a busy machine.
+            patient = "from jupyter_client import runapp; runapp.OUTPUT_TIMEOUT = 120; runapp.RunApp.launch_instance()"
+            command = [sys.executable, "-c", patient, "--kernel", KERNEL, f"{folder}/cells.rs"]
             result = subprocess.run(command, capture_output=True, text=True, check=True)
             self.assertEqual(result.stdout, "from a file\n")
 

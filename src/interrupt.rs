@@ -2,6 +2,13 @@
 
 use crate::{Error, Result};
 use std::cell::Cell;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How often a call that cannot look itself is looked after.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 thread_local! {
     static IS_DETACHED: Cell<bool> = const { Cell::new(false) };
@@ -23,4 +30,25 @@ pub(crate) fn detach_thread() {
 /// [`Error::Interrupted`].
 pub(crate) fn check(doing: &str) -> Result<()> {
     if is_requested() { Err(Error::Interrupted { doing: doing.into() }) } else { Ok(()) }
+}
+
+/// Makes a call that cannot be stopped on a thread of its own. When the user presses stop nobody waits for it any longer;
+/// it goes on to its end, and what it gives is dropped.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(crate) fn leave_when_stopped<T: Send + 'static>(
+    doing: &str,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let (end, waiting) = channel::<()>();
+    let thread = thread::spawn(move || {
+        // Dropped when the call ends, in whatever way.
+        let _end = end;
+        call()
+    });
+    while waiting.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
+        check(doing)?;
+    }
+    Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
 }

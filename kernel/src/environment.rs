@@ -50,16 +50,16 @@ pub fn role() -> Role {
     }
 }
 
-/// Looks for what evcxr needs of the toolchain.
+/// The standard library's sources, of which evcxr needs the types of variables.
 ///
 /// # Errors
-/// What is missing and how to get it.
-pub fn check_toolchain() -> Result<(), String> {
+/// What is missing of the toolchain and how to get it.
+pub fn library_sources() -> Result<PathBuf, String> {
     let output = Command::new("rustc")
         .args(["--print", "sysroot"])
         .output()
         .map_err(|error| format!("cannot start `rustc` ({error}); install Rust from https://rustup.rs"))?;
-    check_sysroot(Path::new(String::from_utf8_lossy(&output.stdout).trim()))
+    sources_in(Path::new(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 /// Looks for the libtorch that set-up named.
@@ -75,10 +75,10 @@ pub fn check_libtorch() -> Result<()> {
     }
 }
 
-fn check_sysroot(sysroot: &Path) -> Result<(), String> {
-    let sources = sysroot.join("lib/rustlib/src/rust/library/std");
-    match sources.is_dir() {
-        true => Ok(()),
+fn sources_in(sysroot: &Path) -> Result<PathBuf, String> {
+    let sources = sysroot.join("lib/rustlib/src/rust/library");
+    match sources.join("std").is_dir() {
+        true => Ok(sources),
         false => Err(format!(
             "the standard library's sources are not in {}, and without them no variable can be kept; run `rustup \
              component add rust-src` and restart the kernel",
@@ -158,9 +158,10 @@ mod tests {
     #[test]
     fn missing_sources_of_the_standard_library_are_said_with_their_remedy() {
         let sysroot = tempfile::tempdir().unwrap();
-        assert!(check_sysroot(sysroot.path()).unwrap_err().contains("rustup component add rust-src"));
-        std::fs::create_dir_all(sysroot.path().join("lib/rustlib/src/rust/library/std")).unwrap();
-        assert_eq!(check_sysroot(sysroot.path()), Ok(()));
+        assert!(sources_in(sysroot.path()).unwrap_err().contains("rustup component add rust-src"));
+        let sources = sysroot.path().join("lib/rustlib/src/rust/library");
+        std::fs::create_dir_all(sources.join("std")).unwrap();
+        assert_eq!(sources_in(sysroot.path()), Ok(sources));
     }
 
     #[test]

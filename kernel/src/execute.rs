@@ -77,16 +77,19 @@ impl Kernel {
         shared.interrupts.begin();
         shared.builds.begin(count);
         let started = Instant::now();
-        let result = context.execute_with_callbacks(
-            code,
-            &mut EvalCallbacks {
-                input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),
-            },
-        );
+        let mut callbacks = EvalCallbacks {
+            input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),
+        };
+        let mut execute = || context.execute_with_callbacks(code, &mut callbacks);
+        let result = match &self.copy {
+            Ok(copy) if code.contains(":dep") => copy.keep_versions(execute),
+            _ => execute(),
+        };
         let duration = started.elapsed();
-        shared.builds.end();
         let request = shared.interrupts.end();
         let end = shared.display().end();
+        // After that, since whatever is shown ends the wait for a last picture, which is the result.
+        shared.builds.end();
         let source = context.last_source().unwrap_or_default();
         let failure = failure_of(request, &end, &result, code, &source, count, &variables);
         match (failure, result) {

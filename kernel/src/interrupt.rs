@@ -28,6 +28,8 @@ pub struct Interrupts {
 #[derive(Default)]
 struct State {
     n_cells: u64,
+    /// Nothing that belongs to a cell has run yet.
+    has_started: bool,
     is_running: bool,
     request: Option<Request>,
     /// The relay, and the process of cells.
@@ -72,6 +74,13 @@ impl Interrupts {
         state.request.take()
     }
 
+    /// Ends the kernel's start, and says whether the cells that wait for it were interrupted.
+    pub fn end_of_start(&self) -> bool {
+        let mut state = self.state();
+        state.has_started = true;
+        state.request.take().is_some()
+    }
+
     /// Is a cell running?
     pub fn is_running(&self) -> bool {
         self.state().is_running
@@ -82,9 +91,13 @@ impl Interrupts {
         self.state().request.is_some()
     }
 
-    /// Asks the running cell to stop; does nothing while none runs.
+    /// Asks the running cell to stop, or those that wait for the kernel's start; does nothing while there are none.
     pub fn request(self: &Arc<Self>) {
         let mut state = self.state();
+        if !state.has_started {
+            state.request = Some(Request::Asked);
+            return;
+        }
         if !state.is_running || state.request.is_some() {
             return;
         }
@@ -184,9 +197,11 @@ fn processes() -> Vec<(u32, u32)> {
 mod tests {
     use super::*;
 
+    /// Of a kernel that has started.
     fn interrupts() -> (tempfile::TempDir, Arc<Interrupts>) {
         let folder = tempfile::tempdir().unwrap();
         let interrupts = Arc::new(Interrupts::new(folder.path().into()));
+        assert!(!interrupts.end_of_start());
         (folder, interrupts)
     }
 
@@ -195,6 +210,15 @@ mod tests {
         let (folder, interrupts) = interrupts();
         interrupts.request();
         assert!(!folder.path().join(INTERRUPT_FILE).exists());
+        interrupts.begin();
+        assert_eq!(interrupts.end(), None);
+    }
+
+    #[test]
+    fn an_interrupt_while_the_kernel_starts_is_for_the_cells_that_wait() {
+        let interrupts = Arc::new(Interrupts::new("".into()));
+        interrupts.request();
+        assert!(interrupts.end_of_start());
         interrupts.begin();
         assert_eq!(interrupts.end(), None);
     }

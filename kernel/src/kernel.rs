@@ -18,6 +18,7 @@ use crate::history::History;
 use crate::input::Inputs;
 use crate::interrupt::Interrupts;
 use crate::output::{Audience, Display};
+use crate::sources::Sources;
 use crate::store::Copy;
 use crate::{assist, environment, prelude};
 
@@ -40,7 +41,7 @@ pub struct Shared {
 pub struct Kernel {
     pub(crate) shared: Arc<Shared>,
     pub(crate) context: Result<CommandContext, Failure>,
-    copy: Result<Arc<Copy>, String>,
+    pub(crate) copy: Result<Arc<Copy>, String>,
     pub(crate) requests: Receiver<JupyterMessage>,
     /// The relay whose process of cells has run the prelude.
     prepared: Option<u32>,
@@ -68,6 +69,10 @@ impl Kernel {
         let context = context.map_err(|message| Failure::new("KernelNotReady", message));
         let mut kernel = Self { shared, context, copy, requests, prepared: None, next_count: 1, has_footer: false };
         kernel.shared.display().begin(None, Audience::Nobody);
+        kernel.start_up();
+        if kernel.shared.interrupts.end_of_start() {
+            kernel.abort_waiting();
+        }
         // Whoever asks already would wait longer for it than for the cell.
         match kernel.requests.try_recv() {
             Ok(request) => kernel.answer(&request),
@@ -131,11 +136,9 @@ impl Kernel {
     /// Runs the prelude in a process of cells that has not run it, as after a restart, and pins versions.
     pub(crate) fn prepare_process(&mut self) -> Result<(), Failure> {
         let context = self.context.as_mut().map_err(|failure| failure.clone())?;
-        let process = context.process_handle().lock().unwrap_or_else(PoisonError::into_inner).id();
-        if self.prepared != Some(process) {
-            let code = format!("{}\n{}", prelude::ERROR_MACRO, prelude::CODE);
-            context.execute(&code).map_err(|error| Failure::from_evcxr(&error, &code, 0))?;
-            self.prepared = Some(process);
+        if self.prepared != Some(process_of(context)) {
+            run_prelude(context, "")?;
+            self.prepared = Some(process_of(context));
         }
         if let Ok(copy) = &self.copy
             && let Err(error) = copy.pin()
@@ -145,19 +148,28 @@ impl Kernel {
         Ok(())
     }
 
-    /// Pays what the first cells would: the prelude, and rust-analyzer's first look at the crates.
+    /// Runs the start code and the prelude as one cell: what the first cell of most notebooks asks for is then there, and
+    /// the rest of it is compiled only once.
+    fn start_up(&mut self) {
+        let Ok(context) = &mut self.context else { return };
+        match run_prelude(context, &std::env::var(START_VARIABLE).unwrap_or_default()) {
+            Ok(()) => self.prepared = Some(process_of(context)),
+            // The cell that asks for it says so in the notebook.
+            Err(failure) => eprintln!("{}", failure.traceback.join("\n")),
+        }
+        self.remember_names();
+    }
+
+    /// Pays what the first variable would: rust-analyzer's first look at all crates.
     fn warm_up(&mut self) {
-        let start_code = std::env::var(START_VARIABLE).unwrap_or_default();
-        let result = self.prepare_process();
-        if let (Ok(()), Ok(context)) = (result, &mut self.context) {
-            // A variable that is dropped again leaves nothing behind.
-            for code in [start_code.as_str(), "let warm = String::new();", "drop(warm);"] {
+        if let (Ok(()), Ok(context)) = (self.prepare_process(), &mut self.context) {
+            // It is dropped again, and leaves nothing behind.
+            for code in ["let warm = String::new();", "drop(warm);"] {
                 if let Err(error) = context.execute(code) {
                     eprintln!("warming up with `{code}`: {error}");
                 }
             }
         }
-        self.remember_names();
     }
 
     /// Keeps what can be completed while a cell runs.
@@ -171,9 +183,20 @@ impl Kernel {
     }
 }
 
+/// The relay that runs now.
+fn process_of(context: &CommandContext) -> u32 {
+    context.process_handle().lock().unwrap_or_else(PoisonError::into_inner).id()
+}
+
+/// Runs the prelude, with other code before it.
+fn run_prelude(context: &mut CommandContext, before: &str) -> Result<(), Failure> {
+    let code = format!("{before}\n{}\n{}", prelude::ERROR_MACRO, prelude::CODE);
+    context.execute(&code).map(drop).map_err(|error| Failure::from_evcxr(&error, &code, 0))
+}
+
 /// Fills the warm folder and starts evcxr with a relay as its child.
 fn start(folder: &Path, copy: &Copy) -> Result<CommandContext, String> {
-    environment::check_toolchain()?;
+    let library = environment::library_sources()?;
     copy.fill().map_err(|error| {
         format!("copying the warm build to {}: {error}; `cargo diabolo setup` makes it anew", copy.folder().display())
     })?;
@@ -182,8 +205,11 @@ fn start(folder: &Path, copy: &Copy) -> Result<CommandContext, String> {
     relay.env(SOCKET_VARIABLE, folder.join("events")).env(FOLDER_VARIABLE, folder);
     // A Ctrl-C in the terminal that started the kernel is for the kernel.
     std::os::unix::process::CommandExt::process_group(&mut relay, 0);
+    let written = |error| format!("writing to {}: {error}", folder.display());
+    let sources = Sources::empty(folder).map_err(written)?;
     let (context, outputs) = EvalContext::with_subprocess_command(relay)
         .map_err(|error| format!("evcxr does not start; `cargo diabolo setup` repairs what it can.\n{error}"))?;
+    sources.fill(&library).map_err(written)?;
     // The relay sends everything to the front instead.
     drop(outputs);
     let mut context = CommandContext::with_eval_context(context);

@@ -26,6 +26,7 @@ mod prelude;
 mod relay;
 mod runtime;
 mod scanner;
+mod sources;
 mod store;
 
 use std::env;
@@ -53,10 +54,11 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["warm", library] => warm(Path::new(library)),
-        ["--control_file", file] if env::var_os(STOCK_VARIABLE).is_some() => serve_stock(Path::new(file)),
-        ["--control_file", file] => serve(Path::new(file)),
+        // `jupyter run FILE` names the file here too, which is for itself.
+        ["--control_file", file, ..] if env::var_os(STOCK_VARIABLE).is_some() => serve_stock(Path::new(file)),
+        ["--control_file", file, ..] => serve(Path::new(file)),
         // evcxr's front reads the arguments itself, and knows no others.
-        ["--stock", "--control_file", file] => {
+        ["--stock", "--control_file", file, ..] => {
             let mut command = Command::new(env::current_exe()?);
             Err(command.args(["--control_file", file]).env(STOCK_VARIABLE, "1").exec().into())
         }
@@ -69,6 +71,7 @@ fn serve(connection_file: &Path) -> Result<()> {
     let info = connection::read_file(connection_file)?;
     let own = tempfile::Builder::new().prefix("diabolo-kernel-").tempdir().context("making the kernel's folder")?;
     let prepared = prepare();
+    sources::Sources::announce(own.path());
     let history = environment::cells_folder().map(|cells| cells.with_file_name("history.jsonl"));
     let folders = front::Folders {
         own: own.path(),
@@ -94,7 +97,12 @@ fn serve_stock(_connection_file: &Path) -> Result<()> {
 fn prepare() -> Result<Arc<store::Copy>> {
     let cells = environment::cells_folder()?;
     environment::check_libtorch()?;
-    let copy = store::Copy::claim(&cells)?;
+    let copy = store::Copy::claim(&cells).with_context(|| {
+        format!(
+            "the warm build in {} cannot be used; run `cargo diabolo setup` and restart the kernel",
+            cells.display()
+        )
+    })?;
     environment::prepare(&cells, copy.folder());
     Ok(Arc::new(copy))
 }

@@ -11,10 +11,17 @@
 //!
 //! A kernel that was killed leaves its copy; the next kernel removes it, because nobody holds its lock any more.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How often a lock file is looked at while dependencies are added.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// The master folder, locked against kernels that would copy it half-built.
 pub struct Master {
@@ -102,6 +109,44 @@ impl Copy {
     pub fn pin(&self) -> io::Result<()> {
         pin(&self.cells, &self.folder)
     }
+
+    /// Keeps the versions of dependencies pinned while `work` adds others.
+    ///
+    /// evcxr checks each new dependency in a crate that has no other, and cargo forgets the versions of all others then.
+    /// rust-analyzer's look at the new ones comes between that and the compiler, so there is time to put them back.
+    pub fn keep_versions<T>(&self, work: impl FnOnce() -> T) -> T {
+        let lock_file = self.folder.join("Cargo.lock");
+        let Ok(pinned) = fs::read_to_string(&lock_file) else { return work() };
+        let (end, waiting) = channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut was_lost = false;
+                while waiting.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
+                    let is_lost = lacks_packages(&fs::read_to_string(&lock_file).unwrap_or_default(), &pinned);
+                    // Twice, since cargo may just be writing.
+                    if is_lost
+                        && was_lost
+                        && let Err(error) = fs::write(&lock_file, &pinned)
+                    {
+                        eprintln!("pinning versions in {}: {error}", lock_file.display());
+                    }
+                    was_lost = is_lost;
+                }
+            });
+            let result = work();
+            drop(end);
+            result
+        })
+    }
+}
+
+/// Does a lock file lack packages of another one? Those that lie on this disk have no versions to pin.
+fn lacks_packages(lock_file: &str, other: &str) -> bool {
+    let of = |text: &str| -> BTreeSet<String> {
+        let named = text.split("[[package]]").skip(1).filter(|package| package.contains("\nsource = "));
+        named.map(|package| package.lines().take(3).collect::<Vec<_>>().join(" ")).collect()
+    };
+    !of(other).is_subset(&of(lock_file))
 }
 
 impl Drop for Copy {
@@ -144,7 +189,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if is_left_out(&entry.file_name()) {
+        if is_left_out(&source) {
             continue;
         }
         if entry.file_type()?.is_dir() {
@@ -161,11 +206,19 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The warm-up's own cell, the incremental state, which belongs to one folder, and what is in an archive too.
-fn is_left_out(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
+/// The warm-up's own cell, the incremental state, which belongs to one folder, what is in an archive too, and what cargo
+/// does not read to see that all is compiled: making files is what takes time here.
+fn is_left_out(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let belongs_to_a_cell = ["ctx-", "libctx", "code_", "libcode_"].iter().any(|prefix| name.starts_with(prefix));
-    belongs_to_a_cell || name == "incremental" || [".o", ".bc"].iter().any(|ending| name.ends_with(ending))
+    let has_ending = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    let is_in = |folder: &str, level: usize| path.ancestors().nth(level).is_some_and(|above| above.ends_with(folder));
+    belongs_to_a_cell
+        || name == "incremental"
+        || name == "invoked.timestamp"
+        || has_ending(&[".o", ".bc"])
+        || (is_in("deps", 1) && has_ending(&[".d"]))
+        || (is_in(".fingerprint", 2) && has_ending(&[".json"]))
 }
 
 /// Compilers and linkers write these beside and rename, or remove the old one first.
@@ -186,14 +239,18 @@ fn open_lock(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
-    /// A master folder with one large and one small file.
+    const FINGERPRINT: &str = "target/debug/.fingerprint/tch-1/lib-tch";
+
+    /// A master folder with some large and small files.
     fn cells() -> tempfile::TempDir {
         let cells = tempfile::tempdir().unwrap();
-        let deps = cells.path().join("master/target/debug/deps");
-        fs::create_dir_all(&deps).unwrap();
-        for name in ["libtch-1.rlib", "tch-1.d", "libctx.so"] {
-            fs::write(deps.join(name), name).unwrap();
+        let debug = cells.path().join("master/target/debug");
+        fs::create_dir_all(debug.join("deps")).unwrap();
+        fs::create_dir_all(debug.join(".fingerprint/tch-1")).unwrap();
+        for name in ["deps/libtch-1.rlib", "deps/tch-1.d", "deps/libctx.so", ".fingerprint/tch-1/lib-tch.json"] {
+            fs::write(debug.join(name), name).unwrap();
         }
+        fs::write(cells.path().join("master").join(FINGERPRINT), "old").unwrap();
         cells
     }
 
@@ -207,20 +264,20 @@ mod tests {
     fn a_copy_shares_libraries_and_owns_what_cargo_rewrites() {
         let cells = cells();
         let copy = filled(cells.path());
-        let deps = copy.folder().join("target/debug/deps");
-        fs::write(deps.join("tch-1.d"), "changed").unwrap();
-        let master = cells.path().join("master/target/debug/deps");
-        assert_eq!(fs::read_to_string(master.join("tch-1.d")).unwrap(), "tch-1.d");
-        assert_eq!(fs::read_to_string(deps.join("libtch-1.rlib")).unwrap(), "libtch-1.rlib");
-        assert!(!deps.join("libctx.so").exists());
+        fs::write(copy.folder().join(FINGERPRINT), "changed").unwrap();
+        assert_eq!(fs::read_to_string(cells.path().join("master").join(FINGERPRINT)).unwrap(), "old");
+        let debug = copy.folder().join("target/debug");
+        assert_eq!(fs::read_to_string(debug.join("deps/libtch-1.rlib")).unwrap(), "deps/libtch-1.rlib");
+        for left_out in ["deps/tch-1.d", "deps/libctx.so", ".fingerprint/tch-1/lib-tch.json"] {
+            assert!(!debug.join(left_out).exists(), "{left_out}");
+        }
     }
 
     #[test]
     fn a_copy_keeps_the_times_that_cargo_compares() {
         let cells = cells();
         let copy = filled(cells.path());
-        let modified =
-            |folder: &Path| fs::metadata(folder.join("target/debug/deps/tch-1.d")).unwrap().modified().unwrap();
+        let modified = |folder: &Path| fs::metadata(folder.join(FINGERPRINT)).unwrap().modified().unwrap();
         assert_eq!(modified(copy.folder()), modified(&cells.path().join("master")));
     }
 
@@ -262,5 +319,26 @@ mod tests {
         fs::write(&lock_file, &chosen).unwrap();
         copy.pin().unwrap();
         assert_eq!(fs::read_to_string(&lock_file).unwrap(), chosen);
+    }
+
+    #[test]
+    fn versions_that_cargo_forgets_while_a_dependency_is_added_are_put_back() {
+        let cells = cells();
+        let copy = filled(cells.path());
+        let lock_file = copy.folder().join("Cargo.lock");
+        let package = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"x\"\n");
+        let (tch, rand) = (package("tch"), package("rand"));
+        fs::write(&lock_file, &tch).unwrap();
+        let is_restored = copy.keep_versions(|| {
+            fs::write(&lock_file, &rand).unwrap();
+            let deadline = std::time::Instant::now() + Duration::from_secs(10);
+            while fs::read_to_string(&lock_file).unwrap() != tch && std::time::Instant::now() < deadline {
+                thread::sleep(BETWEEN_LOOKS);
+            }
+            fs::read_to_string(&lock_file).unwrap() == tch
+        });
+        assert!(is_restored);
+        let more = copy.keep_versions(|| fs::write(&lock_file, format!("{tch}{rand}")));
+        assert!(more.is_ok() && !lacks_packages(&fs::read_to_string(&lock_file).unwrap(), &tch));
     }
 }

@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, Kernel
+from harness import KERNEL, Kernel, KernelCase
 
 SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"
 
@@ -23,15 +23,17 @@ def block(mime, content):
     return f'println!("EVCXR_BEGIN_CONTENT {mime}\\n{{}}\\nEVCXR_END_CONTENT", {content});'
 
 
-class CellsTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.kernel = Kernel()
+def make_crate(folder, code, dependencies=""):
+    """A library crate, named as its folder."""
+    name = os.path.basename(folder)
+    os.makedirs(f"{folder}/src", exist_ok=True)
+    with open(f"{folder}/Cargo.toml", "w") as manifest:
+        manifest.write(f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n[dependencies]\n{dependencies}\n')
+    with open(f"{folder}/src/lib.rs", "w") as source:
+        source.write(code)
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.kernel.close()
 
+class CellsTest(KernelCase):
     def run_cell(self, code, **options):
         return self.kernel.run(code, **options)
 
@@ -124,7 +126,7 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         folder = 'std::path::Path::new(&std::env::var("DIABOLO_KERNEL").unwrap()).join("interrupt").exists()'
         request = self.kernel.send(f'println!("running"); while !{folder} {{ {SLEEP.format(20)} }}')
         waiting = self.kernel.send("1")
-        self.wait_for_text(request)
+        self.kernel.wait_for(request, "stream")
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
@@ -134,17 +136,10 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         self.assertEqual(self.kernel.gather(waiting).reply["status"], "aborted")
         self.assertEqual(self.run_cell("before").of("execute_result")[0]["data"]["text/plain"], "7")
 
-    def wait_for_text(self, request):
-        """Waits until a cell has printed something."""
-        while True:
-            found = self.kernel.client.get_iopub_msg(timeout=60)
-            if found["parent_header"].get("msg_id") == request and found["msg_type"] == "stream":
-                return
-
     def test_a_cell_that_ignores_an_interrupt_is_killed_and_the_loss_is_said(self):
         self.run_cell("let doomed = vec![1];")
         request = self.kernel.send('println!("running"); loop { ' + SLEEP.format(20) + " }")
-        self.wait_for_text(request)
+        self.kernel.wait_for(request, "stream")
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
@@ -192,12 +187,8 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
 
     def test_a_crate_with_warnings_is_used_and_one_that_does_not_compile_says_why(self):
         with tempfile.TemporaryDirectory() as folder:
-            for name, code in {"warns": "fn unused() {}\npub fn one() -> u8 { 1 }", "fails": "pub fn one() -> u8 { true }"}.items():
-                os.makedirs(f"{folder}/{name}/src")
-                with open(f"{folder}/{name}/Cargo.toml", "w") as manifest:
-                    manifest.write(f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n')
-                with open(f"{folder}/{name}/src/lib.rs", "w") as source:
-                    source.write(code)
+            make_crate(f"{folder}/warns", "fn unused() {}\npub fn one() -> u8 { 1 }")
+            make_crate(f"{folder}/fails", "pub fn one() -> u8 { true }")
             kernel = Kernel()
             try:
                 cell = kernel.run(f':dep warns = {{ path = "{folder}/warns" }}\nwarns::one()')
@@ -206,6 +197,24 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
                 cell = kernel.run(f':dep fails = {{ path = "{folder}/fails" }}\nfails::one()')
                 self.assertEqual(cell.reply["status"], "error")
                 self.assertIn("mismatched types", "\n".join(cell.reply["traceback"]) + cell.reply["evalue"])
+            finally:
+                kernel.close()
+
+    def test_a_changed_crate_is_compiled_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            make_crate(f"{folder}/below", "pub fn one() -> u8 { 1 }")
+            dependency = f'below = {{ path = "{folder}/below" }}'
+            make_crate(f"{folder}/helper", "pub fn sum() -> u8 { below::one() + 1 }", dependency)
+            kernel = Kernel()
+            try:
+                cell = kernel.run(f':dep helper = {{ path = "{folder}/helper" }}\nhelper::sum()')
+                self.assertIn("Compiled 2 crates", str(cell.of("update_display_data")))
+                # cargo compares times of whole seconds on some file systems.
+                time.sleep(1.1)
+                make_crate(f"{folder}/helper", "pub fn sum() -> u8 { below::one() + 2 }", dependency)
+                cell = kernel.run("helper::sum()")
+                self.assertIn("Compiled 1 crate'", str(cell.of("update_display_data")))
+                self.assertEqual(cell.of("execute_result")[0]["data"]["text/plain"], "3")
             finally:
                 kernel.close()
 
@@ -220,6 +229,16 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         for _ in range(int(os.environ.get("DIABOLO_TEST_CELLS", "60"))):
             self.assertEqual(self.run_cell("counter += 1;").reply["status"], "ok")
         self.assertLess(resident_megabytes() - before, 200)
+
+    def test_jupyter_run_shows_what_a_file_prints(self):
+        with tempfile.TemporaryDirectory() as folder:
+            with open(f"{folder}/cells.rs", "w") as file:
+                file.write('println!("from a file");')
+            # Its ten seconds for each file are not for a busy machine.
+            patient = "from jupyter_client import runapp; runapp.OUTPUT_TIMEOUT = 120; runapp.RunApp.launch_instance()"
+            command = [sys.executable, "-c", patient, "--kernel", KERNEL, f"{folder}/cells.rs"]
+            result = subprocess.run(command, capture_output=True, text=True, check=True)
+            self.assertEqual(result.stdout, "from a file\n")
 
     def test_a_panic_makes_nbconvert_fail(self):
         notebook = {

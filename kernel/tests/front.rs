@@ -9,13 +9,16 @@ use std::sync::{Mutex, PoisonError};
 /// Names the Python that has jupyter_client and jupyter_kernel_test.
 const PYTHON_VARIABLE: &str = "DIABOLO_TEST_PYTHON";
 
+/// Names the Python that has JupyterLab and Jupyter's console.
+const LAB_PYTHON_VARIABLE: &str = "DIABOLO_TEST_LAB_PYTHON";
+
 /// They measure times, so they take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
-fn run(script: &str) {
+fn run(script: &str, python_variable: &str) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(python) = std::env::var_os(PYTHON_VARIABLE) else {
-        eprintln!("{script} is skipped: {PYTHON_VARIABLE} is not set; `cargo diabolo test` sets it");
+    let Some(python) = std::env::var_os(python_variable) else {
+        eprintln!("{script} is skipped: {python_variable} is not set; `cargo diabolo test` sets it");
         return;
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
@@ -26,25 +29,35 @@ fn run(script: &str) {
 
 #[test]
 fn the_jupyter_projects_own_tests_pass() {
-    run("kernel_test.py");
+    run("kernel_test.py", PYTHON_VARIABLE);
 }
 
 #[test]
 fn every_message_is_answered() {
-    run("protocol_test.py");
+    run("protocol_test.py", PYTHON_VARIABLE);
 }
 
 #[test]
 fn cells_show_fail_and_stop_as_they_should() {
-    run("cells_test.py");
+    run("cells_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
+fn the_librarys_curve_grows_and_its_long_calls_stop() {
+    run("library_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
+fn control_c_in_jupyters_console_keeps_variables() {
+    run("console_test.py", LAB_PYTHON_VARIABLE);
 }
 
 /// In a real browser, where there is one.
 #[test]
 fn jupyterlab_shows_the_curve_and_its_stop_button_keeps_the_model() {
-    const LAB_PYTHON: &str = "DIABOLO_TEST_LAB_PYTHON";
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (Some(python), Some(chromium)) = (std::env::var_os(LAB_PYTHON), std::env::var_os("DIABOLO_TEST_CHROMIUM"))
+    let (Some(python), Some(chromium)) =
+        (std::env::var_os(LAB_PYTHON_VARIABLE), std::env::var_os("DIABOLO_TEST_CHROMIUM"))
     else {
         eprintln!("the browser test is skipped: there is no Chromium, or this is not `cargo diabolo test`");
         return;

@@ -2,6 +2,7 @@
 
 import os
 import time
+import unittest
 from dataclasses import dataclass, field
 from queue import Empty
 
@@ -79,6 +80,15 @@ class Kernel:
             if reply["parent_header"].get("msg_id") == request:
                 return Cell(reply["content"], messages)
 
+    def wait_for(self, request, kind, timeout=TIMEOUT):
+        """Waits until a cell has published a message of this kind, and returns its content."""
+        deadline = time.time() + timeout
+        while True:
+            message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
+            self.kept.append(message)
+            if message["parent_header"].get("msg_id") == request and message["msg_type"] == kind:
+                return message["content"]
+
     def run(self, code, **options):
         """Runs a cell to its end."""
         return self.gather(self.send(code, **options))
@@ -98,3 +108,15 @@ class Kernel:
             if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
                 return reply["msg_type"], reply["content"]
         return None
+
+
+class KernelCase(unittest.TestCase):
+    """Tests that share one kernel."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.kernel = Kernel()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.kernel.close()

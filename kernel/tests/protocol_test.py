@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,20 +11,12 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, Kernel
+from harness import KERNEL, TIMEOUT, Kernel, KernelCase
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 
-class ProtocolTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.kernel = Kernel()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.kernel.close()
-
+class ProtocolTest(KernelCase):
     def test_every_request_is_answered_in_kind(self):
         for channel, kind, content in [
             ("shell", "kernel_info_request", {}),
@@ -40,6 +33,34 @@ class ProtocolTest(unittest.TestCase):
                 answered, reply = self.kernel.ask(channel, kind, content)
                 self.assertEqual(answered, kind.replace("_request", "_reply"))
                 self.assertEqual(reply.get("status"), "complete" if kind.startswith("is_complete") else "ok")
+
+    def test_every_request_stands_between_busy_and_idle(self):
+        client = self.kernel.client
+        for channel, kind, content in [
+            ("shell", "kernel_info_request", {}),
+            ("control", "kernel_info_request", {}),
+            ("shell", "is_complete_request", {"code": "1"}),
+            ("shell", "history_request", {"hist_access_type": "tail", "n": 1}),
+            ("shell", "comm_info_request", {}),
+            ("shell", "comm_open", {"comm_id": "c2", "target_name": "none", "data": {}}),
+            ("shell", "comm_msg", {"comm_id": "c2", "data": {}}),
+            ("shell", "complete_request", {"code": "1.", "cursor_pos": 2}),
+            ("shell", "inspect_request", {"code": "String", "cursor_pos": 3, "detail_level": 0}),
+            ("shell", "execute_request", {"code": "1"}),
+            ("control", "interrupt_request", {}),
+            ("control", "debug_request", {"type": "request", "seq": 1, "command": "attach"}),
+            ("shell", "dance_request", {}),
+        ]:
+            with self.subTest(channel=channel, kind=kind):
+                message = client.session.msg(kind, content)
+                getattr(client, f"{channel}_channel").send(message)
+                states = []
+                while "idle" not in states:
+                    found = client.get_iopub_msg(timeout=60)
+                    is_of_request = found["parent_header"].get("msg_id") == message["header"]["msg_id"]
+                    if is_of_request and found["msg_type"] == "status":
+                        states.append(found["content"]["execution_state"])
+                self.assertEqual(states, ["busy", "idle"])
 
     def test_kernel_info_names_the_language_and_its_lexers(self):
         _, reply = self.kernel.ask("shell", "kernel_info_request", {})
@@ -83,6 +104,18 @@ class ProtocolTest(unittest.TestCase):
             self.assertEqual([entry[2] for entry in reply["history"]], ["1", "4"])
         finally:
             again.close()
+
+    def test_a_failed_cell_stops_none_that_wait_where_the_client_says_so(self):
+        requests = [self.kernel.send(code, stop_on_error=False) for code in ('panic!("go on")', "1")]
+        cells = [self.kernel.gather(request) for request in requests]
+        self.assertEqual([cell.reply["status"] for cell in cells], ["error", "ok"])
+
+    def test_what_the_cursor_stands_on_is_explained(self):
+        code = "let text = String::with_capacity(8);"
+        asked = {"code": code, "cursor_pos": code.index("with_capacity") + 3, "detail_level": 0}
+        _, reply = self.kernel.ask("shell", "inspect_request", asked)
+        self.assertTrue(reply["found"])
+        self.assertIn("at least the specified capacity", reply["data"]["text/plain"])
 
     def test_user_expressions_are_evaluated(self):
         cell = self.kernel.run("let e = 20;", user_expressions={"good": "e + 1", "bad": "no_such_name"})
@@ -160,6 +193,35 @@ println!("[{}]", line.trim());"""
             client.stop_channels()
             manager.shutdown_kernel()
 
+    def test_stop_while_the_kernel_starts_is_for_the_cells_that_wait(self):
+        kernel = Kernel()
+        try:
+            requests = [kernel.send(code) for code in ("1", "2")]
+            kernel.manager.interrupt_kernel()
+            cells = [kernel.gather(request) for request in requests]
+            self.assertEqual([cell.reply["status"] for cell in cells], ["aborted", "aborted"])
+            self.assertEqual(kernel.run("3").reply["execution_count"], 1)
+        finally:
+            kernel.close()
+
+    def test_a_restart_is_as_quick_as_a_start_and_begins_anew(self):
+        seconds = []
+        kernel = Kernel()
+        try:
+            for restart in (False, True):
+                if restart:
+                    kernel.run("let before = 1;")
+                    kernel.manager.restart_kernel()
+                started = time.time()
+                kernel.client.wait_for_ready(timeout=TIMEOUT)
+                cell = kernel.run("2 + 2")
+                seconds.append(time.time() - started)
+                self.assertEqual((cell.reply["status"], cell.reply["execution_count"]), ("ok", 1))
+            self.assertEqual(kernel.run("before").reply["ename"], "CompilationError")
+        finally:
+            kernel.close()
+        self.assertLess(seconds[1], 2 * seconds[0] + 2)
+
     def test_shutdown_ends_the_kernel_and_its_processes(self):
         kernel = Kernel()
         kernel.run("let a = 1;")
@@ -182,11 +244,7 @@ println!("[{}]", line.trim());"""
     def test_a_killed_kernel_leaves_no_cell_running(self):
         kernel = Kernel()
         request = kernel.send('println!("{}", std::process::id()); loop {}')
-        cells = None
-        while cells is None:
-            found = kernel.client.get_iopub_msg(timeout=60)
-            if found["parent_header"].get("msg_id") == request and found["msg_type"] == "stream":
-                cells = int(found["content"]["text"])
+        cells = int(kernel.wait_for(request, "stream")["text"])
         os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
         deadline = time.time() + 10
         while os.path.exists(f"/proc/{cells}") and time.time() < deadline:
@@ -234,6 +292,22 @@ class StartTest(unittest.TestCase):
                     self.assertIn(word, cell.reply["evalue"])
                 finally:
                     kernel.close()
+
+    def test_missing_sources_of_the_standard_library_are_said_in_the_notebook(self):
+        with tempfile.TemporaryDirectory() as folder:
+            # A toolchain without its `rust-src`.
+            rustc = f"{folder}/rustc"
+            with open(rustc, "w") as script:
+                real = shutil.which("rustc")
+                script.write(f'#!/bin/sh\ncase "$*" in *sysroot*) echo {folder};; *) exec {real} "$@";; esac\n')
+            os.chmod(rustc, 0o755)
+            kernel = Kernel({"PATH": f"{folder}:{os.environ['PATH']}"})
+            try:
+                cell = kernel.run("1")
+                self.assertEqual(cell.reply["ename"], "KernelNotReady")
+                self.assertIn("rustup component add rust-src", cell.reply["evalue"])
+            finally:
+                kernel.close()
 
 
 if __name__ == "__main__":

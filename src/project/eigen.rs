@@ -52,7 +52,8 @@ pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doi
     };
     let (variances, vectors, total_variance) = match few {
         Some(eigen) => eigen,
-        None => all_at_once(&centred, n_wanted).doing(doing)?,
+        // For the pixels of images longer than the stop button waits.
+        None => interrupt::leave_when_stopped(doing, move || all_at_once(&centred, n_wanted))?.doing(doing)?,
     };
     let vectors = Vec::<f64>::try_from(vectors.contiguous().view([-1])).doing(doing)?;
     let variances = Vec::<f64>::try_from(variances).doing(doing)?;

@@ -12,7 +12,11 @@ use crate::python::{Locked, Python};
 use crate::setup;
 use crate::workspace::Workspace;
 
-const LAB: Locked = Locked { name: "lab", what: "JupyterLab", lock_file: include_str!("../lab-requirements.txt") };
+const LAB: Locked = Locked {
+    name: "lab",
+    what: "JupyterLab and Jupyter's console",
+    lock_file: include_str!("../lab-requirements.txt"),
+};
 
 #[derive(Args)]
 #[command(after_help = "Examples:

@@ -36,10 +36,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         .args(["test", "--workspace"])
         .args(&options.cargo_arguments)
         .current_dir(workspace.root())
-        .env("DIABOLO_TEST_PYTHON", &ready.jupyter);
+        .env("DIABOLO_TEST_PYTHON", &ready.jupyter)
+        .env("DIABOLO_TEST_LAB_PYTHON", lab::ensure(&Cache::find()?, &progress)?);
     if let Some(chromium) = chromium() {
-        let python = lab::ensure(&Cache::find()?, &progress)?;
-        command.env("DIABOLO_TEST_CHROMIUM", chromium).env("DIABOLO_TEST_LAB_PYTHON", python);
+        command.env("DIABOLO_TEST_CHROMIUM", chromium);
     }
     let status = command.status().context("cannot start `cargo`")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

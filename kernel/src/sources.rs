@@ -1,0 +1,72 @@
+//! What rust-analyzer sees of the standard library's sources, which it reads to know the types of variables.
+//!
+//! evcxr evaluates something before it has any dependency. rust-analyzer would read the whole library for that, and again
+//! for the first dependency, so at first it sees none. Later it sees all but the vendors' intrinsics, half of the whole.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where rust-analyzer looks first.
+const VARIABLE: &str = "RUST_SRC_PATH";
+
+/// `core::arch` and `core::simd`: 17 of 34 MB, and no variable of a notebook has such a type.
+const LEFT_OUT: [&str; 3] = ["stdarch", "portable-simd", "backtrace"];
+
+/// The sources as one kernel's rust-analyzer sees them.
+pub struct Sources {
+    folder: PathBuf,
+}
+
+impl Sources {
+    /// Tells rust-analyzer where they will be: in the kernel's own folder. Called before any thread is started.
+    pub fn announce(own_folder: &Path) {
+        if env::var_os(VARIABLE).is_none() {
+            // SAFETY: the process has one thread so far.
+            unsafe { env::set_var(VARIABLE, Self::folder(own_folder)) };
+        }
+    }
+
+    /// Puts an empty library there.
+    pub fn empty(own_folder: &Path) -> io::Result<Self> {
+        let folder = Self::folder(own_folder);
+        // By this folder rust-analyzer knows that it is one.
+        fs::create_dir_all(folder.join("core"))?;
+        Ok(Self { folder })
+    }
+
+    /// Puts the toolchain's library in its place.
+    pub fn fill(self, library: &Path) -> io::Result<()> {
+        fs::remove_dir(self.folder.join("core"))?;
+        for entry in fs::read_dir(library)? {
+            let name = entry?.file_name();
+            if LEFT_OUT.iter().all(|left_out| name != *left_out) {
+                std::os::unix::fs::symlink(library.join(&name), self.folder.join(&name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn folder(own_folder: &Path) -> PathBuf {
+        own_folder.join("library")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_empty_first_and_lacks_only_intrinsics_then() {
+        let (own, library) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["core/src", "std/src", "stdarch/crates"] {
+            fs::create_dir_all(library.path().join(name)).unwrap();
+        }
+        let seen = |name: &str| own.path().join("library").join(name).exists();
+        let sources = Sources::empty(own.path()).unwrap();
+        assert!(seen("core") && !seen("core/src"));
+        sources.fill(library.path()).unwrap();
+        assert!(seen("core/src") && seen("std/src") && !seen("stdarch"));
+    }
+}

@@ -67,6 +67,11 @@ impl OpenOptions {
 
     /// The longest side that images can be brought to, in pixels: beyond it an autoencoder's first layers no longer fit
     /// into any memory.
+    ///
+    /// # Example
+    /// ```
+    /// assert_eq!(diabolo::data::OpenOptions::LARGEST_SIDE_PX, 4096);
+    /// ```
     pub const LARGEST_SIDE_PX: usize = 4096;
 
     /// Sets the side of the square that every image is brought to, in pixels.

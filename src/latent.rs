@@ -3,7 +3,8 @@
 use crate::data::Images;
 use crate::train::Autoencoder;
 use crate::{Error, Result};
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2};
+use rayon::prelude::*;
 use std::fmt;
 
 /// The codes of a set of images.
@@ -53,6 +54,11 @@ pub(crate) fn check_points(doing: &str, points: &Array2<f32>) -> Result<()> {
         let found = format!("{} points of {} values", points.nrows(), points.ncols());
         return Err(Error::data(doing, found, "at least one of each", "encode some images"));
     }
+    // Without an early end, which would keep the compiler from looking at several values at once.
+    let is_finite = |values: &[f32]| values.iter().fold(true, |all, value| all & value.is_finite());
+    if points.as_slice().is_some_and(|values| values.par_chunks(1 << 16).all(is_finite)) {
+        return Ok(());
+    }
     match points.rows().into_iter().position(|row| row.iter().any(|value| !value.is_finite())) {
         None => Ok(()),
         Some(row) => {
@@ -73,8 +79,20 @@ pub(crate) fn check_points_of(doing: &str, points: &Array2<f32>, n_values: usize
 
 /// Mean of points `[n, d]`, added up in double precision.
 pub(crate) fn mean(points: &Array2<f32>) -> Array1<f32> {
-    let sum = points.fold_axis(Axis(0), 0.0f64, |sum, &value| sum + f64::from(value));
-    sum.mapv(|sum| (sum / points.nrows() as f64) as f32)
+    let d = points.ncols();
+    let standard = points.as_standard_layout();
+    let sum = |block: &[f32]| {
+        let mut sum = Array1::<f64>::zeros(d);
+        for row in block.chunks(d) {
+            sum.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+        }
+        sum
+    };
+    // In order, so that no digit depends on the number of threads.
+    let blocks = standard.as_slice().expect("the array is in standard order").par_chunks(256 * d.max(1));
+    let sums: Vec<Array1<f64>> = blocks.map(sum).collect();
+    let sum = sums.into_iter().fold(Array1::zeros(d), |all, part| all + part);
+    sum.mapv(|sum: f64| (sum / points.nrows() as f64) as f32)
 }
 
 impl fmt::Display for Latents {

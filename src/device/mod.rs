@@ -1,5 +1,7 @@
 //! Where the arithmetic runs, in which precision, and where its random numbers come from.
 
+pub(crate) mod host;
+
 use crate::data::{Images, Pixels};
 use crate::error::{TorchContext, first_line};
 use crate::{Error, Result};
@@ -241,10 +243,8 @@ pub(crate) fn dropout_factors(
     probability: f64,
     generator: &mut Xoshiro256PlusPlus,
 ) -> Result<Tensor, tch::TchError> {
-    let host = Tensor::f_empty([x.numel() as i64], (Kind::Float, tch::Device::Cpu))?;
-    // SAFETY: a new tensor on the host, in one piece, of as many floats, that nothing else can see.
-    let values = unsafe { std::slice::from_raw_parts_mut(host.data_ptr().cast::<f32>(), host.numel()) };
-    fill_dropout_factors(values, probability, generator);
+    let mut host = Tensor::f_empty([x.numel() as i64], (Kind::Float, tch::Device::Cpu))?;
+    fill_dropout_factors(host::values_mut(&mut host), probability, generator);
     let factors = host.f_to(x.device())?.f_to_kind(x.kind())?;
     // Drawn in one order in memory whatever that of x, which may differ between devices.
     match x.size()[..] {

@@ -6,7 +6,7 @@ use crate::data::{Images, Pixels};
 use crate::error::{TorchContext, first_line};
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
@@ -234,54 +234,10 @@ pub(crate) fn normal_values(n: usize, generator: &mut Xoshiro256PlusPlus) -> Vec
     (0..n).map(|_| generator.sample(StandardNormal)).collect()
 }
 
-/// For each value of `x` 0 with the given probability, else `1 / (1 - probability)`: what dropout multiplies by.
-///
-/// Four values share one 64-bit draw, so the probability is taken to the nearest multiple of 2^-16 (below 1). The factor
-/// is the one for that multiple, so that 1 is the mean to be expected.
-pub(crate) fn dropout_factors(
-    x: &Tensor,
-    probability: f64,
-    generator: &mut Xoshiro256PlusPlus,
-) -> Result<Tensor, tch::TchError> {
-    let mut host = Tensor::f_empty([x.numel() as i64], (Kind::Float, tch::Device::Cpu))?;
-    fill_dropout_factors(host::values_mut(&mut host), probability, generator);
-    let factors = host.f_to(x.device())?.f_to_kind(x.kind())?;
-    // Drawn in one order in memory whatever that of x, which may differ between devices.
-    match x.size()[..] {
-        [n, c, h, w] => factors.f_view([n, h, w, c])?.f_permute([0, 3, 1, 2]),
-        ref size => factors.f_view(size),
-    }
-}
-
-fn fill_dropout_factors(values: &mut [f32], probability: f64, generator: &mut Xoshiro256PlusPlus) {
-    let threshold = ((probability * 65536.0).round() as u32).min(65535);
-    let kept = 65536.0 / (65536 - threshold) as f32;
-    let factor = |draw: u64, lane: usize| if (draw >> (16 * lane)) as u16 as u32 >= threshold { kept } else { 0.0 };
-    // In this thread: libtorch's own threads still spin from the layer before, and more of them would not find a core.
-    let (fours, rest) = values.as_chunks_mut::<4>();
-    for four in fours {
-        let draw = generator.next_u64();
-        *four = std::array::from_fn(|lane| factor(draw, lane));
-    }
-    let draw = generator.next_u64();
-    rest.iter_mut().enumerate().for_each(|(lane, value)| *value = factor(draw, lane));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dropout_keeps_its_share_and_its_mean() {
-        for probability in [0.0, 0.2, 0.5, 0.9] {
-            let n = 200_001;
-            let mut factors = vec![f32::NAN; n];
-            fill_dropout_factors(&mut factors, probability, &mut generator(3, Purpose::Layers, 1, 2));
-            let dropped = factors.iter().filter(|&&factor| factor == 0.0).count() as f64 / n as f64;
-            assert!((dropped - probability).abs() < 0.005, "{dropped} dropped at {probability}");
-            assert!((factors.iter().map(|&factor| f64::from(factor)).sum::<f64>() / n as f64 - 1.0).abs() < 0.02);
-        }
-    }
+    use rand::Rng;
 
     #[test]
     fn generators_differ_by_every_argument() {

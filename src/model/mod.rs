@@ -1,6 +1,7 @@
 //! Networks as data: an [`Architecture`] is two lists of [`Layer`]s that can be parsed, printed, checked and saved.
 
 mod architecture;
+mod dropout;
 mod layer;
 mod lowering;
 mod network;

@@ -1,8 +1,9 @@
 //! A built network: the tensors of a [`Plan`] and the way through them.
 
+use super::dropout::DropoutMask;
 use super::lowering::{self, Step};
 use super::{FeatureShape, Layer, Plan, PlannedLayer};
-use crate::device::{Precision, Purpose, dropout_factors, generator, normal_values, uniform_values};
+use crate::device::{Precision, Purpose, generator, normal_values, uniform_values};
 use crate::error::TorchContext;
 use crate::{Error, Result, memory};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -334,6 +335,16 @@ impl BuiltLayer {
             false => Ok(tensor.shallow_clone()),
         };
         self.trained.iter().map(cast).collect()
+    }
+}
+
+/// For each value of `x` what dropout multiplies it by. Drawn in one order in memory whatever that of x, which may differ
+/// between devices.
+fn dropout_factors(x: &Tensor, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Result<Tensor, TchError> {
+    let factors = DropoutMask::draw(x.numel(), probability, generator).factors(x.device())?.f_to_kind(x.kind())?;
+    match x.size()[..] {
+        [n, c, h, w] => factors.f_view([n, h, w, c])?.f_permute([0, 3, 1, 2]),
+        ref size => factors.f_view(size),
     }
 }
 

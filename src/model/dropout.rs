@@ -1,0 +1,106 @@
+//! Which values dropout drops, in few random bits.
+
+use crate::device::host::values_mut;
+use rand::Rng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// For each of some values, whether it is dropped.
+///
+/// A probability of one half needs one random bit a value; for any other there are 16, so it is taken to the nearest
+/// multiple of 2^-16 below 1. What is kept is multiplied so that the mean to be expected stays.
+#[derive(Debug)]
+pub(super) struct DropoutMask {
+    /// Draws for the first values lie in the lowest bits.
+    words: Vec<u64>,
+    n_values: usize,
+    n_bits: usize,
+    /// Values whose bits are at least this are kept.
+    threshold: u64,
+    /// What kept values are multiplied by.
+    factor: f32,
+}
+
+impl DropoutMask {
+    /// Draws for `n_values` values, each dropped with this probability, 0..1.
+    pub(super) fn draw(n_values: usize, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Self {
+        let n_bits = if probability == 0.5 { 1 } else { 16 };
+        let n_outcomes = (1u64 << n_bits) as f64;
+        let threshold = (probability * n_outcomes).round().min(n_outcomes - 1.0);
+        let factor = (n_outcomes / (n_outcomes - threshold)) as f32;
+        // In this thread: libtorch's own may still spin from the layer before, and more of them would find no core.
+        let words = (0..(n_values * n_bits).div_ceil(64)).map(|_| generator.next_u64()).collect();
+        Self { words, n_values, n_bits, threshold: threshold as u64, factor }
+    }
+
+    /// For each value 0 or the factor of those that are kept, `[n_values]`, on `device`.
+    pub(super) fn factors(&self, device: Device) -> Result<Tensor, TchError> {
+        if device != Device::Cpu {
+            return self.factors_from_bits(device);
+        }
+        let mut factors = Tensor::f_empty([self.n_values as i64], (Kind::Float, device))?;
+        match self.n_bits {
+            1 => fill_from_bits(&self.words, self.factor, values_mut(&mut factors)),
+            _ => fill_from_sixteenths(&self.words, self.threshold as u32, self.factor, values_mut(&mut factors)),
+        }
+        Ok(factors)
+    }
+
+    /// The same where only the bits travel to the device.
+    fn factors_from_bits(&self, device: Device) -> Result<Tensor, TchError> {
+        let words: Vec<i64> = self.words.iter().map(|&word| word as i64).collect();
+        let words = Tensor::f_from_slice(&words)?.f_to(device)?.f_unsqueeze(1)?;
+        let shifts = Tensor::f_arange_start_step(0, 64, self.n_bits as i64, (Kind::Int64, device))?;
+        let draws = words.f_bitwise_right_shift(&shifts)?.f_bitwise_and((1i64 << self.n_bits) - 1)?;
+        let is_kept = draws.f_ge(self.threshold as i64)?.f_flatten(0, -1)?.f_narrow(0, 0, self.n_values as i64)?;
+        is_kept.f_to_kind(Kind::Float)?.f_mul_scalar(f64::from(self.factor))
+    }
+}
+
+fn fill_from_bits(words: &[u64], factor: f32, factors: &mut [f32]) {
+    for (&word, factors) in words.iter().zip(factors.chunks_mut(64)) {
+        for (half, factors) in [word as u32, (word >> 32) as u32].into_iter().zip(factors.chunks_mut(32)) {
+            for (lane, value) in factors.iter_mut().enumerate() {
+                *value = if half & (1 << lane) != 0 { factor } else { 0.0 };
+            }
+        }
+    }
+}
+
+fn fill_from_sixteenths(words: &[u64], threshold: u32, factor: f32, factors: &mut [f32]) {
+    for (&word, factors) in words.iter().zip(factors.chunks_mut(4)) {
+        for (lane, value) in factors.iter_mut().enumerate() {
+            let draw = u32::from((word >> (16 * lane)) as u16);
+            *value = if draw >= threshold { factor } else { 0.0 };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Purpose, generator};
+
+    fn mask(n_values: usize, probability: f64) -> DropoutMask {
+        DropoutMask::draw(n_values, probability, &mut generator(3, Purpose::Layers, 1, 2))
+    }
+
+    #[test]
+    fn dropout_keeps_its_share_and_its_mean() {
+        for probability in [0.0, 0.2, 0.5, 0.9] {
+            let n = 200_001;
+            let factors = Vec::<f32>::try_from(mask(n, probability).factors(Device::Cpu).unwrap()).unwrap();
+            let dropped = factors.iter().filter(|&&factor| factor == 0.0).count() as f64 / n as f64;
+            assert!((dropped - probability).abs() < 0.005, "{dropped} dropped at {probability}");
+            assert!((factors.iter().map(|&factor| f64::from(factor)).sum::<f64>() / n as f64 - 1.0).abs() < 0.02);
+        }
+    }
+
+    #[test]
+    fn a_device_works_out_the_same_factors_from_the_bits() {
+        for probability in [0.3, 0.5] {
+            let mask = mask(1001, probability);
+            assert_eq!(mask.factors_from_bits(Device::Cpu).unwrap(), mask.factors(Device::Cpu).unwrap());
+        }
+    }
+}

@@ -16,6 +16,17 @@ const WHITE: f32 = 0.8;
 
 impl Images {
     /// Whether the two-pixel frame of each image is close to white (mean above 0.8, pixels in -1..=1).
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::Array4;
+    /// // A black square on white, and a white square on black.
+    /// let inside = |y: usize, x: usize| (2..6).contains(&y) && (2..6).contains(&x);
+    /// let pixels = Array4::from_shape_fn((2, 1, 8, 8), |(n, _, y, x)| if inside(y, x) == (n == 0) { 0 } else { 255 });
+    /// assert_eq!(Images::from_bytes(pixels)?.white_backgrounds(), [true, false]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn white_backgrounds(&self) -> Vec<bool> {
         self.iter().map(|image| mean(frame(&image)) > WHITE).collect()
     }
@@ -30,6 +41,14 @@ impl Images {
 ///
 /// # Source
 /// Report, question 1, conclusion 2: "images with a large error mostly have a white background".
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let table = brightness_table(&[&model], &data.test)?;
+/// assert_eq!((table.rows.len(), table.rows[0][0].as_str()), (1, "small"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Table> {
     let brightness = images.statistics()?.brightness;
     let white = images.white_backgrounds();
@@ -70,6 +89,16 @@ pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Tabl
 ///
 /// # Errors
 /// [`Error::Data`] for scores of another number of images.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let scores = model.score(&data.test)?;
+/// let table = bias_table(&[&scores], &data.test)?;
+/// assert_eq!(table.headers[2..], ["brightness", "variance", "saturated share", "compressed size"]);
+/// assert_eq!((table.rows[0][1].as_str(), table.rows[1][1].as_str()), ("Pearson", "Spearman"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn bias_table(scores: &[&Scores], images: &Images) -> Result<Table> {
     let statistics = images.statistics()?;
     let names = statistics.columns().map(|(name, _)| name);
@@ -91,6 +120,18 @@ pub fn bias_table(scores: &[&Scores], images: &Images) -> Result<Table> {
 }
 
 /// What an image's brightness, variance, saturated values and compressed size say about the logarithm of its error.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// use diabolo::background::LogErrorModel;
+/// let errors = model.score(&data.train)?.values;
+/// let explained = LogErrorModel::fit(&errors, &data.train.statistics()?)?;
+/// let residuals = explained.residuals(&errors, &data.train.statistics()?)?;
+/// let mean = residuals.iter().sum::<f64>() / residuals.len() as f64;
+/// assert!(mean.abs() < 1e-6, "nothing is left of the mean on the images of the fit");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogErrorModel {
     fit: LinearFit,
@@ -102,6 +143,16 @@ impl LogErrorModel {
     ///
     /// # Errors
     /// [`Error::Data`] for fewer than six images, as many errors as there are not images, or errors that are not finite.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::background::LogErrorModel;
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((3, 1, 8, 8)))?;
+    /// let of_too_few = LogErrorModel::fit(&[0.1, 0.2, 0.3], &images.statistics()?);
+    /// assert!(of_too_few.unwrap_err().to_string().contains("6 or more"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn fit(errors: &[f64], statistics: &ImageStatistics) -> Result<Self> {
         let columns = explaining(statistics);
         let fit = LinearFit::new(&columns.each_ref().map(Vec::as_slice), &logarithms(errors))?;
@@ -113,6 +164,18 @@ impl LogErrorModel {
     ///
     /// # Errors
     /// [`Error::Data`] for as many errors as there are not images.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// use diabolo::background::LogErrorModel;
+    /// let (train, test) = (data.train.statistics()?, data.test.statistics()?);
+    /// let explained = LogErrorModel::fit(&model.score(&data.train)?.values, &train)?;
+    /// let debiased = explained.residuals(&model.score(&data.test)?.values, &test)?;
+    /// assert_eq!(debiased.len(), data.test.len());
+    /// assert!(explained.residuals(&[0.1], &test).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn residuals(&self, errors: &[f64], statistics: &ImageStatistics) -> Result<Vec<f64>> {
         let columns = explaining(statistics);
         if errors.len() != columns[0].len() {

@@ -40,6 +40,20 @@ pub struct KMeans {
 }
 
 /// Centres and what they are made of.
+///
+/// # Example
+/// ```
+/// use diabolo::cluster::KMeans;
+/// let points = diabolo::ndarray::array![[0.0_f32], [1.0], [10.0], [11.0]];
+/// let clusters = KMeans::new(2).fit(&points)?;
+/// let mut centres = clusters.centres.iter().copied().collect::<Vec<_>>();
+/// centres.sort_by(f32::total_cmp);
+/// assert_eq!(centres, [0.5, 10.5]);
+/// assert_eq!(clusters.assignments[0], clusters.assignments[1]);
+/// assert_ne!(clusters.assignments[0], clusters.assignments[2]);
+/// assert_eq!(clusters.distances(&points)?, [0.5; 4]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Clusters {
     /// `[k, d]`.
@@ -59,11 +73,28 @@ impl KMeans {
     }
 
     /// Sets the number of runs.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::cluster::KMeans;
+    /// let points = diabolo::ndarray::array![[0.0_f32], [1.0], [10.0], [11.0]];
+    /// let thorough = KMeans::new(2).starts(50).seed(7);
+    /// assert_eq!(thorough.fit(&points)?.inertia, 1.0);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn starts(self, n_starts: usize) -> Self {
         Self { n_starts, ..self }
     }
 
     /// Sets the seed.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::cluster::KMeans;
+    /// let points = diabolo::ndarray::array![[0.0_f32], [1.0], [10.0], [11.0]];
+    /// assert_eq!(KMeans::new(2).seed(7).fit(&points)?, KMeans::new(2).seed(7).fit(&points)?);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
@@ -77,6 +108,16 @@ impl KMeans {
     ///
     /// # Source
     /// Lloyd, "Least squares quantization in PCM", 1982; Arthur and Vassilvitskii, "k-means++", 2007.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::cluster::KMeans;
+    /// let points = diabolo::ndarray::array![[0.0_f32, 0.0], [0.0, 2.0], [9.0, 1.0]];
+    /// let clusters = KMeans::new(2).fit(&points)?;
+    /// assert_eq!((clusters.centres.dim(), clusters.inertia), ((2, 2), 2.0));
+    /// assert!(KMeans::new(0).fit(&points).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn fit(&self, points: &Array2<f32>) -> Result<Clusters> {
         let problem = Problem::new(self, points)?;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
@@ -94,6 +135,17 @@ impl KMeans {
     ///
     /// # Errors
     /// As [`KMeans::fit`], and [`Error::Data`] for centres of another shape.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::cluster::KMeans;
+    /// use diabolo::ndarray::array;
+    /// let points = array![[0.0_f32], [1.0], [10.0], [11.0]];
+    /// let clusters = KMeans::new(2).fit_from(&points, &array![[0.0], [1.0]])?;
+    /// assert_eq!((clusters.centres, clusters.assignments), (array![[0.5], [10.5]], vec![0, 0, 1, 1]));
+    /// assert!(KMeans::new(2).fit_from(&points, &array![[0.0]]).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn fit_from(&self, points: &Array2<f32>, centres: &Array2<f32>) -> Result<Clusters> {
         let problem = Problem::new(self, points)?;
         if centres.dim() != (self.k, points.ncols()) {
@@ -111,6 +163,15 @@ impl Clusters {
     ///
     /// # Errors
     /// [`Error::Data`] for points of another number of values, or with ones that are not finite.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::cluster::KMeans;
+    /// use diabolo::ndarray::array;
+    /// let clusters = KMeans::new(1).fit(&array![[0.0_f32, 0.0], [2.0, 0.0]])?;
+    /// assert_eq!(clusters.distances(&array![[1.0, 0.0], [4.0, 4.0]])?, [0.0, 5.0]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn distances(&self, points: &Array2<f32>) -> Result<Vec<f64>> {
         check_points_of("measuring distances to centres", points, self.centres.ncols())?;
         let nearest = nearest_centres(points.view(), &self.centres);
@@ -144,6 +205,9 @@ impl<'a> Problem<'a> {
         }
         if settings.n_starts == 0 {
             return setting("n_starts", 0, "1 or more".into(), "10 is usual");
+        }
+        if settings.max_iterations == 0 {
+            return setting("max_iterations", 0, "1 or more".into(), "300 is usual");
         }
         let mean = mean(points);
         let squares: f64 = points.rows().into_iter().map(|row| squared_distance(row, mean.view())).sum();

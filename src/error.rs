@@ -6,9 +6,29 @@
 use std::path::{Path, PathBuf};
 
 /// A result whose error is [`Error`].
+///
+/// # Example
+/// ```
+/// use diabolo::data::{Images, open};
+/// fn first_ten(source: &str) -> diabolo::Result<Images> {
+///     open(source)?.train.first(10)
+/// }
+/// assert!(first_ten("no/such/folder").is_err());
+/// # let _: fn() -> std::result::Result<(), diabolo::Error> = || Ok(());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, sorted by what mends it.
+///
+/// # Example
+/// ```
+/// use diabolo::Error;
+/// let error = diabolo::data::open("no/such/folder").unwrap_err();
+/// assert!(error.to_string().starts_with("opening no/such/folder: No such file"));
+/// assert!(error.to_string().ends_with("or use one of the names scenes, cifar10, hw10, fashion-mnist, mnist"));
+/// assert!(matches!(error, Error::File { path, .. } if path.ends_with("folder")));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -88,8 +108,21 @@ pub enum Error {
         next_step: String,
     },
 
+    /// There is not as much free memory as was asked for: ask for less.
+    #[error("{doing}: found {free} free, wanted {wanted} of memory; {next_step}")]
+    Memory {
+        /// What was being done.
+        doing: String,
+        /// Free memory.
+        free: String,
+        /// Memory that is needed at least.
+        wanted: String,
+        /// What to try next.
+        next_step: String,
+    },
+
     /// libtorch refused an operation.
-    #[error("{doing}: libtorch says: {}", first_line(source))]
+    #[error("{doing}: libtorch says: {}; {}", first_line(source), remedy(source))]
     Torch {
         /// What was being done.
         doing: String,
@@ -116,7 +149,7 @@ pub enum Error {
     },
 
     /// A figure could not be drawn.
-    #[error("drawing {what}: {reason}")]
+    #[error("drawing {what}: {reason}; draw fewer or other values")]
     Draw {
         /// The figure.
         what: String,
@@ -138,7 +171,8 @@ impl Error {
         wanted: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self::Format { path: path.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+        let (found, wanted) = (in_short(found), in_short(wanted));
+        Self::Format { path: path.into(), found, wanted, next_step: next_step.into() }
     }
 
     /// An [`Error::Data`].
@@ -148,7 +182,8 @@ impl Error {
         wanted: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self::Data { doing: doing.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+        let (found, wanted) = (in_short(found), in_short(wanted));
+        Self::Data { doing: doing.into(), found, wanted, next_step: next_step.into() }
     }
 
     /// An [`Error::Setting`].
@@ -158,17 +193,45 @@ impl Error {
         wanted: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self::Setting { name: name.into(), found: found.into(), wanted: wanted.into(), next_step: next_step.into() }
+        let (found, wanted) = (in_short(found), in_short(wanted));
+        Self::Setting { name: name.into(), found, wanted, next_step: next_step.into() }
+    }
+}
+
+/// What a file or a user wrote, of which a message shows no more than some lines.
+fn in_short(text: impl Into<String>) -> String {
+    const MOST_CHARACTERS: usize = 400;
+    shortened(&text.into(), MOST_CHARACTERS)
+}
+
+/// The beginning of a text that is too long for a message.
+pub(crate) fn shortened(text: &str, n_characters: usize) -> String {
+    match text.char_indices().nth(n_characters) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
     }
 }
 
 /// libtorch's messages carry a C++ stack trace after their first line, and tch puts its own words before it.
-fn first_line(source: &tch::TchError) -> String {
+pub(crate) fn first_line(source: &tch::TchError) -> String {
     let message = match source {
         tch::TchError::Torch(message) => message.clone(),
         other => other.to_string(),
     };
     message.lines().next().unwrap_or_default().to_string()
+}
+
+/// What to try when libtorch refuses.
+fn remedy(source: &tch::TchError) -> &'static str {
+    let message = source.to_string();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["allocate memory", "out of memory"]) {
+        "choose a smaller batch_size or a smaller network, or free some memory"
+    } else if says(&["CUDA", "cuDNN", "NVIDIA"]) {
+        "mend the driver, or choose Device::Cpu"
+    } else {
+        "look for numbers that are not finite, and sizes that do not fit"
+    }
 }
 
 /// Adds what was being done to libtorch's error.

@@ -18,6 +18,15 @@ use std::fmt;
 const N_RESAMPLES: usize = 1000;
 
 /// A way to give each image a score; higher is more anomalous in all of them.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let table = score_table(&model, &data, &[Reconstruction, KMeans(2), Pca(2), Mahalanobis, KNearest(5), Debiased])?;
+/// assert_eq!(table.all_scores().count(), 6);
+/// assert_eq!(KMeans(2).to_string(), "K-means distance, k = 2");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -46,6 +55,13 @@ pub enum Evaluation {
 }
 
 /// How two scores are brought to one scale.
+///
+/// # Example
+/// ```
+/// use diabolo::evaluation::{Evaluation, Fusion};
+/// let by_rank = Evaluation::Reconstruction.fused_by_rank_with(Evaluation::KMeans(3));
+/// assert!(matches!(by_rank, Evaluation::Fused { by: Fusion::Rank, .. }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fusion {
@@ -56,6 +72,16 @@ pub enum Fusion {
 }
 
 /// The codes to which centres, components and neighbours are fitted.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// use diabolo::evaluation::evaluate;
+/// let on_train = evaluate(&model, &data, &[KMeans(2)], FitOn::Train)?;
+/// let on_test = evaluate(&model, &data, &[KMeans(2)], FitOn::Test)?;
+/// assert_ne!(on_train.scores(&KMeans(2))?, on_test.scores(&KMeans(2))?);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FitOn {
@@ -66,6 +92,17 @@ pub enum FitOn {
 }
 
 /// One model's test images scored in several ways.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let table = score_table(&model, &data, &[Reconstruction, Pca(2)])?;
+/// println!("{table}");
+/// assert_eq!((table.model.as_str(), table.data.as_str(), table.fit_on), ("small", "drawn", FitOn::Train));
+/// assert_eq!(table.scores(&Pca(2))?.values.len(), table.images.len());
+/// assert_eq!(table.all_scores().count(), 2);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ScoreTable {
     /// Name of the model.
@@ -81,6 +118,16 @@ pub struct ScoreTable {
 }
 
 /// One way of scoring and what came of it.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let table = score_table(&model, &data, &[Reconstruction, Pca(4)])?;
+/// assert!(table.rows[0].scores.is_ok() && table.rows[0].auc.is_some());
+/// let reason = table.rows[1].scores.as_ref().unwrap_err();
+/// assert!(reason.contains("fewer than the 4 values of a point"), "{reason}");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ScoreRow {
     /// The way.
@@ -93,16 +140,39 @@ pub struct ScoreRow {
 
 impl Evaluation {
     /// This score and another, each divided by its mean over the test images, added.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let both = Reconstruction.fused_with(Mahalanobis);
+    /// assert_eq!(both.key(), "reconstruction+mahalanobis");
+    /// assert!(score_table(&model, &data, &[both])?.rows[0].auc.is_some());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn fused_with(self, other: Self) -> Self {
         Self::Fused { first: self.into(), second: other.into(), by: Fusion::Mean }
     }
 
     /// This score's ranks and another's, added.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::evaluation::Evaluation;
+    /// let both = Evaluation::Reconstruction.fused_by_rank_with(Evaluation::KMeans(3));
+    /// assert_eq!(both.key(), "rank(reconstruction+kmeans_3)");
+    /// ```
     pub fn fused_by_rank_with(self, other: Self) -> Self {
         Self::Fused { first: self.into(), second: other.into(), by: Fusion::Rank }
     }
 
     /// The name by which report.json and results files know it, as in "kmeans_3".
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::evaluation::Evaluation;
+    /// assert_eq!(Evaluation::KMeans(3).key(), "kmeans_3");
+    /// assert_eq!(Evaluation::KNearest(5).key(), "nearest_5");
+    /// ```
     pub fn key(&self) -> String {
         match self {
             Self::Reconstruction => "reconstruction".into(),
@@ -152,6 +222,17 @@ impl fmt::Display for FitOn {
 ///
 /// # Source
 /// Report, question 2.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// use diabolo::evaluation::evaluate;
+/// let table = evaluate(&model, &data, &[Reconstruction, KMeans(2)], FitOn::Train)?;
+/// let auc = table.rows[0].auc.expect("held-out classes are labels");
+/// assert_eq!(auc.value, model.score(&data.test)?.auc()?);
+/// assert!(evaluate(&model, &data, &[KMeans(2), KMeans(2)], FitOn::Train).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn evaluate(model: &Autoencoder, split: &Split, evaluations: &[Evaluation], fit_on: FitOn) -> Result<ScoreTable> {
     check(evaluations)?;
     let evaluator = Evaluator { model, split, fit_on, reconstruction: OnceCell::new(), codes: OnceCell::new() };
@@ -176,11 +257,24 @@ impl ScoreTable {
     ///
     /// # Errors
     /// [`Error::Setting`] when the table does not have it, or could not score in this way.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let table = score_table(&model, &data, &[Reconstruction])?;
+    /// assert_eq!(*table.scores(&Reconstruction)?, model.score(&data.test)?);
+    /// assert!(table.scores(&KMeans(3)).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn scores(&self, evaluation: &Evaluation) -> Result<&Scores> {
         let row = self.rows.iter().find(|row| row.evaluation == *evaluation);
         let refuse = |found: &str| {
             let known: Vec<String> = self.all_scores().map(|scores| scores.name.clone()).collect();
-            Error::setting("evaluation", format!("{evaluation}: {found}"), known.join("; "), "choose one of these")
+            let (wanted, next_step) = match known[..] {
+                [] => ("a way in which these images could be scored".into(), "look at the table for the reasons"),
+                _ => (known.join(" or "), "choose one of these"),
+            };
+            Error::setting("evaluation", format!("{evaluation} ({found})"), wanted, next_step)
         };
         match row.map(|row| &row.scores) {
             None => Err(refuse("not in this table")),
@@ -190,6 +284,15 @@ impl ScoreTable {
     }
 
     /// All scores that could be had.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let table = score_table(&model, &data, &[Reconstruction, Mahalanobis])?;
+    /// let names: Vec<&str> = table.all_scores().map(|scores| scores.name.as_str()).collect();
+    /// assert_eq!(names, ["reconstruction error (MSE)", "Mahalanobis distance"]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn all_scores(&self) -> impl Iterator<Item = &Scores> {
         self.rows.iter().filter_map(|row| row.scores.as_ref().ok())
     }

@@ -18,6 +18,7 @@
 // In the order in which data flow: a room uses only rooms above it.
 pub mod error;
 mod interrupt;
+mod memory;
 mod files;
 pub mod data;
 pub mod device;

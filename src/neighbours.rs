@@ -10,6 +10,16 @@ const DOING: &str = "looking for neighbours";
 const BLOCK: usize = 64;
 
 /// Points among which neighbours are sought.
+///
+/// # Example
+/// ```
+/// use diabolo::ndarray::array;
+/// use diabolo::neighbours::Nearest;
+/// let nearest = Nearest::new(&array![[0.0_f32], [1.0], [5.0]])?;
+/// assert_eq!(nearest.distances(&array![[6.0]], 1, false)?, [1.0]);
+/// assert_eq!(nearest.distances(&array![[6.0]], 2, false)?, [5.0]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Nearest {
     mean: Array1<f32>,
@@ -40,6 +50,18 @@ impl Nearest {
     ///
     /// # Source
     /// Ramaswamy, Rastogi and Shim, "Efficient algorithms for mining outliers from large data sets", 2000.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::ndarray::array;
+    /// use diabolo::neighbours::Nearest;
+    /// let points = array![[0.0_f32], [1.0], [5.0]];
+    /// let nearest = Nearest::new(&points)?;
+    /// assert_eq!(nearest.distances(&points, 1, true)?, [1.0, 1.0, 4.0]);
+    /// assert_eq!(nearest.distances(&points, 1, false)?, [0.0; 3], "each point is its own neighbour");
+    /// assert!(nearest.distances(&points, 3, true).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn distances(&self, queries: &Array2<f32>, k: usize, exclude_itself: bool) -> Result<Vec<f64>> {
         self.neighbours(queries, k, exclude_itself, |neighbours| neighbours[k - 1].1)
     }
@@ -103,6 +125,18 @@ impl Nearest {
 ///
 /// # Source
 /// Venna and Kaski, "Neighborhood preservation in nonlinear projection methods", 2001, in its simplest form.
+///
+/// # Example
+/// ```
+/// use diabolo::ndarray::array;
+/// use diabolo::neighbours::neighbour_preservation;
+/// let points = array![[0.0_f32, 0.0, 0.0], [1.0, 0.0, 0.0], [5.0, 0.0, 0.0], [6.0, 0.0, 0.0]];
+/// let faithful = array![[0.0_f32, 0.0], [0.1, 0.0], [0.5, 0.0], [0.6, 0.0]];
+/// let torn = array![[0.0_f32, 0.0], [0.5, 0.0], [0.1, 0.0], [0.6, 0.0]];
+/// assert_eq!(neighbour_preservation(&points, &faithful, 1)?, 1.0);
+/// assert_eq!(neighbour_preservation(&points, &torn, 1)?, 0.0);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn neighbour_preservation(points: &Array2<f32>, map: &Array2<f32>, k: usize) -> Result<f64> {
     if points.nrows() != map.nrows() {
         let found = format!("{} points and a map of {}", points.nrows(), map.nrows());

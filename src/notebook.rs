@@ -18,6 +18,13 @@ const DEFAULT_HOLD_OUT: [[&str; 2]; 2] = [["cat", "dog"], ["moon", "mushroom"]];
 ///
 /// # Errors
 /// Those of [`open`] and [`Split::hold_out`].
+///
+/// # Example
+/// ```
+/// let data = diabolo::notebook::notebook_data()?;
+/// assert_eq!((data.name.as_str(), data.held_out.len()), ("scenes", 2));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn notebook_data() -> Result<Split> {
     let name = env::var("DIABOLO_NOTEBOOK_DATA").unwrap_or_else(|_| "scenes".into());
     let split = open(&name)?;
@@ -45,6 +52,13 @@ fn hold_out_two(split: Split) -> Result<Split> {
 ///
 /// # Errors
 /// As [`notebook_data`].
+///
+/// # Example
+/// ```
+/// let data = diabolo::notebook::labelled_notebook_data()?;
+/// assert!(data.test.anomalies().is_some());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn labelled_notebook_data() -> Result<Split> {
     let split = notebook_data()?;
     match split.train_of_all_classes().class_names() {
@@ -57,6 +71,13 @@ pub fn labelled_notebook_data() -> Result<Split> {
 ///
 /// # Errors
 /// [`Error::Setting`] when `DIABOLO_NOTEBOOK_MODE` is neither.
+///
+/// # Example
+/// ```
+/// let n_epochs = diabolo::notebook::quick_or_full(4, 100)?;
+/// assert_eq!(n_epochs, 4, "in a notebook that is opened by hand");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn quick_or_full<T>(quick: T, full: T) -> Result<T> {
     match env::var("DIABOLO_NOTEBOOK_MODE").as_deref() {
         Err(_) | Ok("quick") => Ok(quick),

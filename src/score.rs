@@ -8,6 +8,16 @@ use std::fmt;
 use tch::Kind;
 
 /// One number per image; higher is more anomalous, for every kind of score.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let scores = model.score(&data.test)?;
+/// assert_eq!((scores.model.as_str(), scores.name.as_str()), ("small", "reconstruction error (MSE)"));
+/// assert_eq!(scores.values.len(), data.test.len());
+/// assert_eq!(scores.anomalies.as_deref(), data.test.anomalies());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// Name of the model that gave them, as in "report_cnn".
@@ -21,6 +31,15 @@ pub struct Scores {
 }
 
 /// Images in the order of their scores, most anomalous first; equal scores by index.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let ranking = model.rank(&data.test)?;
+/// let [worst, best] = [ranking.order[0], ranking.order[47]];
+/// assert!(ranking.scores.values[worst] > ranking.scores.values[best]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Ranking {
     /// Mean squared errors, in the images' order.
@@ -32,6 +51,15 @@ pub struct Ranking {
 }
 
 /// A few images of a ranking with what the model made of them.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let picks = model.rank(&data.test)?.worst(4)?;
+/// assert_eq!(picks.title, "small: the 4 worst rebuilt");
+/// assert_eq!((picks.originals.len(), picks.reconstructions.len()), (4, 4));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Picks {
     /// What they are, as in "report_cnn: the 9 worst rebuilt".
@@ -45,6 +73,14 @@ pub struct Picks {
 }
 
 /// One image of a ranking.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let worst = model.rank(&data.test)?.worst(1)?.picks[0];
+/// assert!((worst.l2_norm - (worst.mse * 64.0).sqrt()).abs() < 1e-9, "images have 64 values");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pick {
     /// Index among the ranked images.
@@ -64,6 +100,14 @@ impl Autoencoder {
     ///
     /// # Source
     /// Report, question 1.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let scores = model.score(&data.test)?;
+    /// assert!(scores.values.iter().all(|mse| (0.0..=4.0).contains(mse)));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn score(&self, images: &Images) -> Result<Scores> {
         let errors = self.stream(images, |network, batch| {
             let difference = self.rebuild(network, batch)?.f_sub(batch).and_then(|difference| difference.f_square());
@@ -83,6 +127,14 @@ impl Autoencoder {
     ///
     /// # Errors
     /// As [`Autoencoder::score`].
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let (mse, l2_norm) = (model.score(&data.test)?, model.score_l2_norm(&data.test)?);
+    /// assert!((l2_norm.values[0] - (mse.values[0] * 64.0).sqrt()).abs() < 1e-9, "images have 64 values");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn score_l2_norm(&self, images: &Images) -> Result<Scores> {
         let scores = self.score(images)?;
         Ok(Scores {
@@ -96,6 +148,14 @@ impl Autoencoder {
     ///
     /// # Errors
     /// As [`Autoencoder::score`].
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let ranking = model.rank(&data.test)?;
+    /// assert!(ranking.to_string().starts_with("small: 48 images by reconstruction error (MSE)"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn rank(&self, images: &Images) -> Result<Ranking> {
         let scores = self.score(images)?;
         Ok(Ranking { order: descending_order(&scores.values), scores, model: self.clone(), images: images.clone() })
@@ -107,6 +167,15 @@ impl Ranking {
     ///
     /// # Errors
     /// [`Error::Setting`] when `k` is 0 or larger than the number of images.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let ranking = model.rank(&data.test)?;
+    /// assert_eq!(ranking.worst(9)?.picks[0].index, ranking.order[0]);
+    /// assert!(ranking.worst(0).is_err() && ranking.worst(49).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn worst(&self, k: usize) -> Result<Picks> {
         self.pick(k, "worst", self.order.iter())
     }
@@ -115,16 +184,44 @@ impl Ranking {
     ///
     /// # Errors
     /// [`Error::Setting`] when `k` is 0 or larger than the number of images.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let ranking = model.rank(&data.test)?;
+    /// let (worst, best) = (ranking.worst(1)?, ranking.best(1)?);
+    /// assert!(best.picks[0].mse < worst.picks[0].mse);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn best(&self, k: usize) -> Result<Picks> {
         self.pick(k, "best", self.order_from_best().iter())
     }
 
     /// Indices of the `k` worst, worst first, and of the `k` best, best first; fewer where there are fewer images.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let ranking = model.rank(&data.test)?;
+    /// let [worst, best] = ranking.extremes(3);
+    /// assert_eq!(worst, ranking.order[..3]);
+    /// assert_eq!(best.len(), 3);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn extremes(&self, k: usize) -> [Vec<usize>; 2] {
         [&self.order, &self.order_from_best()].map(|order| order.iter().take(k).copied().collect())
     }
 
     /// Mean of all images' mean squared errors.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let ranking = model.rank(&data.test)?;
+    /// let (best, worst) = (ranking.best(1)?.picks[0].mse, ranking.worst(1)?.picks[0].mse);
+    /// assert!((best..=worst).contains(&ranking.mse_mean()));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn mse_mean(&self) -> f64 {
         self.scores.values.iter().sum::<f64>() / self.scores.values.len() as f64
     }
@@ -142,7 +239,7 @@ impl Ranking {
                 "k",
                 k.to_string(),
                 format!("1 to {n}, the images ranked"),
-                "choose fewer images",
+                "9 are the report's",
             ));
         }
         let indices: Vec<usize> = order.take(k).copied().collect();

@@ -24,6 +24,14 @@ use std::path::Path;
 ///
 /// # Errors
 /// Those of [`data::download`].
+///
+/// # Example
+/// ```no_run
+/// use diabolo::prelude::*;
+/// download("cifar10")?;
+/// let data = open("cifar10")?.hold_out(&["cat", "dog"])?;
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn download(name: &str) -> Result<()> {
     let mut progress = DownloadProgressBar::new();
     data::download(name, |step| {
@@ -38,6 +46,16 @@ pub fn download(name: &str) -> Result<()> {
 ///
 /// # Errors
 /// Those of [`fit`].
+///
+/// # Example
+/// ```
+/// use diabolo::prelude::*;
+/// let data = open("scenes")?.hold_out(&["boat", "car"])?;
+/// # let data = Split::new("a few scenes", data.train.first(64)?, data.test.first(64)?)?;
+/// let conv = train(Architecture::conv(), &data, Training::default().epochs(2))?;
+/// assert!(conv.history.loss_last() < conv.history.loss_first);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn train(architecture: Architecture, split: &Split, training: Training) -> Result<Autoencoder> {
     let mut progress = TrainingProgress::new();
     let model = fit(architecture, split, training, |step| {
@@ -53,6 +71,18 @@ pub fn train(architecture: Architecture, split: &Split, training: Training) -> R
 ///
 /// # Errors
 /// Those of [`run::train_in`].
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path();
+/// let folder = runs.join("small");
+/// let small = train_in(folder.to_str().unwrap(), small, &data, Training::default().epochs(2))?;
+/// assert!(folder.join("history.csv").is_file());
+/// assert_eq!(small.history.epochs.len(), 2);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn train_in(folder: &str, architecture: Architecture, split: &Split, training: Training) -> Result<Autoencoder> {
     let mut progress = TrainingProgress::new();
     let model = run::train_in(folder, architecture, split, training, |step| {
@@ -67,6 +97,14 @@ pub fn train_in(folder: &str, architecture: Architecture, split: &Split, trainin
 ///
 /// # Errors
 /// Those of [`evaluate`].
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let table = score_table(&model, &data, &[Reconstruction, KMeans(3), Pca(2)])?;
+/// assert_eq!((table.rows.len(), table.fit_on), (3, FitOn::Train));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn score_table(model: &Autoencoder, split: &Split, evaluations: &[Evaluation]) -> Result<ScoreTable> {
     evaluate(model, split, evaluations, FitOn::Train)
 }
@@ -75,6 +113,14 @@ pub fn score_table(model: &Autoencoder, split: &Split, evaluations: &[Evaluation
 ///
 /// # Errors
 /// Those of [`evaluate`].
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// let table = score_table_fitted_on_test(&model, &data, &[KMeans(3), Pca(2)])?;
+/// assert_eq!(table.fit_on, FitOn::Test);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn score_table_fitted_on_test(
     model: &Autoencoder,
     split: &Split,
@@ -88,6 +134,17 @@ pub fn score_table_fitted_on_test(
 ///
 /// # Errors
 /// Those of [`sweep::run`].
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let pairs = data.class_pairs(3)?; // of ten classes there are 45
+/// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+/// assert_eq!(sweep.rows.len(), 3);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn sweep(
     architecture: Architecture,
     split: &Split,

@@ -5,7 +5,7 @@
 
 use crate::data::Split;
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
-use crate::files::{fingerprint, make_folder, write_whole};
+use crate::files::{fingerprint, lock, make_folder, write_whole};
 use crate::model::Architecture;
 use crate::run::read_versioned;
 use crate::train::{Progress, StoppedBecause, Training, fit};
@@ -20,6 +20,13 @@ use std::path::{Path, PathBuf};
 const FORMAT_VERSION: u32 = 1;
 
 /// The six AUCs of the report: model, evaluation (fitted on the test codes), AUC.
+///
+/// # Example
+/// ```
+/// use diabolo::sweep::REPORT_AUCS;
+/// let highest = REPORT_AUCS.iter().max_by(|a, b| a.2.total_cmp(&b.2)).unwrap();
+/// assert_eq!(*highest, ("report_cnn", "reconstruction", 0.6444));
+/// ```
 pub const REPORT_AUCS: [(&str, &str, f64); 6] = [
     ("report_cnn", "reconstruction", 0.64440),
     ("report_cnn", "kmeans_3", 0.56195),
@@ -30,9 +37,30 @@ pub const REPORT_AUCS: [(&str, &str, f64); 6] = [
 ];
 
 /// Two classes that training does not see.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// use diabolo::sweep::Pair;
+/// let pairs: Vec<Pair> = data.class_pairs(3)?;
+/// assert_eq!(pairs[0], ["dots", "rings"]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub type Pair = [String; 2];
 
 /// What is trained and measured for each pair.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let sweep = sweep(small, &data, Training::default().epochs(1), &data.class_pairs(1)?, &[Reconstruction], runs)?;
+/// let settings = &sweep.settings;
+/// assert_eq!((settings.n_train, settings.n_test), (48, 48), "images of all classes");
+/// assert_eq!(settings.classes, ["dots", "rings", "waves"]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepSettings {
@@ -55,6 +83,19 @@ pub struct SweepSettings {
 }
 
 /// What is known after a sweep, or so far.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let pairs = data.class_pairs(3)?;
+/// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction, Pca(2)], runs)?;
+/// println!("{sweep}");
+/// assert_eq!((sweep.model(), sweep.rows.len()), ("small", 3));
+/// assert_eq!(sweep.aucs(&Pca(2)).count(), 3);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
@@ -66,6 +107,19 @@ pub struct Sweep {
 }
 
 /// One pair of held-out classes and what came of it.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let pairs = [["dots".to_string(), "waves".to_string()]];
+/// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+/// let row = &sweep.rows[0];
+/// assert_eq!(row.held_out, pairs[0]);
+/// assert!(row.auc["reconstruction"].is_some() && row.loss_last > 0.0);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepRow {
@@ -82,6 +136,20 @@ pub struct SweepRow {
 }
 
 /// How far a sweep is, told after every training step.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// let mut told = Vec::new();
+/// let (settings, pairs) = (Training::default().epochs(1), data.class_pairs(2)?);
+/// diabolo::sweep::run(small, &data, settings, &pairs, &[Reconstruction], folder.path(), |progress| {
+///     told.push((progress.number, progress.n_pairs, progress.held_out.clone()));
+///     std::ops::ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(told, [(1, 2, pairs[0].clone()), (2, 2, pairs[1].clone())], "one step for each");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepProgress {
     /// The pair under way, from 1.
@@ -101,8 +169,22 @@ pub struct SweepProgress {
 /// next call goes on with the others.
 ///
 /// # Errors
-/// [`Error::Data`] when classes are not known or a pair cannot be held out; [`Error::File`] and [`Error::Format`] for the
+/// [`Error::Data`] when classes are not known, a pair cannot be held out, or the same sweep is at work; [`Error::File`] and [`Error::Format`] for the
 /// results file; those of [`fit`] and [`evaluate`].
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// use diabolo::sweep::run;
+/// use std::ops::ControlFlow;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path();
+/// let (settings, pairs, by) = (Training::default().epochs(1), data.class_pairs(3)?, [Reconstruction]);
+/// let sweep = run(small.clone(), &data, settings.clone(), &pairs, &by, runs, |_| ControlFlow::Continue(()))?;
+/// let found = run(small, &data, settings, &pairs, &by, runs, |_| unreachable!("nothing is trained again"))?;
+/// assert_eq!(found, sweep);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn run(
     architecture: Architecture,
     split: &Split,
@@ -115,8 +197,12 @@ pub fn run(
     // Distances fitted as the report fitted them, so that AUCs can be compared with its own.
     let settings = SweepSettings::new(architecture, split, training, evaluations.to_vec(), FitOn::Test);
     let path = settings.path(folder);
-    let mut sweep = Sweep::resume(settings, &path)?;
     make_folder(folder)?;
+    let _lock = lock(&path.with_extension("lock"))?.ok_or_else(|| {
+        let doing = format!("writing {}", path.display());
+        Error::data(doing, "another sweep of these settings at work", "one at a time", "wait for it, or stop it")
+    })?;
+    let mut sweep = Sweep::resume(settings, &path)?;
     for (number, held_out) in (1..).zip(pairs) {
         if sweep.rows.iter().any(|row| row.held_out == *held_out) {
             continue;
@@ -185,7 +271,10 @@ impl SweepSettings {
     fn path(&self, folder: &Path) -> PathBuf {
         let json = serde_json::to_string(self).expect("plain values are JSON");
         let hash = fingerprint(json.bytes());
-        folder.join(format!("sweep-{}-{}-{:08x}.json", self.architecture.name, self.data.replace(' ', "-"), hash >> 32))
+        // Names are the user's: none leads to another folder.
+        let plain = |name: &str| name.replace(|c: char| !c.is_alphanumeric() && c != '_' && c != '.', "-");
+        let (model, data) = (plain(&self.architecture.name), plain(&self.data));
+        folder.join(format!("sweep-{model}-{data}-{:08x}.json", hash >> 32))
     }
 }
 
@@ -198,6 +287,19 @@ impl Sweep {
     ///
     /// # Errors
     /// [`Error::File`] when it cannot be read, [`Error::Format`] when it is damaged or was written by a newer version.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let pairs = data.class_pairs(1)?;
+    /// let runs = folder.path().to_str().unwrap();
+    /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+    /// let file = folder.path().read_dir().unwrap().next().unwrap().unwrap().path();
+    /// assert_eq!(Sweep::open(file)?, sweep);
+    /// assert!(Sweep::open("no/such/file.json").is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         read_versioned(path.as_ref(), "a sweep's results", FORMAT_VERSION, "delete it and run the sweep again")
     }
@@ -222,17 +324,58 @@ impl Sweep {
     }
 
     /// The `n` pairs whose AUCs are nearest to the report's.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let runs = folder.path().to_str().unwrap();
+    /// let (named, pairs) = (small.named("fcn"), data.class_pairs(3)?);
+    /// let sweep = sweep(named, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+    /// let nearest = &sweep.nearest_to_report(1)[0];
+    /// let distance = |row: &diabolo::sweep::SweepRow| (row.auc["reconstruction"].unwrap() - 0.59329).abs();
+    /// let row = sweep.rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
+    /// assert_eq!(*nearest, row.held_out);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn nearest_to_report(&self, n: usize) -> Vec<Pair> {
         nearest_to_report(&[self]).into_iter().take(n).map(|(pair, _)| pair).collect()
     }
 
     /// AUC of one evaluation, by pair.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let runs = folder.path().to_str().unwrap();
+    /// let pairs = data.class_pairs(3)?;
+    /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+    /// for (held_out, auc) in sweep.aucs(&Reconstruction) {
+    ///     println!("{}: {auc:.3}", held_out.join(", "));
+    ///     assert!((0.0..=1.0).contains(&auc));
+    /// }
+    /// assert_eq!(sweep.aucs(&KMeans(3)).count(), 0, "not asked for");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn aucs<'a>(&'a self, evaluation: &Evaluation) -> impl Iterator<Item = (&'a Pair, f64)> {
         let key = evaluation.key();
         self.rows.iter().filter_map(move |row| Some((&row.held_out, (*row.auc.get(&key)?)?)))
     }
 
     /// Mean AUC of one evaluation over the pairs; `None` where no pair has one.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let runs = folder.path().to_str().unwrap();
+    /// let pairs = data.class_pairs(1)?;
+    /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+    /// assert_eq!(sweep.auc_mean(&Reconstruction), sweep.rows[0].auc["reconstruction"]);
+    /// assert_eq!(sweep.auc_mean(&KMeans(3)), None);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn auc_mean(&self, evaluation: &Evaluation) -> Option<f64> {
         let aucs: Vec<f64> = self.aucs(evaluation).map(|(_, auc)| auc).collect();
         (!aucs.is_empty()).then(|| aucs.iter().sum::<f64>() / aucs.len() as f64)
@@ -241,6 +384,18 @@ impl Sweep {
 
 /// The pairs of some sweeps, nearest to the report's AUCs first, each with the root of the mean squared difference from
 /// those of [`REPORT_AUCS`] that the sweeps have for it.
+///
+/// # Example
+/// ```
+#[doc = include_str!("example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let (named, pairs) = (small.named("fcn"), data.class_pairs(3)?);
+/// let sweep = sweep(named, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+/// let nearest = diabolo::sweep::nearest_to_report(&[&sweep]);
+/// assert!(nearest.len() == 3 && nearest[0].1 <= nearest[2].1);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn nearest_to_report(sweeps: &[&Sweep]) -> Vec<(Pair, f64)> {
     let mut differences: BTreeMap<Pair, Vec<f64>> = BTreeMap::new();
     for sweep in sweeps {
@@ -318,6 +473,8 @@ mod tests {
         let folder = Path::new("runs");
         assert_ne!(settings.path(folder), longer.path(folder));
         assert_eq!(settings.path(folder), settings.clone().path(folder));
+        let outside = SweepSettings { data: "../../elsewhere".into(), ..settings };
+        assert_eq!(outside.path(folder).parent(), Some(folder));
     }
 
     #[test]

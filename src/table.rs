@@ -4,6 +4,15 @@ use crate::figure::escape;
 use std::fmt;
 
 /// Rows of text under headers.
+///
+/// # Example
+/// ```
+/// use diabolo::table::Table;
+/// let mut table = Table::new("AUC", &["model", "AUC"]);
+/// table.push(vec!["fcn".into(), "0.593".into()]);
+/// table.push(vec!["report_cnn".into(), "0.644".into()]);
+/// assert_eq!(table.to_string(), "AUC\nmodel         AUC\n----------  -----\nfcn         0.593\nreport_cnn  0.644");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// What the table shows.
@@ -29,6 +38,15 @@ impl Table {
     ///
     /// It borrows the page's colours and so is legible on light and on dark ones; its style stands in its own tags and
     /// changes nothing else.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::table::Table;
+    /// let mut table = Table::new("", &["model"]);
+    /// table.push(vec!["<b>fcn</b>".into()]);
+    /// let html = table.to_html();
+    /// assert!(html.starts_with("<table") && html.contains("&lt;b&gt;fcn"));
+    /// ```
     pub fn to_html(&self) -> String {
         const RULE: &str = "border:0;border-bottom:1px solid rgba(128,128,128,0.4);background:none";
         let cell = |tag: &str, column: usize, text: &str| {

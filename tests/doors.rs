@@ -339,7 +339,27 @@ fn class_folders_png_batches_and_homework_files_give_the_same_images() {
             assert_eq!(data.train.class_names(), cifar.train.class_names());
             assert_eq!(data.test.class_indices(), parts[1].1.class_indices());
         }
+        check_trains_and_ranks(&data, Architecture::conv());
     }
+}
+
+#[test]
+fn cifar10_as_jpeg_files_is_the_batches_within_what_decoders_differ_by() {
+    let Some(folder) = real_data().filter(|folder| folder.join("folders/test").is_dir()) else { return };
+    let batches = open("cifar10").unwrap().test;
+    let (mut first, mut sum, mut largest) = (0, 0.0, 0.0_f32);
+    for part in ImageStream::open(folder.join("folders/test"), [3, 32, 32]).unwrap() {
+        let part = part.unwrap();
+        assert!(part.names[0].starts_with(batches.class_of(first).unwrap()), "{}", part.names[0]);
+        let wanted = batches.select(&Vec::from_iter(first..first + part.images.len())).unwrap();
+        let difference = (part.images.to_array() - wanted.to_array()).mapv(|pixel| pixel.abs() * 127.5);
+        (sum, largest) =
+            (sum + f64::from(difference.mean().unwrap()), difference.iter().copied().fold(largest, f32::max));
+        first += part.images.len();
+    }
+    assert_eq!(first, 10_000);
+    // Of 255 steps; the files were decoded by libjpeg-turbo into the batches.
+    assert!(sum / 10.0 < 1.0 && largest < 16.0, "{} on average, {largest} at most", sum / 10.0);
 }
 
 #[test]

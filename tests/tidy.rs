@@ -78,8 +78,8 @@ fn only_display_prints() {
 
 #[test]
 fn only_three_rooms_touch_files() {
-    // `files` is what run and figure write through.
-    let allowed = ["data", "run", "files"];
+    // `files` is what run and figure write through; `memory` asks the system how much is free.
+    let allowed = ["data", "run", "files", "memory"];
     for (room, path, code) in sources() {
         let touches = code.contains("std::fs") || code.contains("File::");
         let figure_saves = room == "figure" && path.ends_with("figure/mod.rs");
@@ -115,7 +115,7 @@ fn every_source_file_is_declared() {
 
 #[test]
 fn every_source_file_says_what_it_is() {
-    for folder in ["src", "cli", "kernel", "tests"] {
+    for folder in ["src", "cli", "kernel", "tests", "fuzz/src", "fuzz/fuzz_targets"] {
         for path in files(&root().join(folder), "rs") {
             assert!(read(&path).starts_with("//!"), "{} does not begin with a //! line", path.display());
         }
@@ -142,4 +142,98 @@ fn every_room_is_on_the_map() {
     for room in rooms() {
         assert!(map.contains(&format!("`{room}`")), "docs/ARCHITECTURE.md does not name the room `{room}`");
     }
+}
+
+/// A public item outside of any other, or in an `impl` block of `owner`.
+struct Item {
+    owner: Option<String>,
+    name: String,
+    documentation: String,
+    place: String,
+}
+
+/// The public items of these sources, those of private rooms apart.
+fn public_items(sources: impl Iterator<Item = PathBuf>) -> Vec<Item> {
+    const KINDS: [&str; 9] = ["const fn", "fn", "struct", "enum", "union", "trait", "type", "const", "static"];
+    let name_in = |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_string();
+    let mut items = Vec::new();
+    for path in sources {
+        let text = read(&path);
+        let (mut owner, mut documentation) = (None, String::new());
+        for (line, number) in text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines().zip(1..) {
+            let code = line.trim_start();
+            if let Some(words) = line.strip_prefix("impl ") {
+                owner = Some(name_in(words.split(" for ").last().unwrap()));
+            } else if line == "}" {
+                owner = None;
+            }
+            let public = code.strip_prefix("pub ");
+            let words_after = |kind: &&str| public?.strip_prefix(*kind)?.strip_prefix(' ');
+            if code.starts_with("///") || code.starts_with("#[doc") {
+                documentation += &format!("{code}\n");
+            } else if let Some(words) = KINDS.iter().find_map(words_after) {
+                let (name, place) = (name_in(words), format!("{}:{number}", path.display()));
+                let documentation = std::mem::take(&mut documentation);
+                items.push(Item { owner: owner.clone(), name, documentation, place });
+            } else if !code.starts_with("#[") {
+                documentation.clear();
+            }
+        }
+    }
+    items
+}
+
+/// Every public item has an example of its own, or is a method that its type's example calls. `evcxr_display` is the same
+/// for all types: the room `display` has one example for all of them.
+#[test]
+fn every_public_item_has_an_example() {
+    let library = read(&root().join("src/lib.rs"));
+    let is_public = |path: &PathBuf| {
+        let first = path.strip_prefix(root().join("src")).unwrap().components().next().unwrap();
+        let room = first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_string();
+        library.contains(&format!("\npub mod {room};"))
+    };
+    let sources = files(&root().join("src"), "rs").into_iter().filter(is_public);
+    let items = public_items(sources.chain(files(&root().join("kernel/protocol/src"), "rs")));
+    assert!(items.len() > 300, "only {} public items were found", items.len());
+    let has_example = |item: &&Item| {
+        let is_own_type = |of: &&Item| of.owner.is_none() && item.owner.as_ref() == Some(&of.name);
+        let calls = [".", "::"].map(|before| format!("{before}{}(", item.name));
+        let is_called = |of: &Item| calls.iter().any(|call| of.documentation.contains(call));
+        item.documentation.contains("```") || items.iter().find(is_own_type).is_some_and(is_called)
+    };
+    let lacking = items.iter().filter(|item| item.name != "evcxr_display" && !has_example(item));
+    let lacking: Vec<String> = lacking.map(|item| format!("{}: {} has no example", item.place, item.name)).collect();
+    assert!(lacking.is_empty(), "{}", lacking.join("\n"));
+}
+
+/// What the guide explains is still said somewhere: `…` stands for what is filled in.
+#[test]
+fn every_message_of_the_guide_is_in_the_sources() {
+    let mut sources = String::new();
+    for folder in ["src", "cli/src", "kernel"] {
+        for path in files(&root().join(folder), "rs") {
+            // A string that goes on in the next line is one string.
+            let text = read(&path).split("\\\n").map(str::trim_start).collect::<String>().replace("\\\"", "\"");
+            let mut parts = text.split('{');
+            sources += parts.next().unwrap();
+            for part in parts {
+                // A brace that opens a block is followed by a space or a new line.
+                match part.split_once('}').filter(|(inside, _)| !inside.contains(char::is_whitespace)) {
+                    Some((_, rest)) => sources += &format!("…{rest}"),
+                    None => sources += part,
+                }
+            }
+        }
+    }
+    let guide = read(&root().join("docs/GUIDE.md"));
+    let messages = guide.split("## Troubleshooting by message").nth(1).unwrap().split("\n## ").next().unwrap();
+    let quoted =
+        messages.lines().filter(|line| line.starts_with("- `")).flat_map(|line| line.split('`').skip(1).step_by(2));
+    let mut n_messages = 0;
+    for message in quoted {
+        assert!(sources.contains(message), "no source says {message:?}, which docs/GUIDE.md explains");
+        n_messages += 1;
+    }
+    assert!(n_messages > 20, "only {n_messages} messages were found");
 }

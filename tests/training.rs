@@ -169,7 +169,7 @@ fn picking_no_image_or_too_many_is_an_error() {
     let split = small_scenes();
     let ranking = quiet(Architecture::fcn(), &split, Training::default().epochs(1)).unwrap().rank(&split.test).unwrap();
     let n = split.test.len();
-    let wanted = format!("wanted 1 to {n}, the images ranked; choose fewer images");
+    let wanted = format!("wanted 1 to {n}, the images ranked; 9 are the report's");
     assert_eq!(ranking.worst(0).unwrap_err().to_string(), format!("setting k: found 0, {wanted}"));
     assert_eq!(ranking.best(n + 1).unwrap_err().to_string(), format!("setting k: found {}, {wanted}", n + 1));
     assert_eq!(ranking.worst(n).unwrap().picks.len(), n);

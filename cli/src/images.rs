@@ -14,20 +14,22 @@ pub fn score(run: &Path, images: &Path, out: Option<&Path>) -> Result<()> {
     let run = Run::open(run)?;
     let stream = ImageStream::open(images, run.model.plan().image_shape)?;
     match out {
-        None => write_scores(&run, stream, io::stdout().lock()),
-        // Written aside, so that half a table is never taken for a whole one.
+        None => write_scores(&run, stream, io::stdout().lock(), "writing to standard output"),
+        // Written aside, so that half a table is never taken for a whole one, whoever else writes there.
         Some(path) => {
-            let aside = PathBuf::from(format!("{}.part", path.display()));
-            let file = File::create(&aside).with_context(|| format!("writing {}", aside.display()))?;
-            let written = write_scores(&run, stream, file).and_then(|()| Ok(fs::rename(&aside, path)?));
-            written
-                .inspect_err(|_| drop(fs::remove_file(&aside)))
-                .with_context(|| format!("writing {}", path.display()))
+            let aside = PathBuf::from(format!("{}.{}.part", path.display(), std::process::id()));
+            let doing =
+                format!("writing {}; choose a folder that exists, may be written to and has room", path.display());
+            let file = File::create(&aside).with_context(|| doing.clone())?;
+            let written = write_scores(&run, stream, &file, &doing)
+                .and_then(|()| file.sync_all().and_then(|()| fs::rename(&aside, path)).with_context(|| doing.clone()));
+            written.inspect_err(|_| drop(fs::remove_file(&aside)))
         }
     }
 }
 
-fn write_scores(run: &Run, stream: ImageStream, output: impl Write) -> Result<()> {
+/// `doing` is said where the output cannot be written.
+fn write_scores(run: &Run, stream: ImageStream, output: impl Write, doing: &str) -> Result<()> {
     let n_images = stream.n_images();
     let mut bar = Bar::new(n_images);
     let mut table = csv::Writer::from_writer(output);
@@ -39,21 +41,18 @@ fn write_scores(run: &Run, stream: ImageStream, output: impl Write) -> Result<()
         if scores.is_empty() {
             let columns: &[&str] =
                 if part_anomalies.is_some() { &["image", "mse", "anomaly"] } else { &["image", "mse"] };
-            table.write_record(columns)?;
+            table.write_record(columns).with_context(|| doing.to_string())?;
         }
         for (index, (name, mse)) in names.iter().zip(&part_scores).enumerate() {
-            table.write_field(name)?;
-            table.write_field(mse.to_string())?;
-            if let Some(anomalies) = &part_anomalies {
-                table.write_field(if anomalies[index] { "1" } else { "0" })?;
-            }
-            table.write_record(None::<&[u8]>)?;
+            let mut record = vec![name.clone(), mse.to_string()];
+            record.extend(part_anomalies.as_ref().map(|anomalies| u8::from(anomalies[index]).to_string()));
+            table.write_record(record).with_context(|| doing.to_string())?;
         }
         scores.extend(part_scores);
         anomalies = anomalies.zip(part_anomalies).map(|(all, part)| [all, part].concat());
         bar.show(scores.len(), || format!("{} of {n_images} images", scores.len()));
     }
-    table.flush()?;
+    table.flush().with_context(|| doing.to_string())?;
     drop(bar);
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     let auc = anomalies.and_then(|anomalies| roc_auc(&scores, &anomalies).ok());

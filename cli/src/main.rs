@@ -125,10 +125,19 @@ fn main() -> ExitCode {
     match run(CommandLine::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", whole_message(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes; a cause that the error tells itself, as the library's do, is not told twice.
+fn whole_message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |message, cause| match cause.to_string() {
+        cause if message.contains(&cause) => message,
+        cause if message.is_empty() => cause,
+        cause => format!("{message}: {cause}"),
+    })
 }
 
 fn run(command: Command) -> Result<()> {
@@ -162,6 +171,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let missing = Run::open("no/such/run").unwrap_err();
+        let message = whole_message(&anyhow::Error::from(missing).context("showing a run"));
+        assert!(message.starts_with("showing a run: opening no/such/run/run.json"), "{message}");
+        assert_eq!(message.matches("os error").count(), 1, "{message}");
     }
 
     #[test]

@@ -86,7 +86,36 @@ fn a_folder_of_photographs_is_scored_by_name() {
     fs::write(here.join("photographs/broken.png"), b"not an image").unwrap();
     let message = fail(here, 1, &["score", "runs/cnn", "photographs", "--out", "scores.csv"]);
     assert!(message.contains("broken.png: found an image that cannot be read"), "{message}");
-    assert!(!here.join("scores.csv").exists() && !here.join("scores.csv.part").exists());
+    assert_eq!(left_in(here), ["photographs", "run.toml", "runs"], "no table, and none in the making");
+}
+
+/// Names in a folder, sorted.
+fn left_in(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names = Vec::from_iter(names);
+    names.sort();
+    names
+}
+
+/// A device that is always full.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_table_that_does_not_fit_on_the_disk_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    let message = fail(here, 1, &["score", "runs/cnn", "scenes", "--out", "no/such/folder/scores.csv"]);
+    assert!(message.contains("writing no/such/folder/scores.csv; choose a folder that exists"), "{message}");
+    let full = Command::new(env!("CARGO_BIN_EXE_diabolo"))
+        .args(["score", "runs/cnn", "scenes"])
+        .current_dir(here)
+        .stdout(fs::File::options().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    let message = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert!(!full.status.success() && message.contains("writing to standard output"), "{message}");
+    assert!(message.contains("No space left"), "{message}");
 }
 
 #[test]

@@ -55,7 +55,8 @@ pub(super) fn open(folder: &Path) -> Result<Split> {
 
 /// Opens the official archive as it is downloaded, `cifar-10-binary.tar.gz`.
 pub(super) fn open_archive(path: &Path, options: &OpenOptions) -> Result<Split> {
-    let file = File::open(path).map_err(|source| Error::file("opening", path, "check the permissions", source))?;
+    let file = File::open(path)
+        .map_err(|source| Error::file("opening", path, "check the path and the permissions", source))?;
     read_archive(BufReader::new(file), path, options)
 }
 

@@ -5,7 +5,7 @@ use super::open::Opened;
 use super::options::OpenOptions;
 use super::photographs::{self, Head};
 use super::split::Split;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, memory};
 use ndarray::Array4;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -178,6 +178,8 @@ impl Part {
 /// Reads image files within a folder, each brought to `shape`.
 pub(super) fn read_all(folder: &Path, paths: &[PathBuf], shape: ImageShape, options: &OpenOptions) -> Result<Images> {
     let [c, h, w] = shape;
+    let next_step = "choose a smaller OpenOptions::size_px, or fewer images at a time";
+    memory::check("reading image files", memory::bytes_of(&[paths.len(), c, h, w]), next_step)?;
     let mut pixels = vec![0; paths.len() * c * h * w];
     pixels.par_chunks_exact_mut(c * h * w).zip(paths).try_for_each(|(place, path)| {
         interrupt::check("reading image files")?;

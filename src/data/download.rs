@@ -30,6 +30,14 @@ struct Remote {
 }
 
 /// How far a download has come.
+///
+/// # Example
+/// ```
+/// use diabolo::data::Download;
+/// let progress = Download { name: "cifar10".into(), n_bytes: 85_000_000, n_bytes_in_all: Some(170_000_000) };
+/// assert_eq!(progress.to_string(), "cifar10: 85.0 of 170.0 MB");
+/// assert_eq!(progress.share(), Some(0.5));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Download {
     /// The data set.
@@ -67,6 +75,18 @@ impl fmt::Display for Download {
 /// # Errors
 /// [`Error::Data`] for a name that cannot be downloaded; [`Error::Download`] without a network, for a wrong checksum, or
 /// when stopped: the message says what was kept; [`Error::File`] when the cache cannot be written.
+///
+/// # Example
+/// ```no_run
+/// use std::ops::ControlFlow;
+/// let path = diabolo::data::download("cifar10", |progress| {
+///     println!("{progress}");
+///     ControlFlow::Continue(())
+/// })?;
+/// assert!(path.ends_with("cifar-10-binary.tar.gz"));
+/// let data = diabolo::data::open("cifar10")?;
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn download(name: &str, observe: impl FnMut(&Download) -> ControlFlow<()>) -> Result<PathBuf> {
     let cifar = Remote {
         name: "cifar10",
@@ -91,7 +111,8 @@ fn fetch(remote: &Remote, folder: &Path, observe: impl FnMut(&Download) -> Contr
         return Ok(path);
     }
     let partial_path = folder.join(format!("{}.part", remote.file_name));
-    let write_error = |source| Error::file("writing", &partial_path, "check the disk and the permissions", source);
+    let next_step = "free some space, or set DIABOLO_CACHE to a folder that may be written to; what has come is kept";
+    let write_error = |source| Error::file("writing", &partial_path, next_step, source);
     fs::create_dir_all(folder).map_err(write_error)?;
     let partial = File::options().read(true).write(true).create(true).truncate(false).open(&partial_path);
     let mut partial = partial.map_err(write_error)?;
@@ -287,7 +308,13 @@ impl Remote {
 }
 
 #[cfg(test)]
+#[path = "../../tests/common/disk.rs"]
+#[expect(dead_code, reason = "some of it is for other tests")]
+mod disk;
+
+#[cfg(test)]
 mod tests {
+    use super::disk::SmallDisk;
     use super::*;
     use std::io::{BufRead, BufReader};
     use std::net::{TcpListener, TcpStream};
@@ -457,6 +484,25 @@ mod tests {
         lock.lock().unwrap();
         let message = fetch(&remote("http://127.0.0.1:9/".into()), folder.path(), go_on).unwrap_err().to_string();
         assert!(message.contains("another program is downloading it"), "{message}");
+    }
+
+    #[test]
+    fn a_disk_that_is_full_or_read_only_is_named_and_what_has_come_is_gone_on_with_elsewhere() {
+        let Some(disk) = SmallDisk::mount("a download on a full disk") else { return };
+        let (url, asked) = serve(|from, stream| answer_with_parts(from, stream, usize::MAX));
+        let message = fetch(&remote(url.clone()), disk.path(), go_on).unwrap_err().to_string();
+        assert!(message.contains("file.tar.gz.part: No space left"), "{message}");
+        assert!(message.contains("free some space") && !disk.path().join("file.tar.gz").exists(), "{message}");
+
+        let roomy = tempfile::tempdir().unwrap();
+        fs::copy(disk.path().join("file.tar.gz.part"), roomy.path().join("file.tar.gz.part")).unwrap();
+        assert!(fs::read(fetch(&remote(url.clone()), roomy.path(), go_on).unwrap()).unwrap() == content());
+        assert!(asked.lock().unwrap()[1] > 0, "it is gone on with");
+
+        disk.make_read_only();
+        let message = fetch(&remote(url), &disk.path().join("data"), go_on).unwrap_err().to_string();
+        assert!(message.contains("data/file.tar.gz.part: Read-only file system"), "{message}");
+        assert!(message.contains("DIABOLO_CACHE"), "{message}");
     }
 
     #[test]

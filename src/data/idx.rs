@@ -85,7 +85,8 @@ pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Split> {
 }
 
 fn read_file(path: &Path, options: &OpenOptions) -> Result<Idx> {
-    let file = File::open(path).map_err(|source| Error::file("opening", path, "check the permissions", source))?;
+    let file = File::open(path)
+        .map_err(|source| Error::file("opening", path, "check the path and the permissions", source))?;
     match path.extension().is_some_and(|ending| ending == "gz") {
         true => Idx::read(GzDecoder::new(file), path, options),
         false => Idx::read(file, path, options),

@@ -3,7 +3,7 @@
 use super::floats::Survey;
 use super::photographs;
 use super::statistics::ImageStatistics;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, memory};
 use image::{DynamicImage, GrayImage, Rgb32FImage};
 use ndarray::{Array3, Array4, Axis};
 use rayon::prelude::*;
@@ -12,12 +12,33 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// Channels, height in pixels, width in pixels.
+///
+/// # Example
+/// ```
+/// use diabolo::data::{ImageShape, Images};
+/// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((5, 3, 20, 30)))?;
+/// let [channels, height_px, width_px]: ImageShape = images.shape();
+/// assert_eq!((channels, height_px, width_px), (3, 20, 30));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub type ImageShape = [usize; 3];
 
 /// Images, with class labels and anomaly labels where they are known; never empty.
 ///
 /// Choosing images ([`Images::select`], [`Images::first`], [`Split::hold_out`](super::Split::hold_out)) and cloning
 /// copy no pixels: all share them.
+///
+/// # Example
+/// ```
+/// use diabolo::data::Images;
+/// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((10, 1, 28, 28)))?
+///     .with_classes(&["boot", "shirt"], vec![0, 1, 0, 1, 0, 1, 0, 1, 0, 1])?;
+/// assert_eq!(images.to_string(), "10 images, grey, 28 x 28 pixels, 8-bit, 2 classes");
+/// assert_eq!((images.len(), images.is_empty(), images.shape()), (10, false, [1, 28, 28]));
+/// assert_eq!(images.class_names().unwrap(), ["boot", "shirt"]);
+/// assert_eq!(images.select(&[1, 3, 5])?.class_indices(), Some(&[1, 1, 1][..]));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Images {
     pixels: Arc<Pixels>,
@@ -53,6 +74,18 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] if there is no image, no pixel, or another number of channels; `[n, h, w, c]` is told apart.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::{Array4, array};
+    /// let images = Images::from_bytes(array![[[[0, 255]]]])?;
+    /// assert_eq!(images.image(0)?, array![[[-1.0, 1.0]]]);
+    ///
+    /// let height_first = Images::from_bytes(Array4::zeros((10, 32, 32, 3))).unwrap_err().to_string();
+    /// assert!(height_first.contains("permuted_axes"), "{height_first}");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn from_bytes(pixels: Array4<u8>) -> Result<Self> {
         check_shape(pixels.dim())?;
         Ok(Self::from_pixels(Pixels::Bytes(in_standard_order(pixels))))
@@ -69,6 +102,18 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] as for [`Images::from_bytes`], and if a value is not finite or is out of range.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::array;
+    /// let images = Images::from_floats(array![[[[0.0, 0.25, 1.0]]]])?;
+    /// assert_eq!(images.image(0)?, array![[[-1.0, -0.5, 1.0]]]);
+    ///
+    /// let too_large = Images::from_floats(array![[[[0.0, 255.0]]]]);
+    /// assert!(too_large.is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn from_floats(pixels: Array4<f32>) -> Result<Self> {
         let (n, c, h, w) = check_shape(pixels.dim())?;
         let mut pixels = in_standard_order(pixels);
@@ -92,6 +137,16 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] if there is not one index per image, or an index has no name.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((3, 1, 8, 8)))?;
+    /// let labelled = images.clone().with_classes(&["boot", "shirt"], vec![0, 0, 1])?;
+    /// assert_eq!(labelled.class_of(2), Some("shirt"));
+    /// assert!(images.with_classes(&["boot"], vec![0, 0, 1]).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn with_classes(self, names: &[&str], indices: Vec<usize>) -> Result<Self> {
         self.check_one_each("class indices", indices.len())?;
         if let Some(index) = indices.iter().find(|&&index| index >= names.len()) {
@@ -110,6 +165,16 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] if there is not one label per image.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((3, 1, 8, 8)))?;
+    /// let labelled = images.clone().with_anomalies(vec![false, true, false])?;
+    /// assert_eq!(labelled.anomalies(), Some(&[false, true, false][..]));
+    /// assert!(images.with_anomalies(vec![true]).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn with_anomalies(self, anomalies: Vec<bool>) -> Result<Self> {
         self.check_one_each("anomaly labels", anomalies.len())?;
         Ok(Self { anomalies: Some(anomalies.into()), ..self })
@@ -134,6 +199,17 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] if an index is out of range, or there is none.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::array;
+    /// let images = Images::from_bytes(array![[[[10]]], [[[20]]], [[[30]]]])?;
+    /// let chosen = images.select(&[2, 0, 2])?;
+    /// assert_eq!((chosen.len(), chosen.image(0)?), (3, images.image(2)?));
+    /// assert!(images.select(&[3]).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         if indices.is_empty() {
             return Err(Error::data("choosing images", "no index", "at least one", "choose at least one image"));
@@ -155,6 +231,15 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] if `n` is zero.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((5, 1, 8, 8)))?;
+    /// assert_eq!((images.first(2)?.len(), images.first(100)?.len()), (2, 5));
+    /// assert!(images.first(0).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn first(&self, n: usize) -> Result<Self> {
         if n >= self.len() { Ok(self.clone()) } else { self.select(&Vec::from_iter(0..n)) }
     }
@@ -166,6 +251,9 @@ impl Images {
             return Ok(self.clone());
         }
         let size = (self.len(), c, side_px, side_px);
+        let bytes_per_value = if matches!(self.pixels(), Pixels::Bytes(_)) { 1 } else { 4 };
+        let n_bytes = memory::bytes_of(&[self.len(), c, side_px, side_px, bytes_per_value]);
+        memory::check("scaling images", n_bytes, "choose a smaller OpenOptions::size_px, or open fewer images")?;
         let reshape = "every plane was brought to the size";
         let pixels = match self.gather(0..self.len()) {
             Pixels::Bytes(pixels) => {
@@ -193,22 +281,60 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`] if `index` is out of range.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::array;
+    /// let images = Images::from_bytes(array![[[[0, 255]]], [[[255, 0]]]])?;
+    /// assert_eq!(images.image(1)?, array![[[1.0, -1.0]]]);
+    /// assert!(images.image(2).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn image(&self, index: usize) -> Result<Array3<f32>> {
         self.check_index(index)?;
         Ok(self.gather([index]).into_floats().index_axis_move(Axis(0), 0))
     }
 
-    /// The images one by one, each as [`Images::image`] gives it.
+    /// The images one by one, `[c, h, w]` in -1..=1, each as [`Images::image`] gives it.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::array;
+    /// let images = Images::from_bytes(array![[[[0]]], [[[255]]]])?;
+    /// let pixels: Vec<f32> = images.iter().map(|image| image[[0, 0, 0]]).collect();
+    /// assert_eq!(pixels, [-1.0, 1.0]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = Array3<f32>> + '_ {
         (0..self.len()).map(|index| self.gather([index]).into_floats().index_axis_move(Axis(0), 0))
     }
 
     /// All images in one array, `[n, c, h, w]`, in -1..=1: four bytes a pixel.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((2, 1, 8, 8)))?;
+    /// let pixels = images.to_array();
+    /// assert_eq!((pixels.dim(), pixels[[1, 0, 7, 7]]), ((2, 1, 8, 8), -1.0));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn to_array(&self) -> Array4<f32> {
         self.gather(0..self.len()).into_floats()
     }
 
     /// For each image, whether it is an anomaly; `None` where that is not known.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((2, 1, 8, 8)))?;
+    /// assert_eq!(images.anomalies(), None);
+    /// assert_eq!(images.with_anomalies(vec![true, false])?.anomalies(), Some(&[true, false][..]));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn anomalies(&self) -> Option<&[bool]> {
         self.anomalies.as_deref()
     }
@@ -224,6 +350,16 @@ impl Images {
     }
 
     /// Name of the class of the image at `index`; `None` where classes are not known or `index` is out of range.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((2, 1, 8, 8)))?;
+    /// assert_eq!(images.class_of(0), None);
+    /// let labelled = images.with_classes(&["boot", "shirt"], vec![1, 0])?;
+    /// assert_eq!((labelled.class_of(0), labelled.class_of(2)), (Some("shirt"), None));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn class_of(&self, index: usize) -> Option<&str> {
         let classes = self.classes.as_ref()?;
         Some(&classes.names[*classes.indices.get(index)?])

@@ -37,7 +37,8 @@ pub(super) fn open_npy(path: &Path) -> Result<Opened> {
 
 /// Opens an archive of arrays.
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Opened> {
-    let file = File::open(path).map_err(|source| Error::file("opening", path, "check the permissions", source))?;
+    let file = File::open(path)
+        .map_err(|source| Error::file("opening", path, "check the path and the permissions", source))?;
     read(Box::new(BufReader::new(file)), path, options)
 }
 
@@ -149,10 +150,13 @@ impl<'a> Arrays<'a> {
 
     /// The error of an archive without any known name.
     fn unknown(&self) -> Error {
-        let found = if self.names.is_empty() { "no array".into() } else { self.names.join(", ") };
+        let found = match self.names[..] {
+            [] => "no array".into(),
+            _ => format!("the arrays {}", self.names.join(", ")),
+        };
         Error::format(
             self.path,
-            format!("the arrays {found}"),
+            found,
             "x_train and x_test, train and test, or images",
             "save it again as np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...)",
         )

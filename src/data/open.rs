@@ -122,6 +122,15 @@ pub fn open(name_or_path: impl AsRef<Path>) -> Result<Split> {
 ///
 /// # Errors
 /// Those of [`open`], and [`Error::Setting`] for an option out of its range.
+///
+/// # Example
+/// ```
+/// use diabolo::data::{OpenOptions, open_with};
+/// let smaller = open_with("scenes", OpenOptions::default().size_px(16))?;
+/// assert_eq!(smaller.train.shape(), [3, 16, 16]);
+/// assert!(open_with("scenes", OpenOptions::default().size_px(0)).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn open_with(name_or_path: impl AsRef<Path>, options: OpenOptions) -> Result<Split> {
     options.check()?;
     match open_source(name_or_path.as_ref(), &options)? {
@@ -282,7 +291,7 @@ fn list(path: &Path) -> Result<Vec<String>> {
         let next_step = match (source.kind(), nearest(&path.to_string_lossy(), &names)) {
             (ErrorKind::NotFound, Some(name)) => format!("did you mean {name}?"),
             (ErrorKind::NotFound, None) => format!("check the path, or use one of the names {}", names.join(", ")),
-            _ => "check the permissions".into(),
+            _ => "check the path and the permissions".into(),
         };
         Error::file("opening", path, next_step, source)
     };

@@ -10,10 +10,16 @@ use serde::{Deserialize, Serialize};
 /// can one picture. A message about a limit names the field that raises it.
 ///
 /// # Example
-/// ```no_run
+/// ```
 /// use diabolo::data::{OpenOptions, open_with};
-/// let data = open_with("photographs", OpenOptions::default().size_px(64).seed(7))?;
-/// assert_eq!(data.train.shape(), [3, 64, 64]);
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let photographs = folder.path();
+/// # let picture = diabolo::figure::picture(&diabolo::ndarray::Array3::zeros((3, 30, 40)), 1, "grey")?;
+/// # (0..10).try_for_each(|n| picture.save(photographs.join(format!("{n}.png"))))?;
+/// // A folder of ten photographs.
+/// let data = open_with(photographs, OpenOptions::default().size_px(16).test_share(0.3).seed(7))?;
+/// assert_eq!(data.train.shape(), [3, 16, 16]);
+/// assert_eq!((data.train.len(), data.test.len()), (7, 3));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +58,21 @@ impl Default for OpenOptions {
 
 impl OpenOptions {
     /// The longest side at which image files that are all of one size keep it, in pixels.
+    ///
+    /// # Example
+    /// ```
+    /// assert_eq!(diabolo::data::OpenOptions::LARGEST_OWN_SIDE_PX, 128);
+    /// ```
     pub const LARGEST_OWN_SIDE_PX: usize = 128;
+
+    /// The longest side that images can be brought to, in pixels: beyond it an autoencoder's first layers no longer fit
+    /// into any memory.
+    ///
+    /// # Example
+    /// ```
+    /// assert_eq!(diabolo::data::OpenOptions::LARGEST_SIDE_PX, 4096);
+    /// ```
+    pub const LARGEST_SIDE_PX: usize = 4096;
 
     /// Sets the side of the square that every image is brought to, in pixels.
     pub fn size_px(self, size_px: usize) -> Self {
@@ -71,11 +91,9 @@ impl OpenOptions {
 
     /// Checks every field's range.
     pub(super) fn check(&self) -> Result<()> {
-        /// Beyond this an autoencoder's first layers no longer fit into any memory.
-        const LARGEST_SIDE_PX: usize = 4096;
         match self.size_px {
-            Some(side) if !(1..=LARGEST_SIDE_PX).contains(&side) => {
-                let wanted = format!("1 to {LARGEST_SIDE_PX} pixels");
+            Some(side) if !(1..=Self::LARGEST_SIDE_PX).contains(&side) => {
+                let wanted = format!("1 to {} pixels", Self::LARGEST_SIDE_PX);
                 return Err(Error::setting("size_px", side.to_string(), wanted, "32 and 64 are usual"));
             }
             _ => {}

@@ -123,7 +123,8 @@ pub(super) fn fit(image: DynamicImage, [height_px, width_px]: [usize; 2]) -> Dyn
 }
 
 fn open_file(path: &Path) -> Result<BufReader<File>> {
-    let file = File::open(path).map_err(|source| Error::file("reading", path, "check the permissions", source))?;
+    let file = File::open(path)
+        .map_err(|source| Error::file("reading", path, "check the path and the permissions", source))?;
     Ok(BufReader::new(file))
 }
 
@@ -141,6 +142,9 @@ fn open_decoder<'a>(
     let reader = reader.with_guessed_format().map_err(|error| unreadable(path, error))?;
     let decoder = reader.into_decoder().map_err(|error| unreadable(path, error))?;
     let (width_px, height_px) = decoder.dimensions();
+    if width_px == 0 || height_px == 0 {
+        return Err(unreadable(path, format!("it says that it has {width_px} x {height_px} pixels")));
+    }
     if u64::from(width_px) * u64::from(height_px) > max_pixels as u64 {
         return Err(Error::format(
             path,
@@ -153,6 +157,8 @@ fn open_decoder<'a>(
 }
 
 fn unreadable(path: &Path, error: impl Display) -> Error {
+    // Some decoders answer in several lines.
+    let error = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     Error::format(path, format!("an image that cannot be read ({error})"), "a whole JPEG, PNG or WebP", "remove it")
 }
 

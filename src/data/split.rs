@@ -8,6 +8,17 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fmt;
 
 /// Images to train on and images to test on.
+///
+/// # Example
+/// ```
+/// use diabolo::data::{Images, Split};
+/// let pixels = diabolo::ndarray::Array4::zeros((6, 1, 8, 8));
+/// let images = Images::from_bytes(pixels)?.with_classes(&["boot", "shirt"], vec![0, 1, 0, 1, 0, 1])?;
+/// let data = Split::new("mine", images.clone(), images)?.hold_out(&["shirt"])?;
+/// assert_eq!((data.train.len(), data.test.len(), &data.held_out[..]), (3, 6, &["shirt".to_string()][..]));
+/// assert_eq!(data.train_of_all_classes().len(), 6);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Split {
     /// Where the images come from, as in "CIFAR-10".
@@ -32,6 +43,20 @@ impl Split {
     ///
     /// # Errors
     /// [`Error::Data`] if the two differ in shape, or there are fewer than two images to train on.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{Images, Split};
+    /// use diabolo::ndarray::Array4;
+    /// let train = Images::from_bytes(Array4::zeros((8, 1, 28, 28)))?;
+    /// let test = Images::from_bytes(Array4::zeros((2, 1, 28, 28)))?;
+    /// let data = Split::new("mine", train.clone(), test)?;
+    /// assert_eq!(data.to_string().lines().next(), Some("mine: 8 images to train on, 2 to test on"));
+    ///
+    /// let of_another_size = Images::from_bytes(Array4::zeros((2, 1, 32, 32)))?;
+    /// assert!(Split::new("mine", train, of_another_size).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn new(name: impl Into<String>, train: Images, test: Images) -> Result<Self> {
         if train.len() < 2 {
             return Err(Error::data(
@@ -70,7 +95,7 @@ impl Split {
     pub fn by_chance(name: impl Into<String>, images: Images, test_share: f64, seed: u64) -> Result<Self> {
         check_test_share(test_share)?;
         if images.len() < 3 {
-            let found = format!("{} images", images.len());
+            let found = if images.len() == 1 { "one image".into() } else { format!("{} images", images.len()) };
             let next_step = "add images: two to train on and one to test on are the least";
             return Err(Error::data("drawing test images", found, "at least three", next_step));
         }
@@ -174,6 +199,13 @@ impl Split {
     }
 
     /// The images to train on before any class was held out.
+    ///
+    /// # Example
+    /// ```
+    /// let data = diabolo::data::open("scenes")?.hold_out(&["boat", "car"])?;
+    /// assert_eq!((data.train.len(), data.train_of_all_classes().len()), (6_400, 8_000));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn train_of_all_classes(&self) -> &Images {
         self.train_of_all_classes.as_ref().unwrap_or(&self.train)
     }
@@ -209,6 +241,17 @@ impl Split {
     }
 
     /// One line on the numbers, the source, and what was decided while reading it, as in "floats taken as -1..=1".
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{Images, Split};
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((4, 1, 8, 8)))?;
+    /// let data = Split::new("mine", images.clone(), images)?;
+    /// let origin = "grey, 8 x 8 pixels, 8-bit; made in memory";
+    /// assert_eq!(data.origin(), origin);
+    /// assert_eq!(data.description(), format!("mine: 4 images to train on, 4 to test on; {origin}"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn description(&self) -> String {
         format!("{}; {}", self.numbers(), self.origin())
     }
@@ -254,6 +297,15 @@ impl Split {
     }
 
     /// The kind of images, the source, and what was decided while reading it.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{Images, Split};
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((4, 3, 8, 8)))?;
+    /// let data = Split::new("mine", images.clone(), images)?;
+    /// assert_eq!(data.origin(), "colour, 8 x 8 pixels, 8-bit; made in memory");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn origin(&self) -> String {
         format!("{}; {}", self.train.kind(), self.source)
     }

@@ -6,6 +6,16 @@ use ndarray::{Array4, ArrayView3};
 use rayon::prelude::*;
 
 /// One number of each kind for each image.
+///
+/// # Example
+/// ```
+/// use diabolo::data::Images;
+/// let half_black_half_white = Images::from_bytes(diabolo::ndarray::array![[[[0, 255]]]])?;
+/// let statistics = half_black_half_white.statistics()?;
+/// assert_eq!((statistics.brightness[0], statistics.variance[0], statistics.saturated_share[0]), (0.0, 1.0, 1.0));
+/// assert_eq!(statistics.columns()[3].0, "compressed size");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageStatistics {
     /// Mean over channels and pixels: -1 is black, 1 is white.
@@ -20,6 +30,15 @@ pub struct ImageStatistics {
 
 impl ImageStatistics {
     /// The four kinds with their names.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((2, 1, 8, 8)))?;
+    /// let names = images.statistics()?.columns().map(|(name, _)| name);
+    /// assert_eq!(names, ["brightness", "variance", "saturated share", "compressed size"]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn columns(&self) -> [(&'static str, &[f64]); 4] {
         [
             ("brightness", &self.brightness),
@@ -47,6 +66,15 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Interrupted`](crate::Error::Interrupted).
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::array;
+    /// let images = Images::from_bytes(array![[[[0, 0]]], [[[255, 255]]]])?;
+    /// assert_eq!(images.statistics()?.brightness, [-1.0, 1.0]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn statistics(&self) -> Result<ImageStatistics> {
         let all = match self.statistics_of_pixels().get() {
             Some(all) => all,

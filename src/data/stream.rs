@@ -17,8 +17,10 @@ const IMAGES_PER_PART: usize = 1024;
 /// # Example
 /// ```
 /// use diabolo::data::ImageStream;
+/// let stream = ImageStream::open("scenes", [3, 32, 32])?;
+/// assert_eq!(stream.n_images(), 2000);
 /// let mut n_images = 0;
-/// for part in ImageStream::open("scenes", [3, 32, 32])? {
+/// for part in stream {
 ///     let part = part?;
 ///     n_images += part.images.len();
 ///     assert_eq!(part.names.len(), part.images.len());
@@ -35,6 +37,15 @@ pub struct ImageStream {
 }
 
 /// Some images of an [`ImageStream`], with what each is called there.
+///
+/// # Example
+/// ```
+/// use diabolo::data::{ImageStream, Part};
+/// let mut parts = ImageStream::open("scenes", [3, 32, 32])?.images_per_part(2);
+/// let Part { names, images } = parts.next().expect("there are 2,000 images")?;
+/// assert_eq!((names, images.len()), (vec!["0".to_string(), "1".to_string()], 2));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Part {
     /// Path within the folder of image files; elsewhere the index in the whole, from 0.
@@ -68,6 +79,22 @@ impl ImageStream {
     /// # Errors
     /// [`Error::Setting`] for a shape that no image has; [`Error::File`] when nothing is there or it cannot be read; those
     /// of [`open`](super::open).
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::ImageStream;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let picture = diabolo::figure::picture(&diabolo::ndarray::Array3::zeros((3, 30, 40)), 1, "grey")?;
+    /// # ["a.png", "b.png", "c.png"].iter().try_for_each(|name| picture.save(folder.path().join(name)))?;
+    /// let photographs = folder.path(); // a.png, b.png and c.png, 40 x 30 pixels each
+    /// for part in ImageStream::open(photographs, [3, 32, 32])? {
+    ///     let part = part?;
+    ///     assert_eq!(part.names, ["a.png", "b.png", "c.png"]);
+    ///     assert_eq!(part.images.shape(), [3, 32, 32]);
+    /// }
+    /// assert!(ImageStream::open(photographs, [2, 32, 32]).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn open(name_or_path: impl AsRef<Path>, shape: ImageShape) -> Result<Self> {
         Self::open_with(name_or_path, shape, OpenOptions::default())
     }
@@ -76,12 +103,27 @@ impl ImageStream {
     ///
     /// # Errors
     /// Those of [`ImageStream::open`].
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{ImageStream, OpenOptions};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let photographs = folder.path();
+    /// # let picture = diabolo::figure::picture(&diabolo::ndarray::Array3::zeros((3, 40, 40)), 1, "grey")?;
+    /// # picture.save(photographs.join("a.png"))?;
+    /// let small = OpenOptions { max_pixels_per_image: 1_000, ..OpenOptions::default() };
+    /// let mut parts = ImageStream::open_with(photographs, [3, 32, 32], small)?;
+    /// let error = parts.next().expect("there is a photograph").unwrap_err().to_string();
+    /// assert!(error.contains("max_pixels_per_image"), "{error}");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn open_with(name_or_path: impl AsRef<Path>, shape: ImageShape, options: OpenOptions) -> Result<Self> {
         options.check()?;
         let path = name_or_path.as_ref();
         let [channels, height_px, width_px] = shape;
-        if !matches!(channels, 1 | 3) || height_px * width_px == 0 {
-            let wanted = "1 or 3 channels, and at least one pixel";
+        let is_side = |side: usize| (1..=OpenOptions::LARGEST_SIDE_PX).contains(&side);
+        if !matches!(channels, 1 | 3) || !is_side(height_px) || !is_side(width_px) {
+            let wanted = format!("1 or 3 channels, and sides of 1 to {} pixels", OpenOptions::LARGEST_SIDE_PX);
             return Err(Error::setting("shape", format!("{shape:?}"), wanted, "give [channels, height, width]"));
         }
         let source = if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {
@@ -109,6 +151,15 @@ impl ImageStream {
     }
 
     /// Sets how many images are in memory at a time, 1 or more.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::ImageStream;
+    /// let stream = ImageStream::open("scenes", [3, 32, 32])?.images_per_part(500);
+    /// assert_eq!(stream.to_string(), "2000 images, 500 at a time");
+    /// assert_eq!((stream.n_images(), stream.count()), (2_000, 4));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn images_per_part(self, images_per_part: usize) -> Self {
         Self { images_per_part: images_per_part.max(1), ..self }
     }

@@ -3,6 +3,13 @@
 //! A cell of evcxr ends with a call of `evcxr_display`. It writes one block per MIME type between marker lines on
 //! standard output, and the notebook's front end shows the richest type that it can. Outside a notebook the same call
 //! prints text.
+//!
+//! # Example
+//! ```
+//! use diabolo::prelude::*;
+//! // What a cell that ends with `Architecture::conv()` does.
+//! Architecture::conv().evcxr_display();
+//! ```
 
 #![expect(clippy::print_stdout, reason = "showing values is what this room is for")]
 

@@ -9,6 +9,21 @@ use plotters::element::DashedPathElement;
 use plotters::style::Color;
 
 /// Curves whose axes both run from 0 to 1.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Curves, Series, curves};
+/// let diagonal = Some(((0.0, 0.0), (1.0, 1.0)));
+/// let figure = curves(&Curves {
+///     title: "ROC".into(),
+///     x_title: "false positive rate".into(),
+///     y_title: "true positive rate".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(0.0, 0.0), (0.2, 0.7), (1.0, 1.0)] }],
+///     reference: diagonal,
+/// })?;
+/// assert_eq!(figure.alt(), "ROC: true positive rate against false positive rate of fcn");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curves {
     /// Title of the figure.
@@ -27,6 +42,22 @@ pub struct Curves {
 ///
 /// # Errors
 /// [`crate::Error::Data`] without a single point in the unit square.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Curves, Series, curves};
+/// let mut chart = Curves {
+///     title: "Precision and recall".into(),
+///     x_title: "recall".into(),
+///     y_title: "precision".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(0.0, 1.0), (0.5, 0.8), (1.0, 0.2)] }],
+///     reference: None,
+/// };
+/// assert_eq!(curves(&chart)?.width_px(), 560);
+/// chart.series[0].points = vec![(3.0, 4.0)];
+/// assert!(curves(&chart).is_err(), "nothing in the unit square");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn curves(curves: &Curves) -> Result<Figure> {
     const WIDTH_PX: i32 = 560;
     let Curves { title, x_title, y_title, series, reference } = curves;

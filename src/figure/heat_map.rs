@@ -7,6 +7,22 @@ use super::{Error, Figure, Result};
 use plotters::style::RGBColor;
 
 /// A table of numbers with what is written around it.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{HeatMap, heat_map};
+/// let classes = vec!["boat".to_string(), "car".to_string()];
+/// let figure = heat_map(&HeatMap {
+///     title: "Pairs".into(),
+///     x_labels: classes.clone(),
+///     y_labels: classes,
+///     values: vec![vec![None, Some(0.62)], vec![Some(0.62), None]],
+///     value_title: "AUC".into(),
+///     decimals: 2,
+/// })?;
+/// assert!(figure.alt().starts_with("Pairs: 2 values of AUC"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeatMap {
     /// Title of the figure.
@@ -19,7 +35,7 @@ pub struct HeatMap {
     pub values: Vec<Vec<Option<f64>>>,
     /// What the values are, as in "AUC".
     pub value_title: String,
-    /// Decimals of the numbers in the cells.
+    /// Decimals of the numbers in the cells; more than 17 say no more.
     pub decimals: usize,
 }
 
@@ -27,10 +43,28 @@ pub struct HeatMap {
 ///
 /// # Errors
 /// [`Error::Data`] for rows and columns that do not fit the labels, and without a single finite value.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{HeatMap, heat_map};
+/// let without_values = HeatMap {
+///     title: "Pairs".into(),
+///     x_labels: vec!["boat".into()],
+///     y_labels: vec!["car".into()],
+///     values: vec![vec![None]],
+///     value_title: "AUC".into(),
+///     decimals: 2,
+/// };
+/// assert!(heat_map(&without_values).is_err());
+/// let figure = heat_map(&HeatMap { values: vec![vec![Some(0.6)]], ..without_values })?;
+/// assert!(figure.alt().contains("0.60 (car, boat)"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     const CELL_HEIGHT_PX: i32 = 30;
     const LABEL_PX: i32 = 160;
     let HeatMap { title, x_labels, y_labels, values, value_title, decimals } = map;
+    let decimals = (*decimals).min(17);
     if values.len() != y_labels.len() || values.iter().any(|row| row.len() != x_labels.len()) {
         return Err(Error::data(
             format!("drawing \"{title}\""),

@@ -8,6 +8,22 @@ use plotters::element::Rectangle;
 use plotters::style::Color;
 
 /// Whether the panels of a [`Histogram`] share their x axis; they always share their y axis.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// let panel = |title: &str, values: &[f64]| HistogramPanel { title: title.into(), values: values.into() };
+/// let figure = histogram(&Histogram {
+///     title: "Two units".into(),
+///     x_title: "score".into(),
+///     y_title: "images".into(),
+///     n_bins: 10,
+///     x_range: XRange::Own, // each panel up to its own largest value
+///     panels: vec![panel("MSE", &[0.01, 0.02]), panel("L2 norm", &[5.0, 8.0])],
+/// })?;
+/// assert!(figure.alt().starts_with("Two units"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum XRange {
     /// All panels run to the largest value of all: for values of one unit.
@@ -17,6 +33,22 @@ pub enum XRange {
 }
 
 /// One set of values.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// let panel = HistogramPanel { title: "fcn".into(), values: vec![0.1, 0.2, f64::NAN] };
+/// let figure = histogram(&Histogram {
+///     title: "Errors".into(),
+///     x_title: "MSE".into(),
+///     y_title: "images".into(),
+///     n_bins: 10,
+///     x_range: XRange::Shared,
+///     panels: vec![panel],
+/// })?;
+/// assert!(String::from_utf8_lossy(figure.bytes()).contains("1 value"), "what is left out is counted");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistogramPanel {
     /// Title of the panel.
@@ -26,6 +58,21 @@ pub struct HistogramPanel {
 }
 
 /// Panels of bins of equal width.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// let chart = Histogram {
+///     title: "How the errors spread".into(),
+///     x_title: "reconstruction error (MSE)".into(),
+///     y_title: "images".into(),
+///     n_bins: 50,
+///     x_range: XRange::Shared,
+///     panels: vec![HistogramPanel { title: "fcn".into(), values: vec![0.02, 0.03, 0.03, 0.1] }],
+/// };
+/// assert!(histogram(&chart)?.alt().starts_with("How the errors spread: images by reconstruction error (MSE)"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
     /// Title of the figure.
@@ -46,6 +93,22 @@ pub struct Histogram {
 ///
 /// # Errors
 /// [`Error::Setting`] for no bins or more than 1000; [`Error::Data`] without a single finite value.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// let chart = Histogram {
+///     title: "Errors".into(),
+///     x_title: "MSE".into(),
+///     y_title: "images".into(),
+///     n_bins: 2,
+///     x_range: XRange::Shared,
+///     panels: vec![HistogramPanel { title: "fcn".into(), values: vec![0.0, 0.1, 1.0] }],
+/// };
+/// assert!(histogram(&chart)?.alt().contains("in 2 bins"));
+/// assert!(histogram(&Histogram { n_bins: 0, ..chart }).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn histogram(histogram: &Histogram) -> Result<Figure> {
     let Histogram { title, x_title, y_title, n_bins, x_range, panels: sets } = histogram;
     if !(1..=1000).contains(n_bins) {

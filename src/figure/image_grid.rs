@@ -9,7 +9,19 @@ use ndarray::Array3;
 /// The most images of one figure: more of them make it larger than 500 kB and hard to read.
 const MAX_IMAGES: usize = 144;
 
+/// The longest side of a picture: more than browsers show.
+const MAX_SIDE_PX: usize = 16_384;
+
 /// An image and what is written below it.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{CaptionedImage, image_grid};
+/// let grey = diabolo::ndarray::Array3::zeros((1, 28, 28));
+/// let figure = image_grid("One image", &[CaptionedImage { image: grey, caption: "#0\nboot".into() }], 3)?;
+/// assert_eq!(figure.alt(), "One image: 1 image: #0, boot");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptionedImage {
     /// `[c, h, w]`, c = 1 (grey) or 3 (red, green, blue), values in -1..=1.
@@ -23,6 +35,18 @@ pub struct CaptionedImage {
 /// # Errors
 /// [`Error::Data`] for no image, more than 144, or one that is not `[1 or 3, h, w]` or holds NaN; [`Error::Setting`] for
 /// columns outside 1..=9.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{CaptionedImage, image_grid};
+/// let images: Vec<CaptionedImage> = (0..9)
+///     .map(|n| CaptionedImage { image: diabolo::ndarray::Array3::zeros((3, 32, 32)), caption: format!("#{n}") })
+///     .collect();
+/// let figure = image_grid("Nine", &images, 3)?;
+/// assert!(figure.height_px() > figure.width_px(), "three rows, with captions");
+/// assert!(image_grid("Nine", &images, 0).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn image_grid(title: &str, images: &[CaptionedImage], n_columns: usize) -> Result<Figure> {
     const CELL_PX: i32 = TILE_PX + 12;
     const CAPTION_LINES: usize = 3;
@@ -70,16 +94,34 @@ pub(super) fn centred((left, top): (i32, i32), (width, height): (i32, i32)) -> R
     Rect { left: left + (TILE_PX - width) / 2, top: top + (TILE_PX - height) / 2, width, height }
 }
 
-/// One image alone as a PNG, each of its pixels a square of `scale` x `scale`.
+/// One image alone as a PNG, each of its pixels a square of `scale` x `scale`: `[c, h, w]`, c = 1 (grey) or 3 (red, green,
+/// blue), values in -1..=1.
 ///
 /// # Errors
-/// As [`image_grid`]; [`Error::Setting`] for a scale outside 1..=64.
+/// As [`image_grid`]; [`Error::Setting`] for a scale outside 1..=64; [`Error::Data`] for sides above 16,384 pixels.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Format, picture};
+/// let figure = picture(&diabolo::ndarray::Array3::zeros((3, 32, 32)), 3, "a grey square")?;
+/// assert_eq!((figure.format(), figure.width_px(), figure.alt()), (Format::Png, 96, "a grey square"));
+/// assert!(picture(&diabolo::ndarray::Array3::zeros((2, 32, 32)), 3, "two channels").is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn picture(image: &Array3<f32>, scale: usize, alt: &str) -> Result<Figure> {
     if !(1..=64).contains(&scale) {
         return Err(Error::setting("scale", scale.to_string(), "1..=64", "take 3 for a CIFAR-10 image"));
     }
     raster::check_image(image, &format!("\"{alt}\""))?;
     let (c, h, w) = image.dim();
+    if h.max(w) > MAX_SIDE_PX / scale {
+        return Err(Error::data(
+            format!("drawing \"{alt}\""),
+            format!("an image of {w} x {h} pixels enlarged {scale} times"),
+            format!("sides of at most {MAX_SIDE_PX} px"),
+            "choose a smaller scale, or a part of the image",
+        ));
+    }
     let enlarged = Array3::from_shape_fn((c, h * scale, w * scale), |(c, y, x)| image[[c, y / scale, x / scale]]);
     Ok(Figure {
         bytes: raster::image_png(&enlarged, &format!("\"{alt}\""))?,

@@ -9,6 +9,21 @@ use plotters::element::{Circle, DashedPathElement, PathElement};
 use plotters::style::Color;
 
 /// A line: a name and its points.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{LineChart, Series, line_chart};
+/// let with_a_gap = Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, f64::NAN), (3.0, 0.1)] };
+/// let figure = line_chart(&LineChart {
+///     title: "Loss".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss".into(),
+///     series: vec![with_a_gap],
+///     marks: Vec::new(),
+/// })?;
+/// assert!(String::from_utf8_lossy(figure.bytes()).contains("1 point"), "what is left out is counted");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// Name in the legend.
@@ -18,6 +33,20 @@ pub struct Series {
 }
 
 /// A vertical line with a name, as for the epoch that was kept.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{LineChart, Mark, Series, line_chart};
+/// let figure = line_chart(&LineChart {
+///     title: "Loss".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, 0.1), (3.0, 0.2)] }],
+///     marks: vec![Mark { x: 2.0, text: "kept: epoch 2".into() }],
+/// })?;
+/// assert!(String::from_utf8_lossy(figure.bytes()).contains("kept: epoch 2"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
     /// Where it stands.
@@ -27,6 +56,20 @@ pub struct Mark {
 }
 
 /// One or several lines with what is written around them.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{LineChart, Mark, Series, line_chart};
+/// let figure = line_chart(&LineChart {
+///     title: "Loss by epoch".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss (mean squared error)".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, 0.2), (3.0, 0.1)] }],
+///     marks: vec![Mark { x: 3.0, text: "kept: epoch 3".into() }],
+/// })?;
+/// assert!(figure.alt().starts_with("Loss by epoch"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LineChart {
     /// Title of the figure.
@@ -48,6 +91,22 @@ pub struct LineChart {
 ///
 /// # Errors
 /// [`crate::Error::Data`] without a single finite point.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{LineChart, Series, line_chart};
+/// let mut chart = LineChart {
+///     title: "Loss".into(),
+///     x_title: "epoch".into(),
+///     y_title: "loss".into(),
+///     series: vec![Series { name: "fcn".into(), points: vec![(1.0, 0.3), (2.0, 0.1)] }],
+///     marks: Vec::new(),
+/// };
+/// assert!(line_chart(&chart)?.to_string().contains("(SVG): Loss"));
+/// chart.series.clear();
+/// assert!(line_chart(&chart).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn line_chart(chart: &LineChart) -> Result<Figure> {
     let LineChart { title, x_title, y_title, series, marks } = chart;
     let points = || series.iter().flat_map(|series| series.points.iter().copied());

@@ -33,6 +33,14 @@ use std::fmt;
 use std::path::Path;
 
 /// The file format of a [`Figure`].
+///
+/// # Example
+/// ```
+/// use diabolo::figure::Format;
+/// assert_eq!((Format::Svg.mime_type(), Format::Svg.extension()), ("image/svg+xml", "svg"));
+/// assert_eq!((Format::Png.mime_type(), Format::Png.extension()), ("image/png", "png"));
+/// assert_eq!(Format::Png.to_string(), "PNG");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// Scalable drawing as XML text; pictures inside it are embedded PNGs.
@@ -71,6 +79,17 @@ impl fmt::Display for Format {
 /// A finished figure: the same data always give the same bytes.
 ///
 /// As the last expression of a notebook cell it shows itself; [`Figure::save`] writes it to a file.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Format, picture};
+/// let figure = picture(&diabolo::ndarray::Array3::zeros((1, 28, 28)), 2, "a grey square")?;
+/// assert_eq!((figure.format(), figure.width_px(), figure.height_px()), (Format::Png, 56, 56));
+/// assert_eq!(figure.to_string(), "figure 56 x 56 px (PNG): a grey square");
+/// assert_eq!(figure.alt(), "a grey square");
+/// assert!(figure.bytes().starts_with(b"\x89PNG"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Figure {
     bytes: Vec<u8>,
@@ -114,6 +133,19 @@ impl Figure {
     /// # Errors
     /// [`Error::Setting`] for another extension; [`Error::File`] with the path where the folder is missing, closed to
     /// writing, or full.
+    ///
+    /// # Example
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// let figure = diabolo::figure::picture(&diabolo::ndarray::Array3::zeros((1, 28, 28)), 2, "a grey square")?;
+    /// figure.save(folder.join("grey.png"))?;
+    /// assert_eq!(std::fs::read(folder.join("grey.png")).unwrap(), figure.bytes());
+    ///
+    /// let message = figure.save(folder.join("grey.svg")).unwrap_err().to_string();
+    /// assert!(message.contains("grey.png"), "{message}");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let wanted = self.format.extension();

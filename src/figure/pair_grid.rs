@@ -23,6 +23,24 @@ const BLOCK_PX: i32 = TILES_PX + 8 + LABEL_PX;
 const GUTTER_PX: i32 = 24;
 
 /// An image, what a model made of it, and how far they are apart.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::Pair;
+/// use diabolo::ndarray::Array3;
+/// let (black, grey) = (Array3::from_elem((1, 8, 8), -1.0), Array3::from_elem((1, 8, 8), 0.0));
+/// let mse = f64::from((&black - &grey).mapv(|difference: f32| difference.powi(2)).mean().unwrap());
+/// let pair = Pair {
+///     image_idx: 17,
+///     original: black,
+///     reconstruction: grey,
+///     mse,
+///     l2_norm: (mse * 64.0).sqrt(),
+///     class_name: Some("boot".into()),
+///     is_anomaly: Some(true),
+/// };
+/// assert_eq!((pair.mse, pair.l2_norm), (1.0, 8.0));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
     /// Index of the image in its data set.
@@ -42,6 +60,24 @@ pub struct Pair {
 }
 
 /// The pairs of one model.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Pair, PairBlock, pair_grid};
+/// use diabolo::ndarray::Array3;
+/// let pair = |image_idx, reconstruction: f32| Pair {
+///     image_idx,
+///     original: Array3::zeros((3, 32, 32)),
+///     reconstruction: Array3::from_elem((3, 32, 32), reconstruction),
+///     mse: f64::from(reconstruction).powi(2),
+///     l2_norm: f64::from(reconstruction).abs() * 3072.0_f64.sqrt(),
+///     class_name: None,
+///     is_anomaly: None,
+/// };
+/// let block = PairBlock { title: "fcn".into(), worst: vec![pair(5, 0.5)], best: vec![pair(9, 0.1)] };
+/// assert!(pair_grid("Worst and best", &[block])?.alt().starts_with("Worst and best"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairBlock {
     /// Name of the model.
@@ -62,6 +98,27 @@ pub struct PairBlock {
 ///
 /// # Source
 /// Report, question 1: two models, their two worst and two best reconstructions.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use diabolo::figure::{Pair, PairBlock, pair_grid};
+/// let ranking = model.rank(&data.test)?;
+/// let picks = ranking.worst(1)?;
+/// let worst = Pair {
+///     image_idx: picks.picks[0].index,
+///     original: picks.originals.image(0)?,
+///     reconstruction: picks.reconstructions.image(0)?,
+///     mse: picks.picks[0].mse,
+///     l2_norm: picks.picks[0].l2_norm,
+///     class_name: None,
+///     is_anomaly: None,
+/// };
+/// let figure = pair_grid("Rebuilt worst", &[PairBlock { title: "small".into(), worst: vec![worst], best: vec![] }])?;
+/// assert!(figure.alt().contains("small"));
+/// assert!(pair_grid("Nothing", &[]).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn pair_grid(title: &str, blocks: &[PairBlock]) -> Result<Figure> {
     const COLUMNS: usize = 2;
     let pairs = || blocks.iter().flat_map(|block| block.worst.iter().chain(&block.best));

@@ -17,6 +17,20 @@ use plotters::style::RGBColor;
 const DENSITY: i32 = 2;
 
 /// One map.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Scatter, ScatterPanel, scatter};
+/// let panel = ScatterPanel {
+///     title: "pixels".into(),
+///     x_title: "first component".into(),
+///     y_title: "second component".into(),
+///     points: diabolo::ndarray::array![[0.0, 1.0], [2.0, 3.0], [f64::NAN, 0.0]],
+/// };
+/// let map = Scatter { title: "Map".into(), panels: vec![panel], labels: None, label_names: Vec::new() };
+/// assert_eq!(scatter(&map)?.alt(), "Map: pixels (2 points)");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScatterPanel {
     /// Title of the panel.
@@ -30,6 +44,25 @@ pub struct ScatterPanel {
 }
 
 /// Maps of the same things.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Scatter, ScatterPanel, scatter};
+/// let panel = ScatterPanel {
+///     title: "pixels".into(),
+///     x_title: "first".into(),
+///     y_title: "second".into(),
+///     points: diabolo::ndarray::array![[0.0, 1.0], [2.0, 3.0], [4.0, 1.0]],
+/// };
+/// let figure = scatter(&Scatter {
+///     title: "Map".into(),
+///     panels: vec![panel],
+///     labels: Some(vec![0, 0, 1]),
+///     label_names: vec!["normal".into(), "anomaly".into()],
+/// })?;
+/// assert_eq!(figure.alt(), "Map: pixels (3 points); coloured by normal, anomaly");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scatter {
     /// Title of the figure.
@@ -47,6 +80,21 @@ pub struct Scatter {
 /// # Errors
 /// [`Error::Data`] for points that are not `[n, 2]`, as many labels as there are not points, a label without a name, and
 /// a figure without a single finite point.
+///
+/// # Example
+/// ```
+/// use diabolo::figure::{Scatter, ScatterPanel, scatter};
+/// let panel = ScatterPanel {
+///     title: "codes".into(),
+///     x_title: "first".into(),
+///     y_title: "second".into(),
+///     points: diabolo::ndarray::array![[0.0, 1.0], [2.0, 3.0]],
+/// };
+/// let map = Scatter { title: "Map".into(), panels: vec![panel], labels: None, label_names: Vec::new() };
+/// assert_eq!(scatter(&map)?.alt(), "Map: codes (2 points)");
+/// assert!(scatter(&Scatter { labels: Some(vec![0]), ..map }).is_err(), "two points, one label");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn scatter(scatter: &Scatter) -> Result<Figure> {
     let Scatter { title, panels: maps, labels, label_names } = scatter;
     for map in maps {

@@ -4,6 +4,16 @@ use super::check;
 use crate::{Error, Result};
 
 /// Which kind of image counts as positive.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::{Positive, confusion};
+/// let (scores, anomalies) = ([0.1, 0.2, 0.9], [false, false, true]);
+/// let nothing_called = f64::INFINITY;
+/// assert_eq!(confusion(&scores, &anomalies, nothing_called, Positive::Anomaly)?.f1(), 0.0);
+/// assert_eq!(confusion(&scores, &anomalies, nothing_called, Positive::Normal)?.f1(), 0.8);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Positive {
     /// Anomalies, as anomaly detection has it.
@@ -13,6 +23,14 @@ pub enum Positive {
 }
 
 /// Numbers of right and wrong calls.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::Confusion;
+/// let counts = Confusion { true_positives: 3, false_positives: 1, true_negatives: 5, false_negatives: 1 };
+/// assert_eq!((counts.sensitivity(), counts.recall(), counts.precision()), (0.75, 0.75, 0.75));
+/// assert_eq!((counts.specificity(), counts.f1(), counts.accuracy()), (5.0 / 6.0, 0.75, 0.8));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confusion {
     /// Positives that are called so.
@@ -32,6 +50,16 @@ pub struct Confusion {
 /// # Errors
 /// [`Error::Data`] for lengths that differ, no scores, or a score that is not a number; [`Error::Setting`] for a
 /// threshold that is not a number.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::{Confusion, Positive, confusion};
+/// let counts = confusion(&[0.1, 0.6, 0.4, 0.8], &[false, false, true, true], 0.5, Positive::Anomaly)?;
+/// let one_each = Confusion { true_positives: 1, false_positives: 1, true_negatives: 1, false_negatives: 1 };
+/// assert_eq!(counts, one_each);
+/// assert!(confusion(&[0.1], &[true], f64::NAN, Positive::Anomaly).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn confusion(scores: &[f64], anomalies: &[bool], threshold: f64, positive: Positive) -> Result<Confusion> {
     check("counting right and wrong calls", scores, anomalies)?;
     if threshold.is_nan() {
@@ -56,16 +84,37 @@ pub fn confusion(scores: &[f64], anomalies: &[bool], threshold: f64, positive: P
 /// Shares are 0..=1, higher is better, and 0 where they would divide by nothing.
 impl Confusion {
     /// Share of the positives that are called so; also named recall and true positive rate.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::Confusion;
+    /// let counts = Confusion { true_positives: 3, false_positives: 0, true_negatives: 0, false_negatives: 1 };
+    /// assert_eq!(counts.sensitivity(), 0.75);
+    /// ```
     pub fn sensitivity(&self) -> f64 {
         share(self.true_positives, self.true_positives + self.false_negatives)
     }
 
     /// Share of the negatives that are called so; 1 less the false positive rate.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::Confusion;
+    /// let counts = Confusion { true_positives: 0, false_positives: 1, true_negatives: 4, false_negatives: 0 };
+    /// assert_eq!(counts.specificity(), 0.8);
+    /// ```
     pub fn specificity(&self) -> f64 {
         share(self.true_negatives, self.true_negatives + self.false_positives)
     }
 
     /// Share of positives among what is called positive.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::Confusion;
+    /// let counts = Confusion { true_positives: 3, false_positives: 1, true_negatives: 0, false_negatives: 0 };
+    /// assert_eq!(counts.precision(), 0.75);
+    /// ```
     pub fn precision(&self) -> f64 {
         share(self.true_positives, self.true_positives + self.false_positives)
     }
@@ -76,11 +125,25 @@ impl Confusion {
     }
 
     /// Harmonic mean of precision and recall.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::Confusion;
+    /// let counts = Confusion { true_positives: 2, false_positives: 1, true_negatives: 9, false_negatives: 3 };
+    /// assert_eq!(counts.f1(), 0.5);
+    /// ```
     pub fn f1(&self) -> f64 {
         share(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
     }
 
     /// Share of right calls.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::Confusion;
+    /// let counts = Confusion { true_positives: 1, false_positives: 1, true_negatives: 2, false_negatives: 0 };
+    /// assert_eq!(counts.accuracy(), 0.75);
+    /// ```
     pub fn accuracy(&self) -> f64 {
         let n_right = self.true_positives + self.true_negatives;
         share(n_right, n_right + self.false_positives + self.false_negatives)
@@ -95,6 +158,15 @@ fn share(part: usize, whole: usize) -> f64 {
 /// share: `sensitivity` of the anomalies found and `false_positive_rate` of the normal images called anomalies.
 ///
 /// 0..=1, higher is better; 0 where nothing is called positive rightly.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::{Positive, f1_at_prevalence};
+/// // The same rates, with half of the images anomalies and with one in a hundred.
+/// let half = f1_at_prevalence(0.8, 0.2, 0.5, Positive::Anomaly);
+/// let one_percent = f1_at_prevalence(0.8, 0.2, 0.01, Positive::Anomaly);
+/// assert!((half - 0.8).abs() < 1e-12 && one_percent < 0.1);
+/// ```
 pub fn f1_at_prevalence(sensitivity: f64, false_positive_rate: f64, prevalence: f64, positive: Positive) -> f64 {
     let found = prevalence * sensitivity;
     let missed = prevalence - found;

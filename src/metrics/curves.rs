@@ -4,6 +4,16 @@ use super::{check_both_kinds, descending};
 use crate::Result;
 
 /// True positive rate against false positive rate, anomalies being the positives.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::roc_curve;
+/// let curve = roc_curve(&[0.1, 0.9], &[false, true])?;
+/// assert_eq!(curve.thresholds, [f64::INFINITY, 0.9, 0.1]);
+/// assert_eq!(curve.false_positive_rate, [0.0, 0.0, 1.0]);
+/// assert_eq!(curve.true_positive_rate, [0.0, 1.0, 1.0]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RocCurve {
     /// Falling; scores at or above one are called anomalies. The first is infinite: nothing is called one.
@@ -15,6 +25,16 @@ pub struct RocCurve {
 }
 
 /// Precision against recall, anomalies being the positives.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::precision_recall_curve;
+/// let curve = precision_recall_curve(&[0.1, 0.9], &[false, true])?;
+/// assert_eq!(curve.thresholds, [0.1, 0.9]);
+/// assert_eq!(curve.precision, [0.5, 1.0, 1.0]);
+/// assert_eq!(curve.recall, [1.0, 1.0, 0.0]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrecisionRecallCurve {
     /// Rising; scores at or above one are called anomalies.
@@ -34,6 +54,16 @@ pub struct PrecisionRecallCurve {
 ///
 /// # Source
 /// Fawcett, "An introduction to ROC analysis", 2006.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::roc_curve;
+/// let curve = roc_curve(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true])?;
+/// assert_eq!(curve.false_positive_rate, [0.0, 0.0, 0.5, 0.5, 1.0]);
+/// assert_eq!(curve.true_positive_rate, [0.0, 0.5, 0.5, 1.0, 1.0]);
+/// assert!(roc_curve(&[0.1, 0.4], &[true, true]).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn roc_curve(scores: &[f64], anomalies: &[bool]) -> Result<RocCurve> {
     let counts = check_both_kinds("drawing the ROC curve", scores, anomalies)?;
     let mut curve =
@@ -55,6 +85,15 @@ pub fn roc_curve(scores: &[f64], anomalies: &[bool]) -> Result<RocCurve> {
 ///
 /// # Source
 /// Davis and Goadrich, "The relationship between precision-recall and ROC curves", 2006.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::precision_recall_curve;
+/// let curve = precision_recall_curve(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true])?;
+/// assert_eq!(curve.precision, [0.5, 2.0 / 3.0, 0.5, 1.0, 1.0]);
+/// assert_eq!(curve.recall, [1.0, 1.0, 0.5, 0.5, 0.0]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn precision_recall_curve(scores: &[f64], anomalies: &[bool]) -> Result<PrecisionRecallCurve> {
     let counts = check_both_kinds("drawing the precision-recall curve", scores, anomalies)?;
     let mut steps = steps(scores, anomalies);
@@ -74,6 +113,14 @@ pub fn precision_recall_curve(scores: &[f64], anomalies: &[bool]) -> Result<Prec
 ///
 /// # Source
 /// scikit-learn's `average_precision_score`.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::average_precision;
+/// let precision = average_precision(&[0.1, 0.4, 0.35, 0.8], &[false, false, true, true])?;
+/// assert!((precision - (1.0 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn average_precision(scores: &[f64], anomalies: &[bool]) -> Result<f64> {
     let counts = check_both_kinds("measuring the average precision", scores, anomalies)?;
     let mut found_before = 0;

@@ -5,7 +5,21 @@ use crate::{Result, interrupt};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+/// Beyond it an interval changes in no digit that anybody reads.
+const MOST_RESAMPLES: usize = 10_000_000;
+
 /// A value and where it would lie in 95 of 100 test sets like this one.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::{Interval, auc_interval};
+/// let anomalies: Vec<bool> = (0..100).map(|n| n >= 50).collect();
+/// let scores: Vec<f64> = (0..100).map(|n| f64::from(n % 50 + n / 2)).collect();
+/// let Interval { value, low, high } = auc_interval(&scores, &anomalies, 1000, 0)?;
+/// println!("AUC {value:.3} ({low:.3} to {high:.3})");
+/// assert!(low > 0.5, "better than guessing, and not by chance");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Interval {
     /// The value.
@@ -22,18 +36,31 @@ pub struct Interval {
 /// Scores are sorted once, so a resample takes time in proportion to their number; one seed gives one interval.
 ///
 /// # Errors
-/// As [`roc_auc`]; [`crate::Error::Setting`] for fewer than 40 resamples, which have no 2.5 %;
+/// As [`roc_auc`]; [`crate::Error::Setting`] for fewer than 40 resamples, which have no 2.5 %, or
+/// more than ten million;
 /// [`crate::Error::Interrupted`].
 ///
 /// # Source
 /// Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentiles); stratified as in Robin et
 /// al., "pROC", 2011.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::auc_interval;
+/// let scores: Vec<f64> = (0..200).map(|n| f64::from(n % 20)).collect();
+/// let anomalies: Vec<bool> = (0..200).map(|n| n % 20 > 10 || n % 7 == 0).collect();
+/// let auc = auc_interval(&scores, &anomalies, 1000, 0)?;
+/// assert!(auc.low < auc.value && auc.value < auc.high);
+/// assert_eq!(auc_interval(&scores, &anomalies, 1000, 0)?, auc, "one seed, one interval");
+/// assert!(auc_interval(&scores, &anomalies, 10, 0).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn auc_interval(scores: &[f64], anomalies: &[bool], n_resamples: usize, seed: u64) -> Result<Interval> {
     let value = roc_auc(scores, anomalies)?;
     let counts = check_both_kinds("bootstrapping the AUC", scores, anomalies)?;
-    if n_resamples < 40 {
-        let found = n_resamples.to_string();
-        return Err(crate::Error::setting("n_resamples", found, "40 or more", "1000 is usual"));
+    if !(40..=MOST_RESAMPLES).contains(&n_resamples) {
+        let (found, wanted) = (n_resamples.to_string(), format!("40 to {MOST_RESAMPLES}"));
+        return Err(crate::Error::setting("n_resamples", found, wanted, "1000 is usual"));
     }
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));

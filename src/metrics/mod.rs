@@ -23,6 +23,17 @@ impl Scores {
     ///
     /// # Errors
     /// [`Error::Data`] when there are no anomaly labels, and as [`roc_auc`].
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let scores = model.score(&data.test)?;
+    /// assert!((0.0..=1.0).contains(&scores.auc()?));
+    ///
+    /// let unlabelled = Scores { anomalies: None, ..scores };
+    /// assert!(unlabelled.auc().unwrap_err().to_string().contains("hold out classes"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn auc(&self) -> Result<f64> {
         let anomalies = self.anomalies.as_ref().ok_or_else(|| {
             Error::data(
@@ -116,6 +127,15 @@ fn descending(scores: &[f64], anomalies: &[bool]) -> Vec<(f64, bool)> {
 ///
 /// # Errors
 /// [`Error::Data`] when their lengths differ.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::pearson_correlation;
+/// assert!((pearson_correlation(&[1.0, 2.0, 3.0], &[30.0, 20.0, 10.0])? + 1.0).abs() < 1e-12);
+/// assert!(pearson_correlation(&[1.0, 2.0, 3.0], &[5.0, 5.0, 5.0])?.is_nan());
+/// assert!(pearson_correlation(&[1.0], &[1.0, 2.0]).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn pearson_correlation(a: &[f64], b: &[f64]) -> Result<f64> {
     if a.len() != b.len() {
         let found = format!("{} and {} numbers", a.len(), b.len());
@@ -131,11 +151,25 @@ pub fn pearson_correlation(a: &[f64], b: &[f64]) -> Result<f64> {
 ///
 /// # Errors
 /// [`Error::Data`] when their lengths differ.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::spearman_correlation;
+/// let correlation = spearman_correlation(&[1.0, 2.0, 3.0], &[1.0, 10.0, 1000.0])?;
+/// assert!((correlation - 1.0).abs() < 1e-12, "the order is the same");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn spearman_correlation(a: &[f64], b: &[f64]) -> Result<f64> {
     pearson_correlation(&mean_ranks(a), &mean_ranks(b))
 }
 
 /// Each value's rank, from 1; equal values share their mean rank.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::mean_ranks;
+/// assert_eq!(mean_ranks(&[5.0, 1.0, 5.0]), [2.5, 1.0, 2.5]);
+/// ```
 pub fn mean_ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));

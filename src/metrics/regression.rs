@@ -7,6 +7,15 @@ use crate::{Error, Result};
 const RIDGE: f64 = 1e-9;
 
 /// A fit `y = intercept + sum of coefficients times x`.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::LinearFit;
+/// let fit = LinearFit::new(&[&[0.0, 1.0, 2.0, 3.0]], &[1.0, 3.0, 5.0, 7.0])?;
+/// assert!((fit.coefficients[0] - 2.0).abs() < 1e-6 && (fit.intercept - 1.0).abs() < 1e-6);
+/// assert!(fit.residual_deviation < 1e-6);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearFit {
     /// One for each column.
@@ -22,6 +31,16 @@ impl LinearFit {
     ///
     /// # Errors
     /// [`Error::Data`] for lengths that differ, fewer rows than columns plus two, or values that are not finite.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::LinearFit;
+    /// let constant: &[f64] = &[4.0; 4];
+    /// let fit = LinearFit::new(&[constant], &[1.0, 2.0, 3.0, 4.0])?;
+    /// assert_eq!((fit.coefficients[0], fit.intercept), (0.0, 2.5));
+    /// assert!(LinearFit::new(&[&[1.0, 2.0]], &[1.0, 2.0]).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn new(columns: &[&[f64]], y: &[f64]) -> Result<Self> {
         let doing = "fitting a line";
         let n = y.len();
@@ -67,6 +86,15 @@ impl LinearFit {
     }
 
     /// `y` less what the columns explain of it.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::LinearFit;
+    /// let fit = LinearFit::new(&[&[0.0, 1.0, 2.0, 3.0]], &[1.0, 3.0, 5.0, 7.0])?;
+    /// let residuals = fit.residuals(&[&[10.0]], &[22.0]);
+    /// assert!((residuals[0] - 1.0).abs() < 1e-6, "22 is 1 more than 2 * 10 + 1");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn residuals(&self, columns: &[&[f64]], y: &[f64]) -> Vec<f64> {
         let explained =
             |row: usize| self.coefficients.iter().zip(columns).map(|(a, column)| a * column[row]).sum::<f64>();

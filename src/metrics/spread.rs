@@ -4,6 +4,16 @@ use super::check_scores;
 use crate::{Error, Result};
 
 /// How wide values spread between 0 (or the smallest, where that is below) and the largest.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::spread;
+/// let wide = spread(&[0.0, 0.5, 1.0])?;
+/// let crowded = spread(&[0.0, 0.01, 1.0])?;
+/// assert!(wide.median_share > crowded.median_share);
+/// assert!(wide.deviation_share < 0.5);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
     /// Where the median lies: 0..=1; near 0 when most values crowd at small ones.
@@ -20,6 +30,14 @@ pub struct Spread {
 ///
 /// # Source
 /// Report, question 2.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::spread;
+/// assert_eq!(spread(&[0.0, 3.0, 4.0])?.median_share, 0.75);
+/// assert!(spread(&[]).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn spread(values: &[f64]) -> Result<Spread> {
     check_finite("measuring how values spread", values)?;
     let mut sorted = values.to_vec();
@@ -45,6 +63,16 @@ pub fn spread(values: &[f64]) -> Result<Spread> {
 /// # Source
 /// Hartigan and Hartigan, "The dip test of unimodality", 1985; Hartigan, "Algorithm AS 217", 1985, with the correction of
 /// its end condition that R's package diptest has.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::dip_statistic;
+/// let one_group: Vec<f64> = (0..100).map(f64::from).collect();
+/// let two_groups: Vec<f64> = (0..100).map(|n| f64::from(n % 2)).collect();
+/// assert_eq!(dip_statistic(&one_group)?, 1.0 / 200.0);
+/// assert_eq!(dip_statistic(&two_groups)?, 0.25);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn dip_statistic(values: &[f64]) -> Result<f64> {
     check_finite("measuring the dip", values)?;
     let mut sorted = values.to_vec();

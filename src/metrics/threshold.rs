@@ -5,6 +5,16 @@ use super::{check_both_kinds, check_scores};
 use crate::{Error, Result};
 
 /// A rule that chooses the score from which on images are called anomalies.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::Threshold;
+/// let scores = [0.1, 0.2, 0.3, 0.4, 0.5];
+/// assert_eq!(Threshold::Contamination(0.4).choose(&scores, None)?, 0.4);
+/// assert_eq!(Threshold::Quantile(0.5).choose(&scores, None)?, 0.3);
+/// assert_eq!(Threshold::Value(0.25).choose(&scores, None)?, 0.25);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Threshold {
     /// So that this share of the images, 0..=1, is called anomalies; equal scores are called alike, so it may be more.
@@ -24,6 +34,16 @@ impl Threshold {
     /// # Errors
     /// [`Error::Setting`] for a share outside 0..=1 or a value that is not a number; [`Error::Data`] for no scores, ones
     /// that are not numbers, and [`Threshold::BestF1`] without labels of both kinds.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::metrics::Threshold;
+    /// let (scores, anomalies) = ([0.1, 0.2, 0.8, 0.9], [false, false, true, true]);
+    /// assert_eq!(Threshold::BestF1.choose(&scores, Some(&anomalies))?, 0.8);
+    /// assert!(Threshold::BestF1.choose(&scores, None).is_err());
+    /// assert!(Threshold::Quantile(1.5).choose(&scores, None).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn choose(&self, scores: &[f64], anomalies: Option<&[bool]>) -> Result<f64> {
         let doing = "choosing a threshold";
         check_scores(doing, scores)?;

@@ -18,6 +18,16 @@ pub(super) const USUAL_IMAGE_SHAPES: [ImageShape; 2] = [[3, 32, 32], [1, 28, 28]
 /// An autoencoder's layers, as data: it can be read, printed, compared, saved, and changed by editing a string.
 ///
 /// Serialised, it is `{"name": ..., "encoder": notation, "decoder": notation}`.
+///
+/// # Example
+/// ```
+/// use diabolo::model::Architecture;
+/// let mut conv = Architecture::conv();
+/// assert_eq!((conv.name.as_str(), conv.encoder.len(), conv.decoder.len()), ("conv", 6, 6));
+/// assert!(conv.to_string().starts_with("conv: images of [3, 32, 32], 768 latents, 47355 parameters"));
+/// conv.encoder.truncate(2);
+/// assert_eq!(conv.encoder_notation(), "Conv2d(3, 12, 4, 2, 1) / ReLU()");
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 pub struct Architecture {
@@ -72,6 +82,14 @@ impl Architecture {
     ///
     /// # Source
     /// Report, question 1 (1).
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::report_cnn().plan([3, 32, 32])?;
+    /// assert_eq!((plan.n_latents(), plan.n_parameters()), (32, 191_777));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn report_cnn() -> Self {
         Self::named_one(
             "report_cnn",
@@ -94,6 +112,14 @@ impl Architecture {
     ///
     /// # Source
     /// Report, question 1 (2).
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::fcn().plan([3, 32, 32])?;
+    /// assert_eq!((plan.n_latents(), plan.n_parameters()), (3, 807_907));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn fcn() -> Self {
         Self::named_one(
             "fcn",
@@ -104,6 +130,14 @@ impl Architecture {
     }
 
     /// The course's convolutional network: three halvings of the sides, a code of `[48, 4, 4]`. 47,355 parameters.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::conv().plan([3, 32, 32])?;
+    /// assert_eq!((plan.n_latents(), plan.n_parameters()), (48 * 4 * 4, 47_355));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn conv() -> Self {
         Self::named_one(
             "conv",
@@ -117,6 +151,14 @@ impl Architecture {
     ///
     /// # Source
     /// Kingma and Welling, Auto-Encoding Variational Bayes, 2014; the sizes are the course's.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::vae().plan([3, 32, 32])?;
+    /// assert_eq!((plan.n_latents(), plan.n_parameters()), (20, 2_485_512));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn vae() -> Self {
         Self::named_one(
             "vae",
@@ -126,6 +168,14 @@ impl Architecture {
     }
 
     /// The same layers under another name.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let wide = Architecture::parse("Linear(3072, 256)", "Linear(256, 3072) / Tanh()")?.named("wide");
+    /// assert_eq!(wide.name, "wide");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn named(self, name: impl Into<String>) -> Self {
         Self { name: name.into(), ..self }
     }
@@ -156,11 +206,27 @@ impl Architecture {
     }
 
     /// The encoder's layers on one line, in PyTorch's notation; [`Architecture::parse`] reads it back unchanged.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let fcn = Architecture::fcn();
+    /// assert!(fcn.encoder_notation().starts_with("Linear(3072, 128) / ReLU() / Linear(128, 64)"));
+    /// let read_back = Architecture::parse(&fcn.encoder_notation(), &fcn.decoder_notation())?;
+    /// assert_eq!(read_back.named("fcn"), fcn);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn encoder_notation(&self) -> String {
         notation::write(&self.encoder)
     }
 
     /// The decoder's layers on one line, in PyTorch's notation; [`Architecture::parse`] reads it back unchanged.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// assert!(Architecture::fcn().decoder_notation().ends_with("Linear(128, 3072) / Tanh()"));
+    /// ```
     pub fn decoder_notation(&self) -> String {
         notation::write(&self.decoder)
     }
@@ -194,6 +260,16 @@ impl Architecture {
 
     /// The plan for the first of `[3, 32, 32]` (CIFAR-10) and `[1, 28, 28]` (MNIST) that fits: what an architecture
     /// shows of itself before it meets any data.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let mnist = Architecture::parse("Linear(784, 32)", "Linear(32, 784) / Tanh()")?;
+    /// assert_eq!(mnist.usual_plan().expect("784 is 28 x 28").image_shape, [1, 28, 28]);
+    /// let for_other_images = Architecture::parse("Linear(50, 8)", "Linear(8, 50)")?;
+    /// assert!(for_other_images.usual_plan().is_none());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn usual_plan(&self) -> Option<Plan> {
         USUAL_IMAGE_SHAPES.into_iter().find_map(|image_shape| self.plan(image_shape).ok())
     }

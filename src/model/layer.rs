@@ -182,6 +182,15 @@ impl Layer {
 }
 
 /// The half of the network that a layer belongs to.
+///
+/// # Example
+/// ```
+/// use diabolo::model::{Architecture, Part};
+/// let rows = Architecture::conv().plan([3, 32, 32])?.rows();
+/// assert_eq!(rows.iter().filter(|row| row.part == Part::Decoder).count(), 6);
+/// assert_eq!(Part::Encoder.to_string(), "encoder");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// From the image to the code.

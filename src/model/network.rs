@@ -4,7 +4,7 @@ use super::lowering::{self, Step};
 use super::{FeatureShape, Layer, Plan, PlannedLayer};
 use crate::device::{Precision, Purpose, dropout_factors, generator, normal_values, uniform_values};
 use crate::error::TorchContext;
-use crate::{Error, Result};
+use crate::{Error, Result, memory};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Kind, TchError, Tensor};
 
@@ -96,6 +96,9 @@ impl Network {
     /// The draws are made on the host, so that one seed gives one start on every device.
     pub(crate) fn new(plan: Plan, seed: u64, device: tch::Device) -> Result<Self> {
         let layers = || plan.encoder.iter().chain(&plan.decoder);
+        // As they are drawn, and as a tensor.
+        let n_bytes = memory::bytes_of(&[plan.n_parameters(), 2, size_of::<f32>()]);
+        memory::check(&format!("building {}", plan.name), n_bytes, "choose fewer or smaller layers")?;
         let mut generator = generator(seed, Purpose::Weights, 0, 0);
         let values: Vec<f32> = layers().flat_map(|planned| initial_parameters(planned, &mut generator)).collect();
         let running: Vec<f32> = layers().flat_map(initial_statistics).collect();
@@ -161,8 +164,9 @@ impl Network {
     /// Puts a snapshot back.
     pub(crate) fn restore(&self, [parameters, statistics]: &[Tensor; 2]) -> Result<()> {
         tch::no_grad(|| {
-            self.parameters.shallow_clone().f_copy_(parameters)?;
-            self.statistics.shallow_clone().f_copy_(statistics)
+            // As views, since a copy would spread fewer values over all.
+            self.parameters.shallow_clone().f_copy_(&parameters.f_view_as(&self.parameters)?)?;
+            self.statistics.shallow_clone().f_copy_(&statistics.f_view_as(&self.statistics)?)
         })
         .doing("putting the kept weights back")
     }

@@ -5,6 +5,7 @@
 use super::layer::Misfit;
 use super::signatures::{self, Argument, Call, Value};
 use super::{Layer, Part};
+use crate::error::shortened;
 use crate::{Error, Result};
 
 /// The longest text that is read, in bytes: some hundred times the report's network.
@@ -34,14 +35,6 @@ pub(super) fn read(part: Part, text: &str) -> Result<Vec<Layer>> {
         layers.push(reader.layer()?);
     }
     Ok(layers)
-}
-
-/// The beginning of a text that is too long for a message.
-fn shortened(text: &str, n_characters: usize) -> String {
-    match text.char_indices().nth(n_characters) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_string(),
-    }
 }
 
 /// A place in the text of one part.

@@ -7,6 +7,14 @@ use crate::{Error, Result};
 use std::fmt;
 
 /// The shape of one image's features between two layers.
+///
+/// # Example
+/// ```
+/// use diabolo::model::FeatureShape;
+/// let (image, vector) = (FeatureShape::Image([12, 16, 16]), FeatureShape::Vector(32));
+/// assert_eq!((image.n_values(), vector.n_values()), (3072, 32));
+/// assert_eq!((image.to_string(), vector.to_string()), ("[12, 16, 16]".into(), "[32]".into()));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeatureShape {
     /// Channels, height, width.
@@ -17,6 +25,12 @@ pub enum FeatureShape {
 
 impl FeatureShape {
     /// Number of values: `c * h * w`, or the vector's length.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::FeatureShape;
+    /// assert_eq!(FeatureShape::Image([3, 32, 32]).n_values(), 3072);
+    /// ```
     pub fn n_values(&self) -> usize {
         match self {
             Self::Image(shape) => shape.iter().fold(1, |product, side| product.saturating_mul(*side)),
@@ -36,6 +50,17 @@ impl fmt::Display for FeatureShape {
 }
 
 /// A layer with the shapes that reach it and leave it.
+///
+/// # Example
+/// ```
+/// use diabolo::model::{Architecture, FeatureShape};
+/// let plan = Architecture::conv().plan([3, 32, 32])?;
+/// let first = &plan.encoder[0];
+/// assert_eq!(first.output, FeatureShape::Image([12, 16, 16]));
+/// assert_eq!(first.n_parameters, 12 * 3 * 4 * 4 + 12);
+/// assert!(!first.inserted);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedLayer {
     /// The layer.
@@ -51,6 +76,15 @@ pub struct PlannedLayer {
 }
 
 /// One row of the table that shows a plan.
+///
+/// # Example
+/// ```
+/// use diabolo::model::Architecture;
+/// let rows = Architecture::vae().plan([3, 32, 32])?.rows();
+/// let put_in = rows.iter().find(|row| row.inserted).expect("Linear takes no images");
+/// assert_eq!((put_in.layer.as_str(), put_in.output.as_str()), ("Flatten()", "[3072]"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanRow {
     /// The half of the network.
@@ -68,6 +102,17 @@ pub struct PlanRow {
 /// An architecture whose shapes fit, with the `Flatten` and `Unflatten` layers that its notation leaves out.
 ///
 /// Made by [`Architecture::plan`]. No shape in it has more than 2^31 - 1 values, nor the whole more parameters.
+///
+/// # Example
+/// ```
+/// use diabolo::model::Architecture;
+/// let plan = Architecture::fcn().plan([3, 32, 32])?;
+/// assert_eq!((plan.n_latents(), plan.n_parameters()), (3, 807_907));
+/// assert!(plan.encoder_notation().starts_with("Flatten() / Linear(3072, 128)"));
+/// assert!(plan.decoder_notation().ends_with("Tanh() / Unflatten(1, (3, 32, 32))"));
+/// assert_eq!(plan.rows().len(), plan.encoder.len() + plan.decoder.len());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// The architecture's name.
@@ -88,7 +133,7 @@ impl Plan {
             return Err(Error::data(
                 format!("planning {}", architecture.name),
                 format!("images of {image_shape:?}"),
-                "[channels, height, width] of at least 1 each",
+                "[channels, height, width] of at least 1 each, and at most 2147483647 values",
                 "for CIFAR-10 it is [3, 32, 32]",
             ));
         }
@@ -98,32 +143,81 @@ impl Plan {
     }
 
     /// Number of trained values of the whole network, as PyTorch counts them.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::parse("Linear(64, 4)", "Linear(4, 64)")?.plan([1, 8, 8])?;
+    /// assert_eq!(plan.n_parameters(), (64 * 4 + 4) + (4 * 64 + 64));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn n_parameters(&self) -> usize {
         self.encoder.iter().chain(&self.decoder).map(|planned| planned.n_parameters).sum()
     }
 
     /// Number of values of a code; of an image-shaped one, `c * h * w`.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// assert_eq!(Architecture::conv().plan([3, 32, 32])?.n_latents(), 48 * 4 * 4);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn n_latents(&self) -> usize {
         self.encoder.last().map_or(0, |waist| waist.output.n_values())
     }
 
     /// The architecture with every layer written out, which is what is saved: its plan inserts nothing.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::fcn().plan([3, 32, 32])?;
+    /// let written_out = plan.architecture();
+    /// assert_eq!(written_out.encoder.len(), Architecture::fcn().encoder.len() + 1);
+    /// assert_eq!(written_out.plan([3, 32, 32])?.n_parameters(), plan.n_parameters());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn architecture(&self) -> Architecture {
         let layers = |part: &[PlannedLayer]| part.iter().map(|planned| planned.layer.clone()).collect();
         Architecture { name: self.name.clone(), encoder: layers(&self.encoder), decoder: layers(&self.decoder) }
     }
 
     /// The encoder's layers on one line, those put in included: what PyTorch's `nn.Sequential` needs.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::parse("Linear(64, 4)", "Linear(4, 64)")?.plan([1, 8, 8])?;
+    /// assert_eq!(plan.encoder_notation(), "Flatten() / Linear(64, 4)");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn encoder_notation(&self) -> String {
         notation::write(self.encoder.iter().map(|planned| &planned.layer))
     }
 
     /// The decoder's layers on one line, those put in included: what PyTorch's `nn.Sequential` needs.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::parse("Linear(64, 4)", "Linear(4, 64)")?.plan([1, 8, 8])?;
+    /// assert_eq!(plan.decoder_notation(), "Linear(4, 64) / Unflatten(1, (1, 8, 8))");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn decoder_notation(&self) -> String {
         notation::write(self.decoder.iter().map(|planned| &planned.layer))
     }
 
     /// The table that shows the plan, a row for each layer.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let rows = Architecture::conv().plan([3, 32, 32])?.rows();
+    /// assert_eq!((rows[0].layer.as_str(), rows[0].output.as_str()), ("Conv2d(3, 12, 4, 2, 1)", "[12, 16, 16]"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn rows(&self) -> Vec<PlanRow> {
         let encoder = self.encoder.iter().map(|planned| (Part::Encoder, planned));
         let decoder = self.decoder.iter().map(|planned| (Part::Decoder, planned));

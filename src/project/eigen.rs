@@ -1,9 +1,11 @@
 //! Eigenvectors of a covariance matrix: all of them for codes, the first few for the pixels of images.
 
+use crate::device::host::values_mut;
 use crate::error::TorchContext;
 use crate::latent::mean;
 use crate::{Result, interrupt};
 use ndarray::{Array1, Array2};
+use rayon::prelude::*;
 use tch::{Kind, TchError, Tensor};
 
 /// Where the smaller number, of points or of values, is at most this, all eigenvectors are worked out at once.
@@ -36,13 +38,7 @@ pub(crate) struct Spectrum {
 pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doing: &str) -> Result<Spectrum> {
     let (n, d) = points.dim();
     let mean = mean(points);
-    let centred = || -> std::result::Result<Tensor, TchError> {
-        let standard = points.as_standard_layout();
-        let flat = Tensor::f_from_slice(standard.as_slice().expect("the array is in standard order"))?;
-        let means = Tensor::f_from_slice(mean.as_slice().expect("one row"))?;
-        flat.f_view([n as i64, d as i64])?.f_sub_(&means)
-    };
-    let centred = centred().doing(doing)?;
+    let centred = centred(points, &mean).doing(doing)?;
     let n_wanted = n_components as i64;
     // The iteration gains nothing where it would soon have gone through all directions.
     let few = if n.min(d) as i64 <= MOST_AT_ONCE.max(8 * (n_wanted + SPARE)) {
@@ -63,6 +59,21 @@ pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doi
         vectors: Array2::from_shape_vec((n_components, d), vectors).expect("as many values as vectors have"),
         total_variance,
     })
+}
+
+/// The points less their mean, `[n, d]`.
+fn centred(points: &Array2<f32>, mean: &Array1<f32>) -> Result<Tensor, TchError> {
+    let (n, d) = points.dim();
+    let mut centred = Tensor::f_empty([n as i64, d as i64], (Kind::Float, tch::Device::Cpu))?;
+    let standard = points.as_standard_layout();
+    let rows = standard.as_slice().expect("the array is in standard order").par_chunks(d);
+    let mean = mean.as_slice().expect("one row");
+    values_mut(&mut centred).par_chunks_mut(d).zip(rows).for_each(|(centred, row)| {
+        for (centred, (value, mean)) in centred.iter_mut().zip(row.iter().zip(mean)) {
+            *centred = value - mean;
+        }
+    });
+    Ok(centred)
 }
 
 type Eigen = (Tensor, Tensor, f64);

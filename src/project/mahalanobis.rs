@@ -10,6 +10,17 @@ use ndarray::{Array1, Array2, ArrayView1, Axis, s};
 const NEGLIGIBLE_VARIANCE: f64 = 1e-10;
 
 /// Mean and spread of some points.
+///
+/// # Example
+/// ```
+/// use diabolo::ndarray::array;
+/// use diabolo::project::Mahalanobis;
+/// // Wide along the first direction, narrow along the second.
+/// let points = array![[-10.0_f32, 0.0], [10.0, 0.0], [0.0, -1.0], [0.0, 1.0]];
+/// let distances = Mahalanobis::fit(&points)?.distances(&array![[10.0, 0.0], [0.0, 10.0]])?;
+/// assert!(distances[1] > 9.0 * distances[0]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mahalanobis {
     mean: Array1<f32>,
@@ -26,6 +37,14 @@ impl Mahalanobis {
     ///
     /// # Source
     /// Mahalanobis, "On the generalised distance in statistics", 1936.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::ndarray::array;
+    /// use diabolo::project::Mahalanobis;
+    /// assert!(Mahalanobis::fit(&array![[0.0_f32], [1.0], [2.0]]).is_ok());
+    /// assert!(Mahalanobis::fit(&array![[1.0_f32], [1.0], [1.0]]).is_err());
+    /// ```
     pub fn fit(points: &Array2<f32>) -> Result<Self> {
         let doing = "measuring the spread of codes";
         check_points(doing, points)?;
@@ -51,6 +70,16 @@ impl Mahalanobis {
     ///
     /// # Errors
     /// [`Error::Data`] for points of another number of values, or with ones that are not finite.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::ndarray::array;
+    /// use diabolo::project::Mahalanobis;
+    /// let spread = Mahalanobis::fit(&array![[-1.0_f32], [0.0], [1.0]])?;
+    /// let distances = spread.distances(&array![[0.0], [3.0]])?;
+    /// assert!(distances[0].abs() < 1e-6 && (distances[1] - 3.0).abs() < 1e-6, "three standard deviations");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn distances(&self, points: &Array2<f32>) -> Result<Vec<f64>> {
         let doing = "measuring Mahalanobis distances";
         check_points_of(doing, points, self.mean.len())?;

@@ -6,6 +6,17 @@ use crate::{Error, Result};
 use ndarray::{Array1, Array2, Axis};
 
 /// The first principal components of some points.
+///
+/// # Example
+/// ```
+/// use diabolo::project::Pca;
+/// let points = diabolo::ndarray::array![[0.0_f32, 0.0], [3.0, 4.0], [6.0, 8.0]];
+/// let pca = Pca::fit(&points, 1)?;
+/// assert!((pca.components[[0, 0]] - 0.6).abs() < 1e-6 && (pca.components[[0, 1]] - 0.8).abs() < 1e-6);
+/// assert!((pca.explained_variance[0] - 25.0).abs() < 1e-4);
+/// assert!((pca.explained_variance_ratio[0] - 1.0).abs() < 1e-6);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pca {
     /// The points' mean, `[d]`.
@@ -75,14 +86,33 @@ impl Pca {
     ///
     /// # Errors
     /// [`Error::Data`] for points of another number of values.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::project::Pca;
+    /// let points = diabolo::ndarray::array![[0.0_f32, 0.0], [3.0, 4.0], [6.0, 8.0]];
+    /// let along = Pca::fit(&points, 1)?.transform(&points)?;
+    /// assert!((along[[0, 0]] + 5.0).abs() < 1e-5 && (along[[2, 0]] - 5.0).abs() < 1e-5);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn transform(&self, points: &Array2<f32>) -> Result<Array2<f32>> {
         Ok(self.centred(points)?.dot(&self.components.t()))
     }
 
-    /// L2 norm of the difference between each point and what the components keep of it; higher is more anomalous.
+    /// L2 norm of the difference between each point `[n, d]` and what the components keep of it; higher is more anomalous.
     ///
     /// # Errors
     /// [`Error::Data`] for points of another number of values.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::project::Pca;
+    /// use diabolo::ndarray::array;
+    /// let pca = Pca::fit(&array![[0.0_f32, 0.0], [1.0, 0.0], [2.0, 0.0]], 1)?;
+    /// let distances = pca.distances(&array![[9.0, 0.0], [1.0, 3.0]])?;
+    /// assert!(distances[0].abs() < 1e-5 && (distances[1] - 3.0).abs() < 1e-5);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn distances(&self, points: &Array2<f32>) -> Result<Vec<f64>> {
         let mut distances = Vec::with_capacity(points.nrows());
         // In blocks: what is left of all points at once would take as much memory as they do.

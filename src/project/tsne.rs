@@ -5,7 +5,7 @@ use super::affinities::Affinities;
 use super::quadtree::{Place, Quadtree};
 use crate::latent::check_points;
 use crate::neighbours::Nearest;
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, memory};
 use ndarray::{Array2, ArrayView1, Axis};
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
@@ -28,6 +28,15 @@ const MOMENTUM: f64 = 0.8;
 ///
 /// A map is a function of points and settings, bit for bit: all threads work on it, each on points of its own, so that sums
 /// are added in one order. This costs no time, and so there is no other mode.
+///
+/// # Example
+/// ```
+/// use diabolo::project::Tsne;
+/// let points = diabolo::ndarray::Array2::from_shape_fn((12, 3), |(n, d)| ((n % 3) * 100 + n * d) as f32);
+/// let map = Tsne { n_steps: 300, ..Tsne::seed(7).perplexity(3.0) }.fit(&points)?;
+/// assert_eq!(map.points.dim(), (12, 2));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tsne {
     /// About how many neighbours each point has: above 0 and at most a third of the other points. Default 30.
@@ -39,6 +48,16 @@ pub struct Tsne {
 }
 
 /// A map.
+///
+/// # Example
+/// ```
+/// use diabolo::project::Tsne;
+/// let points = diabolo::ndarray::Array2::from_shape_fn((12, 3), |(n, d)| ((n % 3) * 100 + n * d) as f32);
+/// let few = Tsne { n_steps: 10, ..Tsne::seed(0).perplexity(3.0) }.fit(&points)?;
+/// let many = Tsne { n_steps: 500, ..Tsne::seed(0).perplexity(3.0) }.fit(&points)?;
+/// assert!(many.kl_divergence < few.kl_divergence);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     /// `[n, 2]`.
@@ -50,6 +69,12 @@ pub struct Embedding {
 
 impl Tsne {
     /// The usual settings with this seed.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::project::Tsne;
+    /// assert_eq!(Tsne::seed(7), Tsne { perplexity: 30.0, n_steps: 1000, seed: 7 });
+    /// ```
     pub fn seed(seed: u64) -> Self {
         Self { perplexity: 30.0, n_steps: 1000, seed }
     }
@@ -72,6 +97,18 @@ impl Tsne {
     /// van der Maaten and Hinton, "Visualizing data using t-SNE", 2008; van der Maaten, "Accelerating t-SNE using tree-based
     /// algorithms", 2014; the learning rate: Belkina et al., "Automated optimized parameters
     /// for t-SNE", 2019, as scikit-learn has it.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::project::Tsne;
+    /// let points = diabolo::ndarray::Array2::from_shape_fn((12, 3), |(n, d)| ((n % 3) * 100 + n * d) as f32);
+    /// let tsne = Tsne { n_steps: 100, ..Tsne::seed(7).perplexity(3.0) };
+    /// assert_eq!(tsne.fit(&points)?, tsne.fit(&points)?, "one seed, one map");
+    ///
+    /// let too_few_points = Tsne::seed(7).fit(&points).unwrap_err().to_string();
+    /// assert!(too_few_points.contains("perplexity: found 30"), "{too_few_points}");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn fit(&self, points: &Array2<f32>) -> Result<Embedding> {
         check_points(DOING, points)?;
         let n = points.nrows();
@@ -81,18 +118,26 @@ impl Tsne {
         let most = (n - 1) as f64 / 3.0;
         if !(self.perplexity > 0.0 && self.perplexity <= most) {
             let wanted = format!("above 0 and at most {most:.1}, a third of the other points");
-            return Err(Error::setting("perplexity", self.perplexity.to_string(), wanted, "map more images"));
+            return Err(Error::setting(
+                "perplexity",
+                self.perplexity.to_string(),
+                wanted,
+                "30 is usual, and less for few images",
+            ));
         }
         if self.n_steps == 0 {
             return Err(Error::setting("n_steps", "0", "1 or more", "1000 is usual"));
         }
+        let n_neighbours = ((3.0 * self.perplexity) as usize).clamp(1, n - 1);
+        // Neighbours with their distances, then weights in both directions and the sum of these.
+        let n_bytes = memory::bytes_of(&[n, n_neighbours, 16 + 2 * 16 + 2 * 16]);
+        memory::check(DOING, n_bytes, "choose a smaller perplexity, or map fewer images")?;
         let reduced = match points.ncols() {
             0..=MOST_VALUES => None,
             _ => Some(Pca::fit(points, MOST_VALUES.min(n - 1))?.transform(points)?),
         };
         let points = reduced.as_ref().unwrap_or(points);
         let start = self.start(points)?;
-        let n_neighbours = ((3.0 * self.perplexity) as usize).clamp(1, n - 1);
         let neighbours = Nearest::new(points)?.neighbours(points, n_neighbours, true, <[_]>::to_vec)?;
         let affinities = Affinities::new(&neighbours, self.perplexity);
         let (map, kl_divergence) = self.descend(start, &affinities)?;

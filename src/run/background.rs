@@ -65,6 +65,14 @@ impl BackgroundTraining {
     /// # Errors
     /// Those of [`fit`](crate::train::fit) that are known before the first step; later ones come from
     /// [`BackgroundTraining::join`].
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(3))?;
+    /// assert_eq!(training.join()?.history.epochs.len(), 3);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn start(architecture: Architecture, split: &Split, training: Training) -> Result<Self> {
         let name = architecture.name.clone();
         let training = Loop::begin(None, architecture, split, training)?;
@@ -84,6 +92,18 @@ impl BackgroundTraining {
     /// # Errors
     /// Those of [`train_in`](super::train_in) that are known before the first step; later ones come from
     /// [`BackgroundTraining::join`].
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let runs = folder.path();
+    /// let settings = Training::default().epochs(3);
+    /// let training = BackgroundTraining::start_in(runs.join("small"), small, &data, settings)?;
+    /// training.join()?;
+    /// assert!(Run::open(runs.join("small"))?.is_finished);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn start_in(
         folder: impl AsRef<Path>,
         architecture: Architecture,
@@ -116,16 +136,45 @@ impl BackgroundTraining {
     }
 
     /// How far it is; `None` before the first step.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(3))?;
+    /// training.join()?;
+    /// assert_eq!(training.progress().expect("it has begun").epoch, 3);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn progress(&self) -> Option<Progress> {
         locked(&self.shared.progress).clone()
     }
 
     /// Its course so far: the epochs that are finished.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(3))?;
+    /// let so_far = training.history().epochs.len();
+    /// assert!(so_far <= 3);
+    /// training.join()?;
+    /// assert_eq!(training.history().epochs.len(), 3);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn history(&self) -> History {
         locked(&self.shared.history).clone()
     }
 
     /// Whether it has ended, for whatever reason.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(3))?;
+    /// training.join()?;
+    /// assert!(training.has_ended());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn has_ended(&self) -> bool {
         match &*locked(&self.outcome) {
             Outcome::AtWork(thread) => thread.is_finished(),
@@ -134,6 +183,15 @@ impl BackgroundTraining {
     }
 
     /// Asks it to end after the step at work; [`BackgroundTraining::join`] then gives the best model so far.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(1_000_000))?;
+    /// training.stop();
+    /// assert!(training.join()?.history.epochs.len() < 1_000_000);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn stop(&self) {
         self.shared.is_stopping.store(true, Ordering::Relaxed);
     }
@@ -143,6 +201,15 @@ impl BackgroundTraining {
     /// # Errors
     /// [`Error::Interrupted`] when the user presses stop while it waits: the training goes on. Otherwise what ended the
     /// training before it had learned anything; the first call has the reason.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(3))?;
+    /// let scores = training.join()?.score(&data.test)?;
+    /// assert_eq!(scores, training.join()?.score(&data.test)?);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn join(&self) -> Result<Autoencoder> {
         while !self.has_ended() {
             interrupt::check(&format!("waiting for the training of {}, which goes on", self.name))?;

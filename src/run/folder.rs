@@ -35,11 +35,25 @@ use tch::Tensor;
 const FORMAT_VERSION: u32 = 1;
 /// Saving takes at most this share of a training's time.
 const SAVING_SHARE: u32 = 20;
+/// More than any training has taken; an optimiser still counts on from there.
+const MOST_STEPS: i32 = i32::MAX / 2;
 /// The file that training goes on from.
 const STATE: &str = "state.safetensors";
 const START_ANEW: &str = "name another folder, or delete this one to train anew";
 
 /// The data of a training, well enough to tell others from them.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path();
+/// train_in(runs.join("small").to_str().unwrap(), small, &data, Training::default().epochs(1))?;
+/// let description = Run::open(runs.join("small"))?.data;
+/// assert_eq!((description.name.as_str(), description.n_train), ("drawn", 32));
+/// assert_eq!(description.held_out, ["dots"]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataDescription {
@@ -69,6 +83,19 @@ struct Description {
 }
 
 /// A training on disk, as far as it has come.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path();
+/// train_in(runs.join("small").to_str().unwrap(), small, &data, Training::default().epochs(1))?;
+/// let run = Run::open(runs.join("small"))?;
+/// assert!(run.is_finished);
+/// println!("{run}");
+/// assert_eq!(run.model.score(&data.test)?.values.len(), 48);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Run {
     /// Its folder.
@@ -93,6 +120,23 @@ pub struct Run {
 /// those of [`crate::train::fit`].
 /// A folder that cannot be written to later ends the training with the model so far, as
 /// [`History::stopped_because`] says.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use diabolo::run::train_in;
+/// use std::ops::ControlFlow;
+/// # let runs = tempfile::tempdir().unwrap();
+/// let folder = runs.path().join("small");
+/// let settings = Training::default().epochs(3);
+/// let trained = train_in(&folder, small.clone(), &data, settings.clone(), |_| ControlFlow::Continue(()))?;
+/// let opened = train_in(&folder, small.clone(), &data, settings.clone(), |_| unreachable!("it has ended"))?;
+/// assert_eq!(opened.history, trained.history);
+///
+/// let other = train_in(&folder, small, &data, settings.seed(7), |_| ControlFlow::Continue(()));
+/// assert!(other.unwrap_err().to_string().contains("seed"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn train_in(
     folder: impl AsRef<Path>,
     architecture: Architecture,
@@ -151,11 +195,16 @@ impl InFolder {
         mut watch: impl FnMut(&Loop),
     ) -> Result<Autoencoder> {
         let mut saver = Saver { folder: &self.folder, last_end: Instant::now(), last_cost: Duration::ZERO };
-        let model = self.training.finish(observe, |training| {
+        let mut model = self.training.finish(observe, |training| {
             watch(training);
             saver.after_epoch(training)
         })?;
-        model.save(self.folder.join("model"))?;
+        // What has cost training time is not thrown away because a disk is full.
+        if let Err(error) = model.save(self.folder.join("model"))
+            && matches!(model.history.stopped_because, StoppedBecause::Finished | StoppedBecause::NotYet)
+        {
+            model.history.stopped_because = StoppedBecause::Failed { message: error.to_string() };
+        }
         Ok(model)
     }
 }
@@ -312,21 +361,23 @@ fn read_checkpoint(folder: &Path, plan: &Plan) -> Result<Option<Checkpoint>> {
     if version != &FORMAT_VERSION.to_string() {
         return Err(damaged(format!("format {version}, which this version does not know")));
     }
-    let n_steps = note("n_steps")?.parse().map_err(|_| damaged("a number of steps that is none".into()))?;
+    let n_steps = note("n_steps")?.parse().ok().filter(|n_steps| (0..=MOST_STEPS).contains(n_steps));
+    let n_steps = n_steps.ok_or_else(|| damaged("a number of steps that is none".into()))?;
     let history = serde_json::from_str(note("history")?).map_err(|error| damaged(format!("a history that {error}")))?;
     let take = |name: &str| tensors.get(name).map(Tensor::shallow_clone).ok_or_else(|| damaged(format!("no {name}")));
     let take_parameters = |name: &str| match (take(name)?, plan.n_parameters()) {
         (tensor, wanted) if tensor.numel() == wanted => Ok(tensor),
         (tensor, wanted) => Err(damaged(format!("{} {name} where the architecture has {wanted}", tensor.numel()))),
     };
+    let second_moment = match take("second_moment")? {
+        // SGD has none.
+        empty if empty.numel() == 0 => empty,
+        _ => take_parameters("second_moment")?,
+    };
     Ok(Some(Checkpoint {
         last: [take_parameters("last_parameters")?, take("last_statistics")?],
         kept: [take_parameters("kept_parameters")?, take("kept_statistics")?],
-        optimizer: OptimizerMemory {
-            n_steps,
-            first_moment: take("first_moment")?,
-            second_moment: take("second_moment")?,
-        },
+        optimizer: OptimizerMemory { n_steps, first_moment: take_parameters("first_moment")?, second_moment },
         history,
     }))
 }

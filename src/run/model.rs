@@ -4,7 +4,7 @@ use super::read_versioned;
 use super::tensors::{self, serialize};
 use crate::data::ImageShape;
 use crate::device::Device;
-use crate::files::write_whole;
+use crate::files::write_together;
 use crate::model::{Architecture, Network};
 use crate::train::{Autoencoder, History, Training};
 use crate::{Error, Result};
@@ -44,6 +44,17 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::File`] naming the file; a model that was there before is then still there, and this one still in memory.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// model.save(folder.join("small"))?;
+    /// assert!(folder.join("small.safetensors").is_file() && folder.join("small.json").is_file());
+    /// assert!(model.save(folder.join("no/such/folder/small")).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let [weights_path, description_path] = paths(path.as_ref());
         let network = self.network();
@@ -59,8 +70,7 @@ impl Autoencoder {
         };
         let json = serde_json::to_vec_pretty(&description).expect("plain values and text are always JSON");
         let weights = serialize(&network.named_tensors(), None)?;
-        write_whole(&weights_path, &weights)?;
-        write_whole(&description_path, &json)
+        write_together(&[(&weights_path, &weights), (&description_path, &json)])
     }
 
     /// Opens a model that [`Autoencoder::save`] wrote, on the CPU or, where there is one, on a GPU.
@@ -68,10 +78,25 @@ impl Autoencoder {
     /// # Errors
     /// [`Error::File`] when a file is missing or cannot be read, [`Error::Format`] when it is damaged or was written by a
     /// newer version, [`Error::Architecture`] when weights and architecture do not fit.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// model.save(folder.join("small"))?;
+    /// let opened = Autoencoder::open(folder.join("small"))?;
+    /// assert_eq!(opened.score(&data.test)?, model.score(&data.test)?);
+    /// assert!(Autoencoder::open(folder.join("smal")).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let [weights_path, description_path] = paths(path.as_ref());
         let description = read_description(&description_path)?;
-        let plan = description.architecture.plan(description.image_shape)?;
+        let plan = description.architecture.plan(description.image_shape).map_err(|misfit| {
+            let found = format!("layers that do not fit ({misfit})");
+            Error::format(&description_path, found, "a model's description", SAVE_AGAIN)
+        })?;
         let mut saved = tensors::open(&weights_path, SAVE_AGAIN)?.tensors;
         let n_saved = saved.len();
         let network = Network::from_named(plan, |name| saved.remove(name), Device::Auto.choose()?.device)?;

@@ -18,6 +18,17 @@ const EVALUATION_BATCH: usize = 128;
 /// A network with its weights, the settings it was trained with and the history of its training.
 ///
 /// Copies share the weights, which no longer change.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// assert_eq!((model.name(), model.trained_on.as_str()), ("small", "drawn"));
+/// assert_eq!((model.architecture.encoder.len(), model.training.epochs), (1, 2));
+/// assert_eq!(model.plan().n_latents(), 4);
+/// let rebuilt = model.reconstruct(&data.test)?;
+/// assert_eq!((rebuilt.len(), rebuilt.shape()), (48, [1, 8, 8]));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Autoencoder {
     /// The layers.
@@ -48,6 +59,13 @@ impl Autoencoder {
     }
 
     /// The layers with their shapes.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// assert_eq!(model.plan().image_shape, [1, 8, 8]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn plan(&self) -> Plan {
         self.network().plan().clone()
     }
@@ -58,6 +76,18 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`Error::Data`] when the images have another shape than those of the training.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let rebuilt = model.reconstruct(&data.test.first(5)?)?;
+    /// assert_eq!(rebuilt.len(), 5);
+    /// assert!(rebuilt.to_array().iter().all(|pixel| (-1.0..=1.0).contains(pixel)));
+    ///
+    /// let of_another_size = open("scenes")?.test;
+    /// assert!(model.reconstruct(&of_another_size).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn reconstruct(&self, images: &Images) -> Result<Images> {
         let shape = self.plan().image_shape;
         let pixels = self.stream(images, |network, batch| self.rebuild(network, batch))?;

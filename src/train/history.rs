@@ -4,6 +4,16 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The course of a training: its losses, and how it ended.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let history = &model.history;
+/// assert_eq!(history.epochs.len(), 2);
+/// assert!(history.loss_last() < history.loss_first);
+/// assert_eq!(history.warning(), None);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// Loss of the first minibatch, before any step.
@@ -21,6 +31,16 @@ pub struct History {
 }
 
 /// One pass over the training images. Losses are mean squared errors per pixel, plus the KL term of a Gaussian waist.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// for epoch in &model.history.epochs {
+///     println!("{:.4} in {:.1} s", epoch.loss_mean, epoch.seconds);
+///     assert!(epoch.loss_lowest_minibatch <= epoch.loss_mean);
+/// }
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// Mean over the epoch's images.
@@ -34,6 +54,14 @@ pub struct Epoch {
 }
 
 /// Where a model's weights come from.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let kept = model.history.kept;
+/// assert_eq!((kept.epoch, kept.loss), (2, model.history.loss_last()));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
     /// Epoch, from 1; 0 for the weights that training began with.
@@ -43,6 +71,16 @@ pub struct Kept {
 }
 
 /// Why a training ended.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use diabolo::train::StoppedBecause;
+/// assert_eq!(model.history.stopped_because, StoppedBecause::Finished);
+/// let early = StoppedBecause::TimeLimit { max_seconds: 60.0 };
+/// assert_eq!(early.to_string(), "max_seconds = 60 had passed");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -74,11 +112,27 @@ pub enum StoppedBecause {
 
 impl History {
     /// Mean loss of the last finished epoch; not a number where none was finished.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// assert_eq!(model.history.loss_last(), model.history.epochs[1].loss_mean);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn loss_last(&self) -> f64 {
         self.epochs.last().map_or(f64::NAN, |epoch| epoch.loss_mean)
     }
 
     /// What a reader must not overlook: a sentence when training did not finish, else nothing.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let too_little_time = Training::default().max_seconds(1e-9);
+    /// let unfinished = diabolo::train::fit(small, &data, too_little_time, |_| std::ops::ControlFlow::Continue(()))?;
+    /// assert!(unfinished.history.warning().unwrap().starts_with("training ended early: max_seconds = "));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn warning(&self) -> Option<String> {
         let kept = match self.kept.epoch {
             0 => "the model has the weights it began with".to_string(),

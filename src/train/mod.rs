@@ -18,8 +18,8 @@ pub use settings::{Keep, KlTerm, Optimizer, Training};
 use crate::data::Split;
 use crate::device::{ResidentImages, shuffled_rows};
 use crate::error::TorchContext;
-use crate::model::{Architecture, GaussianWaist, Mode, Network, StepRandomness};
-use crate::{Error, Result, interrupt};
+use crate::model::{Architecture, GaussianWaist, Mode, Network, Plan, StepRandomness};
+use crate::{Error, Result, interrupt, memory};
 use optimizer::OptimizerState;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -34,6 +34,29 @@ use tch::{Kind, TchError, Tensor};
 /// [`Error::Setting`] and [`Error::Architecture`] before anything runs, [`Error::Device`] when the device cannot be
 /// used, [`Error::Data`] when the split has fewer than two training images, [`Error::Torch`] when libtorch refuses the
 /// first step (out of memory, for example). Later failures end training with the model so far.
+///
+/// # Example
+/// ```
+/// use diabolo::data::{Images, Split};
+/// use diabolo::model::Architecture;
+/// use diabolo::train::{Training, fit};
+/// use std::ops::ControlFlow;
+///
+/// let images = Images::from_bytes(diabolo::ndarray::Array4::from_elem((16, 1, 8, 8), 200))?;
+/// let data = Split::new("grey", images.clone(), images)?;
+/// let network = Architecture::parse("Linear(64, 4)", "Linear(4, 64) / Tanh()")?;
+/// let mut losses = Vec::new();
+/// let model = fit(network, &data, Training::default().epochs(3), |progress| {
+///     losses.push(progress.loss);
+///     ControlFlow::Continue(())
+/// })?;
+/// assert_eq!(losses.len(), 3);
+/// assert!(losses[2] < losses[0] && model.history.loss_first == losses[0]);
+///
+/// let of_another_size = fit(Architecture::conv(), &data, Training::default(), |_| ControlFlow::Continue(()));
+/// assert!(of_another_size.is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn fit(
     architecture: Architecture,
     split: &Split,
@@ -92,6 +115,9 @@ impl Loop {
         }
         let plan = architecture.plan(images.shape())?;
         let chosen = training.device.choose()?;
+        if chosen.device == tch::Device::Cpu {
+            check_batch(&plan, training.batch_size.min(images.len()))?;
+        }
         let network = Network::new(plan, training.seed, chosen.device)?;
         let mut begun = Self {
             images: ResidentImages::new(images, 0..images.len(), chosen.device)?,
@@ -276,6 +302,14 @@ impl Loop {
             seconds_remaining: seconds / steps_done as f64 * (n_epochs * n_steps - steps_done) as f64,
         }
     }
+}
+
+/// Every layer's output is kept until the gradient is known; a GPU says itself when that is too much.
+fn check_batch(plan: &Plan, n_images: usize) -> Result<()> {
+    let outputs = plan.encoder.iter().chain(&plan.decoder).map(|planned| planned.output.n_values());
+    let n_values = outputs.fold(0, usize::saturating_add);
+    let n_bytes = memory::bytes_of(&[n_images, n_values, size_of::<f32>()]);
+    memory::check(&format!("training {}", plan.name), n_bytes, "choose a smaller batch_size or a smaller network")
 }
 
 /// The loss of one minibatch, as a number and as a tensor that knows its gradient.

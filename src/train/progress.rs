@@ -3,6 +3,20 @@
 use std::fmt;
 
 /// How far a training is, told after every step.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let mut last = None;
+/// let settings = Training::default().epochs(3).batch_size(16);
+/// diabolo::train::fit(small, &data, settings, |progress| {
+///     last = Some(progress.clone());
+///     std::ops::ControlFlow::Continue(())
+/// })?;
+/// let last = last.expect("32 images are two steps an epoch");
+/// assert_eq!((last.epoch, last.n_epochs, last.step, last.n_steps), (3, 3, 2, 2));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
     /// The architecture's name.

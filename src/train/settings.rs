@@ -8,16 +8,18 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Example
 /// ```
+/// use diabolo::device::Device;
 /// use diabolo::train::Training;
-/// let quick = Training::report_cnn().epochs(2).seed(7);
-/// assert_eq!((quick.epochs, quick.learning_rate), (2, 1e-3));
+/// let quick = Training::report_cnn().epochs(2).batch_size(64).seed(7).device(Device::Cpu).max_seconds(60.0);
+/// assert_eq!((quick.epochs, quick.batch_size, quick.learning_rate), (2, 64, 1e-3));
+/// assert_eq!((quick.seed, quick.device, quick.max_seconds), (7, Device::Cpu, Some(60.0)));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Training {
-    /// Passes over the training images, 1 or more. Default 20: enough for a first look.
+    /// Passes over the training images, 1 to a billion. Default 20: enough for a first look.
     pub epochs: usize,
-    /// Images per optimiser step, 1 or more. Default 128, as in the course's sample code.
+    /// Images per optimiser step, 1 to a billion; more than there are means all. Default 128, as in the course's sample code.
     pub batch_size: usize,
     /// How a gradient becomes a step. Default AdamW.
     pub optimizer: Optimizer,
@@ -38,6 +40,16 @@ pub struct Training {
 }
 
 /// How a gradient becomes a step.
+///
+/// # Example
+/// ```
+/// use diabolo::train::{Optimizer, Training};
+/// let settings = Training { optimizer: Optimizer::Sgd { momentum: 0.9 }, learning_rate: 0.01, ..Training::default() };
+/// settings.check()?;
+/// let without_an_end = Training { optimizer: Optimizer::Sgd { momentum: 1.0 }, ..Training::default() };
+/// assert!(without_an_end.check().is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -57,6 +69,16 @@ pub enum Optimizer {
 }
 
 /// Which weights the finished model has.
+///
+/// # Example
+/// ```
+/// use diabolo::train::{Keep, Training};
+/// assert_eq!(Training::default().keep, Keep::LowestEpochLoss);
+/// assert_eq!(Training::report_cnn().keep, Keep::LowestMinibatchLoss);
+/// let settings = Training { keep: Keep::Last, ..Training::default() };
+/// settings.check()?;
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Keep {
@@ -70,6 +92,15 @@ pub enum Keep {
 }
 
 /// The Kullback-Leibler divergence of the waist's distribution from the standard normal, as a part of the loss.
+///
+/// # Example
+/// ```
+/// use diabolo::train::{KlTerm, Training};
+/// assert_eq!(Training::default().kl_term, KlTerm::PerPixel(1.0));
+/// let as_in_the_course = Training { kl_term: KlTerm::CourseSum, ..Training::default() };
+/// as_in_the_course.check()?;
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KlTerm {
@@ -109,6 +140,13 @@ impl Default for Training {
 impl Training {
     /// The report's settings for its convolutional network (question 1): SGD, rate 1e-3, momentum 0.8, 2000 epochs, the
     /// weights of the lowest minibatch loss.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::{Optimizer, Training};
+    /// let settings = Training::report_cnn();
+    /// assert_eq!((settings.epochs, settings.optimizer), (2000, Optimizer::Sgd { momentum: 0.8 }));
+    /// ```
     pub fn report_cnn() -> Self {
         Self {
             epochs: 2000,
@@ -120,6 +158,13 @@ impl Training {
 
     /// The report's settings for the course's fully connected network (question 1): AdamW, rate 1e-3, 1000 epochs, the
     /// weights of the lowest minibatch loss.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::{Optimizer, Training};
+    /// let settings = Training::report_fcn();
+    /// assert_eq!((settings.epochs, settings.optimizer), (1000, Optimizer::AdamW { weight_decay: 0.01 }));
+    /// ```
     pub fn report_fcn() -> Self {
         Self { epochs: 1000, keep: Keep::LowestMinibatchLoss, ..Self::default() }
     }
@@ -153,10 +198,22 @@ impl Training {
     ///
     /// # Errors
     /// [`Error::Setting`] for the first one out of its range.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::Training;
+    /// Training::default().check()?;
+    /// let error = Training::default().epochs(0).check().unwrap_err().to_string();
+    /// assert_eq!(error, "setting epochs: found 0, wanted 1 or more; one epoch is one pass over the training images");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn check(&self) -> Result<()> {
+        /// So that steps and images can be counted: more than anybody waits for.
+        const MOST: usize = 1_000_000_000;
         let at_least_one = |name, value: usize, next_step: &str| match value {
+            1..=MOST => Ok(()),
             0 => Err(Error::setting(name, "0", "1 or more", next_step)),
-            _ => Ok(()),
+            _ => Err(Error::setting(name, value.to_string(), format!("1 to {MOST}"), next_step)),
         };
         let within = |name, value: f64, legal: bool, wanted: &str, next_step: &str| match legal {
             true => Ok(()),

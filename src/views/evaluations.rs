@@ -19,6 +19,15 @@ const PREVALENCES: [f64; 4] = [0.01, 0.05, 0.2, 0.5];
 
 impl ScoreTable {
     /// Evaluation mode, AUC and its bootstrap 95 % interval, as in the report's question 2.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let table = score_table(&model, &data, &[Reconstruction, Pca(2)])?.table();
+    /// assert_eq!(table.headers[..3], ["evaluation mode", "AUC", "95 % interval"]);
+    /// assert_eq!(table.rows[1][0], "PCA distance, n = 2");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn table(&self) -> Table {
         let caption = format!("{} on {}, fitted on {}", self.model, self.data, self.fit_on);
         let mut table = Table::new(&caption, &["evaluation mode", "AUC", "95 % interval", ""]);
@@ -40,6 +49,15 @@ impl ScoreTable {
     ///
     /// # Errors
     /// [`Error::Setting`] for no bins or more than 1000.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let table = score_table(&model, &data, &[Reconstruction, Pca(2)])?;
+    /// assert!(table.histograms(50)?.alt().contains("in 50 bins"));
+    /// assert!(table.histograms(0).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn histograms(&self, n_bins: usize) -> Result<Figure> {
         let panel = |scores: &Scores| HistogramPanel { title: scores.name.clone(), values: scores.values.clone() };
         histogram(&Histogram {
@@ -57,6 +75,15 @@ impl ScoreTable {
     ///
     /// # Errors
     /// [`Error::Data`] for scores that cannot be ranked.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let spreads = score_table(&model, &data, &[Reconstruction, KMeans(2), Pca(2)])?.spreads()?;
+    /// assert!(spreads.caption.starts_with("Does a wider spread go with a higher AUC?"));
+    /// assert_eq!(spreads.rows.len(), 3);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn spreads(&self) -> Result<Table> {
         let headers = ["evaluation mode", "median / largest", "standard deviation / largest", "AUC"];
         let mut table = Table::new("", &headers);
@@ -91,6 +118,16 @@ impl ScoreTable {
     ///
     /// # Errors
     /// [`Error::Setting`] for a `k` outside 1..=9 or a score that the table does not have.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let table = score_table(&model, &data, &[Reconstruction])?;
+    /// let figure = table.extremes(Reconstruction, 4)?;
+    /// assert!(figure.alt().contains("the 4 largest above, the 4 smallest below"));
+    /// assert!(table.extremes(KMeans(3), 4).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn extremes(&self, evaluation: Evaluation, k: usize) -> Result<Figure> {
         let scores = self.scores(&evaluation)?;
         let most = 9.min(self.images.len());
@@ -123,6 +160,14 @@ impl ScoreTable {
 ///
 /// # Source
 /// Report, question 4; Fawcett, "An introduction to ROC analysis", 2006.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let table = score_table(&model, &data, &[Reconstruction, Pca(2)])?;
+/// assert!(roc(&table)?.alt().starts_with("small: ROC curves"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn roc(table: &ScoreTable) -> Result<Figure> {
     let series = |scores: &Scores| {
         let anomalies = scores.labels()?;
@@ -146,6 +191,14 @@ pub fn roc(table: &ScoreTable) -> Result<Figure> {
 ///
 /// # Source
 /// Davis and Goadrich, "The relationship between precision-recall and ROC curves", 2006.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let table = score_table(&model, &data, &[Reconstruction, Pca(2)])?;
+/// assert!(precision_recall(&table)?.alt().starts_with("small: precision and recall"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn precision_recall(table: &ScoreTable) -> Result<Figure> {
     let mut prevalence = 0.0;
     let series = |scores: &Scores| {
@@ -170,6 +223,14 @@ pub fn precision_recall(table: &ScoreTable) -> Result<Figure> {
 ///
 /// # Errors
 /// [`Error::Data`] without labels of both kinds.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let figure = roc_axes(&model.score(&data.test)?)?;
+/// assert!(figure.alt().contains("against specificity, as the report says"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn roc_axes(scores: &Scores) -> Result<Figure> {
     let curve = roc_curve(&scores.values, scores.labels()?)?;
     let against = |name: &str, x: &dyn Fn(f64) -> f64| Series {
@@ -196,6 +257,15 @@ pub fn roc_axes(scores: &Scores) -> Result<Figure> {
 ///
 /// # Source
 /// Report, question 4.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let table = constant_models(&data.test)?;
+/// assert_eq!(table.rows[0], ["calls everything normal", "0.500", "0.800", "0.000", "0.667"]);
+/// assert!(constant_models(&open("scenes")?.test).is_err(), "nothing is held out");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn constant_models(images: &Images) -> Result<Table> {
     let anomalies = images.anomalies().ok_or_else(no_labels)?;
     let mut table = Table::new(
@@ -227,6 +297,14 @@ pub fn constant_models(images: &Images) -> Result<Table> {
 ///
 /// # Source
 /// Report, question 4. Rates come from the scores; the F1 that they give at another prevalence follows from Bayes' rule.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let figure = f1_against_prevalence(&model.score(&data.test)?, Positive::Normal)?;
+/// assert!(figure.alt().contains("F1 with normal as the positive class"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn f1_against_prevalence(scores: &Scores, positive: Positive) -> Result<Figure> {
     let anomalies = scores.labels()?;
     let curve = roc_curve(&scores.values, anomalies)?;
@@ -261,6 +339,15 @@ impl Scores {
     ///
     /// # Errors
     /// [`Error::Data`] without labels of both kinds.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let table = model.score(&data.test)?.threshold_table()?;
+    /// let rules: Vec<&str> = table.rows.iter().map(|row| row[0].as_str()).collect();
+    /// assert_eq!((rules[0], rules[2]), ("everything is normal", "the top 33 %, as many as there are"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn threshold_table(&self) -> Result<Table> {
         let anomalies = self.labels()?;
         let mut table = Table::new(

@@ -12,6 +12,15 @@ use crate::{Error, Result};
 use ndarray::{Array2, Axis};
 
 /// Maps of the same images: of their pixels and of some models' codes.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let maps = pca_map(&[&model], &data.test)?;
+/// assert_eq!((maps.method.as_str(), maps.maps.len()), ("PCA", 2));
+/// assert!(maps.figure()?.alt().contains("pixels"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Maps {
     /// How the maps were made, as in "PCA".
@@ -22,6 +31,16 @@ pub struct Maps {
 }
 
 /// Points in the plane, one for each image.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let maps = pca_map(&[&model], &data.test)?;
+/// let of_codes = &maps.maps[1];
+/// assert_eq!((of_codes.name.as_str(), of_codes.n_dimensions, of_codes.points.dim()), ("small", 4, (48, 2)));
+/// assert!((0.0..=0.25).contains(&of_codes.dip));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Map {
     /// What was mapped, as in "pixels" or "fcn".
@@ -41,6 +60,15 @@ pub struct Map {
 ///
 /// # Source
 /// Report, question 3.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let maps = pca_map(&[&model], &data.test)?;
+/// let names: Vec<&str> = maps.maps.iter().map(|map| map.name.as_str()).collect();
+/// assert_eq!(names, ["pixels", "small"]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn pca_map(models: &[&Autoencoder], images: &Images) -> Result<Maps> {
     map_with("PCA".into(), models, images, plane)
 }
@@ -52,6 +80,14 @@ pub fn pca_map(models: &[&Autoencoder], images: &Images) -> Result<Maps> {
 ///
 /// # Source
 /// Report, question 3; van der Maaten and Hinton, "Visualizing data using t-SNE", 2008.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let maps = latent_map(&[&model], &data.test, Tsne { n_steps: 50, ..Tsne::seed(7).perplexity(5.0) })?;
+/// assert_eq!(maps.method, "t-SNE, perplexity 5, seed 7");
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn latent_map(models: &[&Autoencoder], images: &Images, tsne: Tsne) -> Result<Maps> {
     let method = format!("t-SNE, perplexity {}, seed {}", tsne.perplexity, tsne.seed);
     map_with(method, models, images, |points| Ok(tsne.fit(points)?.points))
@@ -85,7 +121,8 @@ fn plane(points: &Array2<f32>) -> Result<Array2<f32>> {
     }
 }
 
-/// How clearly points of a map are two groups: Hartigan's dip along the line between the centres of two clusters.
+/// How clearly points of a map, `[n, 2]`, are two groups: Hartigan's dip along the line between the centres of two
+/// clusters.
 ///
 /// The dip is the largest difference between the points' distribution function and the nearest one with a single peak:
 /// 0..=0.25, higher is clearer. Even a single cloud has some, the less the more points there are; [`one_cloud_dip`] says
@@ -96,6 +133,16 @@ fn plane(points: &Array2<f32>) -> Result<Array2<f32>> {
 ///
 /// # Source
 /// Hartigan and Hartigan, "The dip test of unimodality", 1985.
+///
+/// # Example
+/// ```
+/// use diabolo::ndarray::Array2;
+/// use diabolo::views::two_groups;
+/// let two = Array2::from_shape_fn((40, 2), |(n, _)| (n % 2) as f32 * 1000.0 + n as f32);
+/// let one = Array2::from_shape_fn((40, 2), |(n, _)| n as f32);
+/// assert!(two_groups(&two)? > 0.2 && two_groups(&one)? < 0.05);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn two_groups(points: &Array2<f32>) -> Result<f64> {
     if points.nrows() < 3 {
         let found = format!("{} points", points.nrows());
@@ -111,6 +158,13 @@ pub fn two_groups(points: &Array2<f32>) -> Result<f64> {
 ///
 /// # Errors
 /// Those of [`two_groups`].
+///
+/// # Example
+/// ```
+/// use diabolo::views::one_cloud_dip;
+/// assert!(one_cloud_dip(2_000)? < one_cloud_dip(50)?);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn one_cloud_dip(n: usize) -> Result<f64> {
     let values = normal_values(2 * n, &mut generator(0, Purpose::Layers, 0, 0));
     two_groups(&Array2::from_shape_vec((n, 2), values).expect("two values a point"))
@@ -121,6 +175,14 @@ impl Maps {
     ///
     /// # Errors
     /// [`Error::Data`] without a single finite point.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let figure = pca_map(&[&model], &data.test)?.figure()?;
+    /// assert!(figure.alt().starts_with("48 images by PCA"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn figure(&self) -> Result<Figure> {
         self.draw(None, Vec::new())
     }
@@ -129,6 +191,14 @@ impl Maps {
     ///
     /// # Errors
     /// [`Error::Data`] when the images have neither.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let figure = pca_map(&[&model], &data.test)?.coloured()?;
+    /// assert!(figure.alt().ends_with("coloured by normal, anomaly"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn coloured(&self) -> Result<Figure> {
         if let Some(anomalies) = self.images.anomalies() {
             let labels = anomalies.iter().map(|&anomaly| usize::from(anomaly)).collect();
@@ -146,6 +216,15 @@ impl Maps {
     }
 
     /// For each map how clearly it is two groups, and what one round cloud of as many points would give.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let table = pca_map(&[&model], &data.test)?.table();
+    /// assert_eq!(table.headers, ["map of", "values", "dip", "one round cloud"]);
+    /// assert_eq!(table.rows[0][..2], ["pixels", "64"]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn table(&self) -> Table {
         let mut table = Table::new(
             &format!("{}: how clearly two groups (dip; 0 is one group, 0.25 two separate points)", self.method),

@@ -31,6 +31,15 @@ const PEEK: usize = 16;
 ///
 /// # Source
 /// Report, question 1.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let figure = compare(&[&model], &data, 2)?;
+/// assert!(figure.alt().starts_with("Rebuilt worst and best: 2 of each, drawn"));
+/// assert!(compare(&[], &data, 2).is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn compare(models: &[&Autoencoder], split: &Split, k: usize) -> Result<Figure> {
     let block = |model: &&Autoencoder| {
         let ranking = model.rank(&split.test)?;
@@ -62,6 +71,14 @@ impl Picks {
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) for more images than a figure can hold.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let figure = model.rank(&data.test)?.worst(9)?.figure()?;
+    /// assert!(figure.alt().starts_with("small: the 9 worst rebuilt, with their MSE"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn figure(&self) -> Result<Figure> {
         let captioned = |pair: Pair| {
             let class = pair.class_name.map_or(String::new(), |name| format!("\n{name}"));
@@ -82,6 +99,14 @@ impl Images {
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) when an image has neither one nor three channels.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let figure = data.test.figure("A first look")?;
+    /// assert!(figure.alt().starts_with("A first look: 16 images"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn figure(&self, title: &str) -> Result<Figure> {
         let drawn = shuffled_rows(self.len(), 0, 0).into_iter().take(PEEK);
         let indices: Vec<usize> = drawn.map(|row| row as usize).collect();
@@ -102,6 +127,13 @@ impl History {
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) when no epoch was finished.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// assert!(model.history.figure()?.alt().starts_with("Loss by epoch"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn figure(&self) -> Result<Figure> {
         let series = |name: &str, loss: fn(&crate::train::Epoch) -> f64| Series {
             name: name.into(),
@@ -120,6 +152,15 @@ impl History {
     }
 
     /// The numbers of a training.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let table = model.history.table();
+    /// assert_eq!(table.rows[0], ["epochs", "2"]);
+    /// assert_eq!(table.rows.last().unwrap()[..], ["ended because", "all epochs were done"]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn table(&self) -> Table {
         let mut table = Table::new("Training", &["", ""]);
         let mut row = |name: &str, value: String| table.push(vec![name.into(), value]);
@@ -137,6 +178,13 @@ impl History {
 
 impl Plan {
     /// Layers, shapes and parameters; a `+` marks a layer that the notation leaves out.
+    ///
+    /// # Example
+    /// ```
+    /// let table = diabolo::model::Architecture::vae().plan([3, 32, 32])?.table();
+    /// assert_eq!(table.rows[0], ["encoder", "+ Flatten()", "[3072]", "0"]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn table(&self) -> Table {
         let caption = format!(
             "{}: images of {:?}, code of {} values, {} parameters",
@@ -157,6 +205,15 @@ impl Plan {
 
 impl Ranking {
     /// How well the model rebuilds the images and, where labels are known, how well that finds the anomalies.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let table = model.rank(&data.test)?.table();
+    /// assert_eq!(table.rows[0], ["images", "48"]);
+    /// assert_eq!(table.rows[2][0], "AUC");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn table(&self) -> Table {
         let mut table = Table::new(&format!("{}: images by {}", self.scores.model, self.scores.name), &["", ""]);
         let [worst, best] = self.extremes(9);
@@ -176,6 +233,14 @@ impl Scores {
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) when there is no score.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let figure = model.score(&data.test)?.figure()?;
+    /// assert!(figure.alt().starts_with("small: reconstruction error (MSE)"));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn figure(&self) -> Result<Figure> {
         histogram(&Histogram {
             title: format!("{}: {}", self.model, self.name),

@@ -11,6 +11,18 @@ impl Sweep {
     ///
     /// # Errors
     /// [`crate::Error::Data`] when no pair has this AUC.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let runs = folder.path().to_str().unwrap();
+    /// let pairs = data.class_pairs(3)?;
+    /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+    /// assert!(sweep.heat_map(Reconstruction)?.alt().contains("6 values of AUC"));
+    /// assert!(sweep.heat_map(KMeans(3)).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn heat_map(&self, evaluation: Evaluation) -> Result<Figure> {
         let classes = &self.settings.classes;
         let mut values = vec![vec![None; classes.len()]; classes.len()];
@@ -32,6 +44,18 @@ impl Sweep {
     }
 
     /// One row for each pair, highest AUC of the first evaluation first.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let runs = folder.path().to_str().unwrap();
+    /// let pairs = data.class_pairs(3)?;
+    /// let table = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?.table();
+    /// assert_eq!((table.headers[1].as_str(), table.rows.len()), ("reconstruction", 3));
+    /// assert!(table.rows[0][1] >= table.rows[2][1], "highest first");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn table(&self) -> Table {
         let evaluations = &self.settings.evaluations;
         let caption = format!("{} on {}: AUC by held-out pair", self.model(), self.settings.data);
@@ -57,6 +81,18 @@ impl Sweep {
 ///
 /// # Source
 /// Report, questions 1 and 2.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let (named, pairs) = (small.named("fcn"), data.class_pairs(3)?);
+/// let sweep = sweep(named, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
+/// let table = nearest_pairs(&[&sweep], 2);
+/// assert_eq!((table.rows.len(), table.headers[2].as_str()), (2, "fcn reconstruction (0.59329)"));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn nearest_pairs(sweeps: &[&Sweep], n_pairs: usize) -> Table {
     let known: Vec<_> =
         REPORT_AUCS.iter().filter(|(model, ..)| sweeps.iter().any(|sweep| sweep.model() == *model)).collect();
@@ -79,6 +115,18 @@ pub fn nearest_pairs(sweeps: &[&Sweep], n_pairs: usize) -> Table {
 
 /// Whether one evaluation finds anomalies better than another, over all pairs of held-out classes: the mean AUC of each,
 /// and the number of pairs in which the second is higher. Pairs without both do not count.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let pairs = data.class_pairs(3)?;
+/// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction, Pca(2)], runs)?;
+/// let table = compare_over_pairs(&[&sweep], Reconstruction, Pca(2));
+/// assert_eq!(table.rows[0][..2], ["small", "3"]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
 pub fn compare_over_pairs(sweeps: &[&Sweep], one: Evaluation, other: Evaluation) -> Table {
     let mut table = Table::new(
         &format!("AUC averaged over held-out pairs: {one}, and {other}"),

@@ -24,19 +24,56 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// Names the folder through which the kernel speaks; set by a kernel that understands [`Message`]s.
+///
+/// # Example
+/// ```
+/// assert_eq!(std::env::var_os(diabolo_protocol::FOLDER_VARIABLE), None, "this is no cell");
+/// ```
 pub const FOLDER_VARIABLE: &str = "DIABOLO_KERNEL";
 
 /// The file in that folder which asks the running cell to stop.
+///
+/// # Example
+/// ```
+/// use diabolo_protocol::INTERRUPT_FILE;
+/// # let folder = std::env::temp_dir().join(format!("diabolo-protocol-example-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// // What the kernel does when the user presses stop.
+/// std::fs::write(folder.join(INTERRUPT_FILE), "")?;
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub const INTERRUPT_FILE: &str = "interrupt";
 
 /// Begins a [`Message`], which ends with its line; what a cell printed before it without a newline stays text. Its first
 /// character is not one that people print.
+///
+/// # Example
+/// ```
+/// use diabolo_protocol::{MARKER, Message, parse};
+/// let line = format!("{MARKER}{}", r#"{"message": "clear", "wait": true}"#);
+/// assert_eq!(parse(&line), Some(Message::Clear { wait: true }));
+/// ```
 pub const MARKER: &str = "\u{2}diabolo1 ";
 
 /// One representation of a picture or text for each MIME type; binary ones in base64.
+///
+/// # Example
+/// ```
+/// use diabolo_protocol::MimeBundle;
+/// let picture: MimeBundle = [("image/svg+xml".into(), "<svg/>".into()), ("text/plain".into(), "a picture".into())].into();
+/// assert_eq!(picture["text/plain"], "a picture");
+/// ```
 pub type MimeBundle = BTreeMap<String, String>;
 
 /// What a cell asks of the kernel, in the words of Jupyter's messaging document.
+///
+/// # Example
+/// ```
+/// use diabolo_protocol::Message;
+/// let message = Message::Update { data: [("text/plain".into(), "2 of 2".into())].into(), id: "progress".into() };
+/// assert!(matches!(message, Message::Update { id, .. } if id == "progress"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -64,11 +101,28 @@ pub enum Message {
 }
 
 /// Whether the kernel understands [`Message`]s.
+///
+/// # Example
+/// ```
+/// if !diabolo_protocol::is_available() {
+///     println!("2 of 2");
+/// }
+/// ```
 pub fn is_available() -> bool {
     folder().is_some()
 }
 
 /// Whether the user has asked the running cell to stop. Cheap enough to be asked for every minibatch.
+///
+/// # Example
+/// ```
+/// for minibatch in 0..100 {
+///     if diabolo_protocol::interrupted() {
+///         break;
+///     }
+/// #   let _ = minibatch;
+/// }
+/// ```
 pub fn interrupted() -> bool {
     folder().is_some_and(|folder| folder.join(INTERRUPT_FILE).exists())
 }
@@ -77,6 +131,15 @@ pub fn interrupted() -> bool {
 ///
 /// # Errors
 /// Those of standard output.
+///
+/// # Example
+/// ```
+/// use diabolo_protocol::{Message, is_available, send};
+/// if is_available() {
+///     send(&Message::Clear { wait: true })?;
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn send(message: &Message) -> io::Result<()> {
     let mut output = io::stdout().lock();
     output.write_all(line(message).as_bytes())?;
@@ -95,6 +158,13 @@ fn folder() -> Option<&'static PathBuf> {
 }
 
 /// The message in a line of a cell's output; `None` for a line that is not one.
+///
+/// # Example
+/// ```
+/// use diabolo_protocol::{MARKER, Message, parse};
+/// assert_eq!(parse(&format!("{MARKER}{}", r#"{"message":"clear","wait":false}"#)), Some(Message::Clear { wait: false }));
+/// assert_eq!(parse("loss 0.5"), None);
+/// ```
 pub fn parse(line: &str) -> Option<Message> {
     serde_json::from_str(line.strip_prefix(MARKER)?).ok()
 }

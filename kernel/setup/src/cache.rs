@@ -67,8 +67,10 @@ impl Cache {
     pub fn create(&self) -> Result<()> {
         let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by `cargo diabolo setup`; `cargo diabolo clean` removes it.\n";
         files::write_if_changed(&self.root.join("CACHEDIR.TAG"), tag.as_bytes())?;
-        fs::create_dir_all(self.part("logs"))?;
-        Ok(())
+        let logs = self.part("logs");
+        fs::create_dir_all(&logs).with_context(|| {
+            format!("making {}; is the disk full or read-only? DIABOLO_CACHE names another place", logs.display())
+        })
     }
 
     /// Locks what has this name against another set-up at the same time; waits for that one and says so.

@@ -43,7 +43,8 @@ pub fn without_cargo_variables(mut command: Command) -> Command {
 pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut log_file = log_file(log)?;
-    writeln!(log_file, "$ {command:?}")?;
+    let cannot_log = || format!("writing the log {}; is the disk full?", log.display());
+    writeln!(log_file, "$ {command:?}").with_context(cannot_log)?;
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -60,7 +61,7 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
         let mut output = String::new();
         let mut has_bar = false;
         for (is_stdout, line) in lines {
-            writeln!(log_file, "{line}")?;
+            writeln!(log_file, "{line}").with_context(cannot_log)?;
             if is_stdout {
                 output.push_str(&line);
                 output.push('\n');
@@ -132,9 +133,9 @@ fn tail(log: &Path) -> String {
 
 fn log_file(log: &Path) -> Result<File> {
     if let Some(folder) = log.parent() {
-        fs::create_dir_all(folder)?;
+        fs::create_dir_all(folder).with_context(|| format!("making the folder {}", folder.display()))?;
     }
-    File::create(log).with_context(|| format!("writing the log {}", log.display()))
+    File::create(log).with_context(|| format!("writing the log {}; is the disk full?", log.display()))
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ fn write_whole(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Resu
     written
         .and_then(|()| write(&aside))
         .and_then(|()| fs::rename(&aside, path))
+        // The reason that is reported is the first one; that nothing is left over is only tidy.
+        .inspect_err(|_| drop(fs::remove_file(&aside)))
         .with_context(|| format!("writing {}; is its folder writable and the disk not full?", path.display()))
 }
 
@@ -80,6 +82,19 @@ mod tests {
         assert!(!write_if_changed(&path, b"one").unwrap());
         assert!(write_if_changed(&path, b"two").unwrap());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_named_and_nothing_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        let error = install_program(&folder.path().join("not built"), &path).unwrap_err();
+        assert!(error.to_string().contains("the disk not full?"), "{error:#}");
+        // Half of it is there when the disk is full.
+        let half = |aside: &Path| fs::write(aside, [0; 100]).and(Err(io::ErrorKind::StorageFull.into()));
+        let message = format!("{:#}", write_whole(&path, half).unwrap_err());
+        assert!(message.contains(path.to_str().unwrap()) && message.contains("no storage space"), "{message}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

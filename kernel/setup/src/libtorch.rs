@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::cache::{Cache, Part};
 use crate::commands;
@@ -83,6 +83,29 @@ impl Libtorch {
         plain.map(|text| text.trim().to_string()).or_else(from_python)
     }
 
+    /// A file of those that programs are built and run with that is missing or cut off, where pip wrote down what it
+    /// installed.
+    pub fn damaged_file(&self) -> Option<PathBuf> {
+        let packages = self.folder.parent()?;
+        let is_of_torch = |name: &str| {
+            name.ends_with(".dist-info") && ["torch-", "nvidia_"].iter().any(|start| name.starts_with(start))
+        };
+        let lists =
+            fs::read_dir(packages).ok()?.flatten().filter(|entry| is_of_torch(&entry.file_name().to_string_lossy()));
+        let is_needed =
+            |path: &str| ["torch/lib/", "torch/include/", "nvidia/"].iter().any(|start| path.starts_with(start));
+        lists.filter_map(|list| fs::read_to_string(list.path().join("RECORD")).ok()).find_map(|record| {
+            record.lines().find_map(|line| {
+                // A path, a checksum and a size.
+                let (path, rest) = line.split_once(',')?;
+                let n_bytes: u64 = rest.rsplit(',').next()?.parse().ok()?;
+                let file = packages.join(path);
+                let is_whole = fs::metadata(&file).is_ok_and(|metadata| metadata.len() == n_bytes);
+                (is_needed(path) && !is_whole).then_some(file)
+            })
+        })
+    }
+
     /// One line for people: version, reason and folder.
     pub fn describe(&self) -> String {
         let version = self.version().unwrap_or_else(|| "of unknown version".into());
@@ -95,7 +118,7 @@ impl Libtorch {
         (release(&version) != WANTED_VERSION).then(|| {
             format!(
                 "this libtorch is {version}, diabolo is made and tested with {WANTED_VERSION}: it may not compile, or \
-                 compute something else; unset LIBTORCH and run `cargo diabolo clean` and `cargo diabolo setup` for the \
+                 compute something else; unset LIBTORCH, remove .cargo/diabolo.toml and run `cargo diabolo setup` for the \
                  right one"
             )
         })
@@ -118,6 +141,10 @@ pub fn install(cache: &Cache, python: &Python, progress: &Progress) -> Result<Li
     let purpose = format!("installing PyPI's torch {WANTED_VERSION}, {form} ({size}): the library that computes");
     progress.run("libtorch", &purpose, |step| {
         let _lock = cache.lock("libtorch", step)?;
+        // pip takes what it once installed for whole, whatever was deleted since.
+        if Python::at(&python::inside(&part.folder)).is_ok_and(|inner| inner.torch.is_some()) {
+            fs::remove_dir_all(&part.folder).with_context(|| format!("removing {}", part.folder.display()))?;
+        }
         let inner = python.environment(&part.folder, cache, step)?;
         let mut command = python::pip_install(&inner);
         command.arg(format!("torch=={WANTED_VERSION}"));
@@ -183,6 +210,25 @@ mod tests {
 
     fn remembered(folder: &Path) -> Option<Libtorch> {
         Some(Libtorch { folder: folder.into(), reason: "of an earlier choice".into() })
+    }
+
+    #[test]
+    fn a_file_that_pip_installed_and_that_is_gone_or_cut_off_is_named() {
+        let packages = tempfile::tempdir().unwrap();
+        let folder = libtorch(packages.path(), "torch", "2.13.0");
+        let found = Libtorch { folder: folder.clone(), reason: "it was the first".into() };
+        assert_eq!(found.damaged_file(), None, "nobody wrote down what belongs to it");
+        let list = packages.path().join("torch-2.13.0.dist-info");
+        fs::create_dir(&list).unwrap();
+        let record =
+            "torch/lib/libtorch_cpu.so,sha256=x,3\ntorch/lib/libc10.so,sha256=x,2\ntorch/nn/__init__.py,sha256=x,9\n";
+        fs::write(list.join("RECORD"), record).unwrap();
+        fs::write(folder.join("lib/libc10.so"), "ab").unwrap();
+        assert_eq!(found.damaged_file(), Some(folder.join("lib/libtorch_cpu.so")), "it is empty");
+        fs::write(folder.join("lib/libtorch_cpu.so"), "abc").unwrap();
+        assert_eq!(found.damaged_file(), None, "Python's own files are not needed");
+        fs::remove_file(folder.join("lib/libc10.so")).unwrap();
+        assert_eq!(found.damaged_file(), Some(folder.join("lib/libc10.so")));
     }
 
     #[test]

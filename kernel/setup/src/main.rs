@@ -8,6 +8,7 @@ mod clean;
 mod commands;
 mod doctor;
 mod files;
+mod fuzz;
 mod jupyter;
 mod kernel;
 mod lab;
@@ -32,6 +33,7 @@ use clap::{Parser, Subcommand};
   cargo diabolo report --data cifar10     the same on CIFAR-10
   cargo diabolo lab                       open the notebooks in JupyterLab
   cargo diabolo test                      the crate's tests
+  cargo diabolo fuzz                      a minute of damaged files for every door
   cargo diabolo bench                     its speed beside PyTorch's and scikit-learn's")]
 struct Arguments {
     #[command(subcommand)]
@@ -50,6 +52,8 @@ enum Command {
     Lab(lab::Options),
     /// Set up, then run `cargo test --workspace`
     Test(testing::Options),
+    /// Throw damaged files at everything that opens files
+    Fuzz(fuzz::Options),
     /// Time diabolo and what one would take instead of it, in turns
     Bench(bench::Options),
     /// Remove what set-up installed
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Report(options) => report::run(&options),
         Command::Lab(options) => lab::run(&options),
         Command::Test(options) => testing::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Clean(options) => clean::run(&options),
     };

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use super::cuda;
 use super::finding::Finding;
 use crate::commands;
 use crate::kernel::KERNEL_NAME;
@@ -22,6 +23,10 @@ use diabolo::prelude::*;
 match Device::Auto.describe() {
     Ok(device) => println!("device\t{device}"),
     Err(error) => println!("no device\t{error}"),
+}
+match Device::Cuda(0).describe() {
+    Ok(device) => println!("tensor\t{device}\ncudnn\t{device}"),
+    Err(error) => println!("no tensor\t{error}"),
 }
 for name in diabolo::data::names() {
     match open(name) {
@@ -61,10 +66,17 @@ fn run(jupyter: &Path, root: &Path) -> Result<String> {
     child.stdin.take().expect("it was piped").write_all(code.as_bytes()).context("sending the cell")?;
     let output = child.wait_with_output().context("waiting for the cell")?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = without_colours(&String::from_utf8_lossy(&output.stderr));
         bail!("the cell failed: {}", said.trim().lines().last().unwrap_or("without a word"));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Text without a terminal's colours, which are an escape character, some numbers and an m.
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_string();
+    first + &parts.map(|part| part.split_once('m').map_or(part, |(_, rest)| rest)).collect::<String>()
 }
 
 /// What a line of the cell means.
@@ -72,14 +84,17 @@ fn finding_of(line: &str, has_driver: bool) -> Option<Finding> {
     let (kind, rest) = line.split_once('\t')?;
     let named = || rest.split_once('\t').map(|(name, text)| (format!("data {name}"), text));
     Some(match kind {
-        "device" if has_driver && rest.starts_with("CPU") => Finding::broken(
-            "device",
-            format!("{rest}, although there is an NVIDIA driver"),
-            "nvidia-smi; cargo diabolo setup",
-        ),
+        "device" if has_driver && rest.starts_with("CPU") => {
+            Finding::broken("device", format!("{rest}, although there is an NVIDIA driver"), cuda::MEND)
+        }
         "device" if rest.starts_with("CPU") => Finding::note("device", rest, ""),
         "device" => Finding::ok("device", "", rest),
-        "no device" => Finding::broken("device", rest, "nvidia-smi; cargo diabolo setup"),
+        "no device" => Finding::broken("device", rest, cuda::MEND),
+        "tensor" => Finding::ok("CUDA tensor", "", "a number was put on CUDA device 0"),
+        "no tensor" if has_driver => Finding::broken("CUDA tensor", rest, cuda::MEND),
+        "no tensor" => Finding::note("CUDA tensor", format!("none without a driver: {rest}"), ""),
+        "cudnn" if rest.contains("with cuDNN") => Finding::ok("cuDNN", "", "found, and used for convolutions"),
+        "cudnn" => Finding::broken("cuDNN", "not found, so convolutions are slow", cuda::MEND),
         "data" => named().map(|(name, text)| Finding::ok(&name, "", text))?,
         "no data" => named().map(|(name, text)| Finding::note(&name, text, ""))?,
         _ => return None,
@@ -100,11 +115,27 @@ mod tests {
     }
 
     #[test]
+    fn a_tensor_on_the_gpu_and_cudnn_are_told_apart() {
+        let finding = |line, has_driver| finding_of(line, has_driver).unwrap();
+        assert_eq!(finding("tensor\tCUDA device 0, as asked, without cuDNN", true).state, State::Ok);
+        assert_eq!(finding("cudnn\tCUDA device 0, as asked, without cuDNN", true).state, State::Broken);
+        assert_eq!(finding("cudnn\tCUDA device 0, as asked, with cuDNN", true).state, State::Ok);
+        assert_eq!(finding("no tensor\tdevice CUDA 0: no driver", true).state, State::Broken);
+        let note = finding("no tensor\tdevice CUDA 0: no driver", false);
+        assert_eq!((note.state, note.name.as_str()), (State::Note, "CUDA tensor"));
+    }
+
+    #[test]
     fn data_sets_are_listed_and_other_lines_are_nobodys() {
         let found = finding_of("data\tcifar10\t50000 to train on, 10000 to test on", false).unwrap();
         assert_eq!((found.name.as_str(), found.state), ("data cifar10", State::Ok));
         assert_eq!(finding_of("no data\thw10\tno such folder", false).unwrap().state, State::Note);
         assert!(finding_of("something else", false).is_none());
+    }
+
+    #[test]
+    fn an_error_is_told_without_colours() {
+        assert_eq!(without_colours("\u{1b}[1;31mKernelNotReady\u{1b}[0m: it is gone"), "KernelNotReady: it is gone");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `cargo diabolo doctor`: looks at every part and says what mends the broken ones. It changes nothing.
 
 mod cell;
+mod cuda;
 mod finding;
 
 use std::env;
@@ -78,7 +79,9 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
         }
     });
     tell(cpp_compiler(&env::var("CXX").unwrap_or_else(|_| "c++".into())));
-    tell(standard_library_sources());
+    let sources = standard_library_sources();
+    let has_sources = sources.state != State::Broken;
+    tell(sources);
     let python = Python::find();
     tell(match &python {
         Ok(python) => Finding::ok("Python", numbers(python.version), python.executable().display()),
@@ -96,8 +99,14 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
         }
     });
     tell(match &libtorch {
-        Ok(libtorch) => libtorch_version(libtorch),
+        Ok(libtorch) => libtorch_version(libtorch, cache.as_ref().ok()),
         Err(error) => Finding::broken("libtorch", format!("{error:#}"), SET_UP),
+    });
+    tell(cuda::driver());
+    let has_driver = libtorch::has_nvidia_driver();
+    tell(match &libtorch {
+        Ok(libtorch) => cuda::library(libtorch, has_driver),
+        Err(_) => Finding::not_looked_at("CUDA library"),
     });
     let parts = (workspace, cache, python, libtorch);
     let (Ok(workspace), Ok(cache), Ok(python), Ok(libtorch)) = &parts else {
@@ -111,7 +120,8 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
     let ready = kernel_parts(workspace, cache, libtorch, tell);
     match jupyter {
         _ if options.no_cell => {}
-        Some(jupyter) if ready => cell::look(&jupyter, workspace.root(), libtorch::has_nvidia_driver(), tell),
+        // Without them no cell can keep a variable.
+        Some(jupyter) if ready && has_sources => cell::look(&jupyter, workspace.root(), has_driver, tell),
         _ => tell(Finding::not_looked_at("cell")),
     }
 }
@@ -191,10 +201,24 @@ fn chosen_libtorch(workspace: Option<&Workspace>, cache: Option<&Cache>, python:
     setup::choose(workspace, cache, python)?.context("none is set up in this clone")
 }
 
-fn libtorch_version(libtorch: &Libtorch) -> Finding {
+fn libtorch_version(libtorch: &Libtorch, cache: Option<&Cache>) -> Finding {
+    if let Some(file) = libtorch.damaged_file() {
+        let own = cache.map(|cache| cache.part("libtorch")).filter(|own| libtorch.folder.starts_with(own));
+        let mend = match own {
+            // Set-up takes what pip once installed for whole.
+            Some(own) => format!("rm -r \"{}\" && {SET_UP}", own.display()),
+            None => format!("install it again, or unset LIBTORCH and remove .cargo/diabolo.toml, then {SET_UP}"),
+        };
+        return Finding::broken("libtorch", format!("{} is missing or cut off", file.display()), mend);
+    }
     let detail = format!("{}; because {}", libtorch.folder.display(), libtorch.reason);
     match libtorch.warning() {
-        Some(warning) => Finding::broken("libtorch", format!("{}: {warning}", libtorch.folder.display()), SET_UP),
+        // Set-up keeps the user's choice, and its own earlier one.
+        Some(warning) => Finding::broken(
+            "libtorch",
+            format!("{}: {warning}", libtorch.folder.display()),
+            format!("unset LIBTORCH; rm -f .cargo/diabolo.toml; {SET_UP}"),
+        ),
         None => Finding::ok("libtorch", libtorch.version().unwrap_or_default(), detail),
     }
 }
@@ -327,8 +351,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("build-version"), "2.9.1").unwrap();
         let other = Libtorch { folder: folder.path().into(), reason: "LIBTORCH is set to it".into() };
-        let finding = libtorch_version(&other);
+        let finding = libtorch_version(&other, None);
         assert_eq!(finding.state, State::Broken);
-        assert!(finding.detail.contains("2.9.1"), "{finding}");
+        assert!(finding.detail.contains("2.9.1") && finding.mend.contains("unset LIBTORCH"), "{finding}");
     }
 }

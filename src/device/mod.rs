@@ -1,7 +1,9 @@
 //! Where the arithmetic runs, in which precision, and where its random numbers come from.
 
+pub(crate) mod host;
+
 use crate::data::{Images, Pixels};
-use crate::error::TorchContext;
+use crate::error::{TorchContext, first_line};
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -12,6 +14,15 @@ use std::sync::OnceLock;
 use tch::{Kind, Tensor};
 
 /// The device to compute on.
+///
+/// # Example
+/// ```
+/// use diabolo::device::Device;
+/// use diabolo::train::Training;
+/// let training = Training::default().device(Device::Cpu);
+/// assert_eq!(training.device, Device::Cpu);
+/// assert_eq!(Training::default().device, Device::Auto);
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Device {
@@ -25,6 +36,15 @@ pub enum Device {
 }
 
 /// The kind of numbers that a network computes with.
+///
+/// # Example
+/// ```
+/// use diabolo::device::Precision;
+/// use diabolo::train::Training;
+/// let training = Training { precision: Precision::Bfloat16, ..Training::default() };
+/// assert_eq!(Training::default().precision, Precision::Float32);
+/// # assert_ne!(training, Training::default());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
@@ -53,7 +73,7 @@ impl Device {
     ///
     /// # Example
     /// ```
-    /// assert_eq!(diabolo::Device::Cpu.describe()?, "CPU, as asked");
+    /// assert_eq!(diabolo::device::Device::Cpu.describe()?, "CPU, as asked");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn describe(self) -> Result<String> {
@@ -102,7 +122,7 @@ fn try_cuda(index: usize) -> Result<tch::Device> {
         Ok(_) => Ok(device),
         Err(source) => Err(Error::Device {
             wanted: wanted(),
-            found: Error::Torch { doing: "putting a number on it".into(), source }.to_string(),
+            found: format!("putting a number on it: libtorch says: {}", first_line(&source)),
             next_step: "mend the driver, or choose Device::Cpu or Device::Auto".into(),
         }),
     }
@@ -223,10 +243,8 @@ pub(crate) fn dropout_factors(
     probability: f64,
     generator: &mut Xoshiro256PlusPlus,
 ) -> Result<Tensor, tch::TchError> {
-    let host = Tensor::f_empty([x.numel() as i64], (Kind::Float, tch::Device::Cpu))?;
-    // SAFETY: a new tensor on the host, in one piece, of as many floats, that nothing else can see.
-    let values = unsafe { std::slice::from_raw_parts_mut(host.data_ptr().cast::<f32>(), host.numel()) };
-    fill_dropout_factors(values, probability, generator);
+    let mut host = Tensor::f_empty([x.numel() as i64], (Kind::Float, tch::Device::Cpu))?;
+    fill_dropout_factors(host::values_mut(&mut host), probability, generator);
     let factors = host.f_to(x.device())?.f_to_kind(x.kind())?;
     // Drawn in one order in memory whatever that of x, which may differ between devices.
     match x.size()[..] {

@@ -117,7 +117,8 @@ impl Kernel {
         for request in waiting {
             if matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
                 self.say_state("busy", &request);
-                self.reply(&request, json!({ "status": "aborted", "execution_count": self.next_count }));
+                // Without a number: it has not run.
+                self.reply(&request, json!({ "status": "aborted" }));
                 self.say_state("idle", &request);
             } else {
                 self.answer(&request);

@@ -6,13 +6,19 @@ Its pager test is left out: nothing in this kernel pages.
 import unittest
 
 import jupyter_kernel_test
-from harness import KERNEL
+from harness import KERNEL, TIMEOUT
 
 SHOW = 'println!("EVCXR_BEGIN_CONTENT {mime}\\n{content}\\nEVCXR_END_CONTENT"); println!("after");'
 CLEAR = 'println!("\\u{2}diabolo1 {}", r#"{"message":"clear","wait":false}"#);'
 
 
 class RustTests(jupyter_kernel_test.KernelTests):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        # The fifteen seconds that each of these tests has are for a kernel that has started.
+        cls.kc.execute_interactive("1", silent=True, timeout=TIMEOUT)
+
     kernel_name = KERNEL
     language_name = "rust"
     file_extension = ".rs"

@@ -18,8 +18,8 @@ pub use settings::{Keep, KlTerm, Optimizer, Training};
 use crate::data::Split;
 use crate::device::{ResidentImages, shuffled_rows};
 use crate::error::TorchContext;
-use crate::model::{Architecture, GaussianWaist, Mode, Network, Plan, StepRandomness};
-use crate::{Error, Result, interrupt, memory};
+use crate::model::{Architecture, GaussianWaist, Mode, Network, StepRandomness};
+use crate::{Error, Result, interrupt};
 use optimizer::OptimizerState;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -116,7 +116,7 @@ impl Loop {
         let plan = architecture.plan(images.shape())?;
         let chosen = training.device.choose()?;
         if chosen.device == tch::Device::Cpu {
-            check_batch(&plan, training.batch_size.min(images.len()))?;
+            training.check_memory(&plan, images.len())?;
         }
         let network = Network::new(plan, training.seed, chosen.device)?;
         let mut begun = Self {
@@ -302,14 +302,6 @@ impl Loop {
             seconds_remaining: seconds / steps_done as f64 * (n_epochs * n_steps - steps_done) as f64,
         }
     }
-}
-
-/// Every layer's output is kept until the gradient is known; a GPU says itself when that is too much.
-fn check_batch(plan: &Plan, n_images: usize) -> Result<()> {
-    let outputs = plan.encoder.iter().chain(&plan.decoder).map(|planned| planned.output.n_values());
-    let n_values = outputs.fold(0, usize::saturating_add);
-    let n_bytes = memory::bytes_of(&[n_images, n_values, size_of::<f32>()]);
-    memory::check(&format!("training {}", plan.name), n_bytes, "choose a smaller batch_size or a smaller network")
 }
 
 /// The loss of one minibatch, as a number and as a tensor that knows its gradient.

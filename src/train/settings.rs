@@ -1,7 +1,8 @@
 //! What a training is to do: [`Training`] and its parts.
 
 use crate::device::{Device, Precision};
-use crate::{Error, Result};
+use crate::model::Plan;
+use crate::{Error, Result, memory};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a training, as a plain value that is saved beside its result.
@@ -255,6 +256,15 @@ impl Training {
             within("max_seconds", seconds, seconds > 0.0, "a number above 0", "leave it out for no limit")?;
         }
         Ok(())
+    }
+
+    /// Whether a batch of `n_images` at most fits into memory: every layer's output is kept until the gradient is known.
+    /// A GPU says itself when that is too much.
+    pub(super) fn check_memory(&self, plan: &Plan, n_images: usize) -> Result<()> {
+        let outputs = plan.encoder.iter().chain(&plan.decoder).map(|planned| planned.output.n_values());
+        let n_values = outputs.fold(0, usize::saturating_add);
+        let n_bytes = memory::bytes_of(&[self.batch_size.min(n_images), n_values, size_of::<f32>()]);
+        memory::check(&format!("training {}", plan.name), n_bytes, "choose a smaller batch_size or a smaller network")
     }
 }
 

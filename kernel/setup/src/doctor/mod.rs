@@ -198,7 +198,8 @@ fn free_gigabytes(df: &str) -> Option<f64> {
 /// The libtorch that set-up chose or would take.
 fn chosen_libtorch(workspace: Option<&Workspace>, cache: Option<&Cache>, python: Option<&Python>) -> Result<Libtorch> {
     let (cache, python) = cache.zip(python).context("the cache folder and Python come first")?;
-    setup::choose(workspace, cache, python)?.context("none is set up in this clone")
+    setup::choose(workspace, cache, python)?
+        .context("none is set up in this clone, or the one that was is no longer whole")
 }
 
 fn libtorch_version(libtorch: &Libtorch, cache: Option<&Cache>) -> Finding {

@@ -116,6 +116,8 @@ fn an_interrupted_training_gives_its_best_model_and_says_so() {
     assert_eq!(n_steps, 5);
     assert_eq!(model.history.stopped_because, StoppedBecause::Interrupted);
     assert!(model.history.warning().unwrap().contains("it was interrupted; the model has the weights of epoch 1"));
+    let shown = format!("{}\n{}", model.history, model.history.table());
+    assert!(shown.contains(" at first, kept epoch 1 (") && !shown.contains("NaN"), "{shown}");
 }
 
 #[test]

@@ -252,7 +252,9 @@ impl Page {
                 escape(&warning)
             )),
         };
-        page.html(&history.table().to_html()).figure(history.figure())
+        let page = page.html(&history.table().to_html());
+        // A training that was stopped in its first epoch has no curve.
+        if history.epochs.is_empty() { page } else { page.figure(history.figure()) }
     }
 
     fn report(self, report: &Value) -> Self {

@@ -166,17 +166,12 @@ impl fmt::Display for StoppedBecause {
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let plural = if self.epochs.len() == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{} epoch{plural} in {:.1} s on {}: loss {:.4} -> {:.4}, kept epoch {} ({:.4})",
-            self.epochs.len(),
-            self.seconds,
-            self.device,
-            self.loss_first,
-            self.loss_last(),
-            self.kept.epoch,
-            self.kept.loss,
-        )?;
+        write!(f, "{} epoch{plural} in {:.1} s on {}: ", self.epochs.len(), self.seconds, self.device)?;
+        match self.epochs.last() {
+            Some(last) => write!(f, "loss {:.4} -> {:.4}, ", self.loss_first, last.loss_mean)?,
+            None => write!(f, "loss {:.4} at first, ", self.loss_first)?,
+        }
+        write!(f, "kept epoch {} ({:.4})", self.kept.epoch, self.kept.loss)?;
         self.warning().map_or(Ok(()), |warning| write!(f, "\nWARNING: {warning}"))
     }
 }

@@ -169,7 +169,10 @@ impl History {
         row("speed", self.epochs.last().map_or("-".into(), |epoch| format!("{:.0} images/s", epoch.images_per_second)));
         row("device", self.device.clone());
         row("loss of the first minibatch", format!("{:.4}", self.loss_first));
-        row("mean loss of the last epoch", format!("{:.4}", self.loss_last()));
+        row(
+            "mean loss of the last epoch",
+            self.epochs.last().map_or("-".into(), |epoch| format!("{:.4}", epoch.loss_mean)),
+        );
         row("kept", format!("epoch {}, loss {:.4}", self.kept.epoch, self.kept.loss));
         row("ended because", self.stopped_because.to_string());
         table

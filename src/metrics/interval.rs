@@ -149,6 +149,6 @@ mod tests {
     #[test]
     fn too_few_resamples_are_refused() {
         let message = auc_interval(&[0.0, 1.0], &[false, true], 10, 0).unwrap_err().to_string();
-        assert!(message.contains("found 10, wanted 40 or more"), "{message}");
+        assert!(message.contains("found 10, wanted 40 to"), "{message}");
     }
 }

@@ -153,6 +153,11 @@ impl Network {
         Tensor::f_cat(&flat, 0).doing("gathering the gradient")
     }
 
+    /// All trained values and running statistics. Changing them changes the layers.
+    pub(crate) fn state(&self) -> [&Tensor; 2] {
+        [&self.parameters, &self.statistics]
+    }
+
     /// Copies of all trained values and running statistics.
     pub(crate) fn snapshot(&self) -> Result<[Tensor; 2]> {
         let copy = |tensor: &Tensor| {

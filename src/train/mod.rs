@@ -5,6 +5,8 @@
 
 mod autoencoder;
 mod history;
+mod keeper;
+mod losses;
 mod optimizer;
 mod progress;
 mod settings;
@@ -20,6 +22,8 @@ use crate::device::{ResidentImages, shuffled_rows};
 use crate::error::TorchContext;
 use crate::model::{Architecture, GaussianWaist, Mode, Network, StepRandomness};
 use crate::{Error, Result, interrupt};
+use keeper::Keeper;
+use losses::{Losses, Reading};
 use optimizer::OptimizerState;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -122,7 +126,7 @@ impl Loop {
         let mut begun = Self {
             images: ResidentImages::new(images, 0..images.len(), chosen.device)?,
             n_images: images.len(),
-            keeper: Keeper::new(training.keep, &network)?,
+            keeper: Keeper::new(training.keep, Reading::of(chosen.device), &network)?,
             optimizer: OptimizerState::new(&training, network.parameters()),
             history: History {
                 loss_first: f64::NAN,
@@ -154,11 +158,11 @@ impl Loop {
         let stopped_because = match self.run(&mut observe, &mut save) {
             Ok(stopped_because) => stopped_because,
             // Nothing was learned yet, so nothing is lost by saying no.
-            Err(error) if self.keeper.kept.epoch == 0 => return Err(error),
+            Err(error) if self.keeper.kept().epoch == 0 => return Err(error),
             Err(error) => StoppedBecause::Failed { message: error.to_string() },
         };
         let history = History { stopped_because, ..self.history() };
-        self.network.restore(&self.keeper.snapshot)?;
+        self.network.restore(self.keeper.snapshot())?;
         Ok(Autoencoder::new(self.architecture, self.training, history, self.trained_on, self.network))
     }
 
@@ -190,7 +194,7 @@ impl Loop {
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint> {
         Ok(Checkpoint {
             last: self.network.snapshot()?,
-            kept: self.keeper.snapshot.each_ref().map(Tensor::shallow_clone),
+            kept: self.keeper.snapshot().each_ref().map(Tensor::shallow_clone),
             optimizer: self.optimizer.memory(),
             history: self.history(),
         })
@@ -198,14 +202,15 @@ impl Loop {
 
     /// The course so far.
     pub(crate) fn history(&self) -> History {
-        History { kept: self.keeper.kept, seconds: self.seconds(), ..self.history.clone() }
+        History { kept: self.keeper.kept(), seconds: self.seconds(), ..self.history.clone() }
     }
 
     fn go_on_from(&mut self, checkpoint: Checkpoint) -> Result<()> {
         let Checkpoint { last, kept, optimizer, history } = checkpoint;
         self.network.restore(&last)?;
-        self.keeper.kept = history.kept;
-        self.keeper.snapshot = kept.map(|tensor| tensor.to(self.network.device()));
+        let device = self.network.device();
+        let snapshot = kept.map(|tensor| tensor.to(device));
+        self.keeper = Keeper::from_kept(self.training.keep, Reading::of(device), history.kept, snapshot)?;
         self.optimizer.recall(optimizer);
         self.seconds_before = history.seconds;
         self.history = History { device: std::mem::take(&mut self.history.device), ..history };
@@ -227,16 +232,13 @@ impl Loop {
         let rows = Tensor::f_from_slice(&shuffled_rows(self.n_images, self.training.seed, epoch))
             .and_then(|rows| rows.f_to(self.network.device()))
             .doing("moving the order of the images to the device")?;
-        let (mut loss_sum, mut loss_lowest) = (0.0, f64::INFINITY);
+        let mut losses = Losses::new(self.keeper.reading());
         for (step, batch_rows) in (1..).zip(rows.split(self.training.batch_size as i64, 0)) {
-            let loss = self.take_step(epoch, step, &batch_rows)?;
-            if !loss.is_finite() {
+            self.take_step(epoch, step, &batch_rows, &mut losses)?;
+            if let Some(step) = losses.first_not_finite() {
                 return Ok(Some(StoppedBecause::Diverged { epoch, step }));
             }
-            loss_sum += loss * batch_rows.size()[0] as f64;
-            loss_lowest = loss_lowest.min(loss);
-
-            let progress = self.progress(epoch, step, loss);
+            let progress = self.progress(epoch, step, losses.newest());
             let control = observe(&progress);
             let is_last_step = progress.seconds_remaining == 0.0;
             let stopped_because = match self.training.max_seconds {
@@ -246,12 +248,18 @@ impl Loop {
                 }
                 _ => continue,
             };
-            self.keeper.stopped_within(&self.network, loss, epoch)?;
+            self.keeper.heard(losses.read()?, epoch);
+            self.keeper.stopped_within(&self.network, losses.newest(), epoch)?;
             return Ok(Some(stopped_because));
         }
-        if !self.network.is_finite() {
-            return Ok(Some(StoppedBecause::Diverged { epoch, step: self.n_steps() }));
+        self.keeper.heard(losses.read()?, epoch);
+        if let Some(step) = losses.first_not_finite().or((!self.network.is_finite()).then_some(self.n_steps())) {
+            return Ok(Some(StoppedBecause::Diverged { epoch, step }));
         }
+        let batch_size = self.training.batch_size;
+        let batch_sizes = (0..self.n_images).step_by(batch_size).map(|start| batch_size.min(self.n_images - start));
+        let loss_sum: f64 = losses.known().iter().zip(batch_sizes).map(|(loss, size)| loss * size as f64).sum();
+        let loss_lowest = losses.known().iter().copied().fold(f64::INFINITY, f64::min);
         let loss_mean = loss_sum / self.n_images as f64;
         self.keeper.after_epoch(&self.network, loss_mean, epoch)?;
         let seconds = epoch_started.elapsed().as_secs_f64();
@@ -264,21 +272,22 @@ impl Loop {
         Ok(None)
     }
 
-    /// Moves the weights by one minibatch and gives its loss; an infinite or undefined loss moves nothing.
-    fn take_step(&mut self, epoch: usize, step: usize, batch_rows: &Tensor) -> Result<f64> {
+    /// Moves the weights by one minibatch; a loss that is known to be infinite or undefined moves nothing.
+    fn take_step(&mut self, epoch: usize, step: usize, batch_rows: &Tensor, losses: &mut Losses) -> Result<()> {
         let batch = self.network.arranged(self.images.batch(batch_rows)?).doing("arranging a batch")?;
         let randomness = StepRandomness::new(self.training.seed, epoch, step);
-        let (loss, loss_tensor) = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
+        let loss = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
+        let known = losses.push(&loss)?;
         if epoch == 1 && step == 1 {
-            self.history.loss_first = loss;
+            self.history.loss_first = known[0];
         }
-        if loss.is_finite() {
-            self.keeper.after_minibatch(&self.network, loss, epoch)?;
-            let gradient = self.network.gradient(&loss_tensor)?;
+        if known.iter().all(|loss| loss.is_finite()) {
+            self.keeper.before_step(&self.network, &loss, known, epoch)?;
+            let gradient = self.network.gradient(&loss)?;
             // The gradient is final here: processes that train together would average it at this line.
             self.optimizer.step(self.network.parameters(), &gradient)?;
         }
-        Ok(loss)
+        Ok(())
     }
 
     fn n_steps(&self) -> usize {
@@ -304,21 +313,20 @@ impl Loop {
     }
 }
 
-/// The loss of one minibatch, as a number and as a tensor that knows its gradient.
+/// The loss of one minibatch, a scalar that knows its gradient.
 fn minibatch_loss(
     network: &Network,
     batch: &Tensor,
     randomness: StepRandomness,
     training: &Training,
-) -> Result<(f64, Tensor)> {
+) -> Result<Tensor> {
     let pass = network.pass(batch, Mode::Training(randomness), training.precision)?;
-    let loss = || -> Result<(f64, Tensor), TchError> {
+    let loss = || -> Result<Tensor, TchError> {
         let mse = pass.reconstruction.f_mse_loss(batch, tch::Reduction::Mean)?;
-        let loss = match &pass.waist {
-            None => mse,
-            Some(waist) => mse.f_add(&kl_loss(waist, batch, training.kl_term)?)?,
-        };
-        Ok((loss.f_double_value(&[])?, loss))
+        match &pass.waist {
+            None => Ok(mse),
+            Some(waist) => mse.f_add(&kl_loss(waist, batch, training.kl_term)?),
+        }
     };
     loss().doing("working out the loss")
 }
@@ -333,51 +341,6 @@ fn kl_loss(waist: &GaussianWaist, batch: &Tensor, kl_term: KlTerm) -> Result<Ten
         KlTerm::CourseSum => Ok(sum),
         // Mean over images and division by c * h * w are one division by all values of the batch.
         KlTerm::PerPixel(weight) => sum.f_mul_scalar(weight / batch.numel() as f64),
-    }
-}
-
-/// Holds on to the weights that the keep rule has chosen so far.
-struct Keeper {
-    rule: Keep,
-    kept: Kept,
-    snapshot: [Tensor; 2],
-}
-
-impl Keeper {
-    /// Begins with the first weights, which stay when training diverges at once.
-    fn new(rule: Keep, network: &Network) -> Result<Self> {
-        Ok(Self { rule, kept: Kept { epoch: 0, loss: f64::INFINITY }, snapshot: network.snapshot()? })
-    }
-
-    /// To be called between loss and step: the weights that are kept are those that had the loss.
-    fn after_minibatch(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
-        match self.rule == Keep::LowestMinibatchLoss && loss < self.kept.loss {
-            true => self.keep(network, loss, epoch),
-            false => Ok(()),
-        }
-    }
-
-    fn after_epoch(&mut self, network: &Network, loss_mean: f64, epoch: usize) -> Result<()> {
-        match self.rule {
-            Keep::Last => self.keep(network, loss_mean, epoch),
-            Keep::LowestEpochLoss if loss_mean < self.kept.loss => self.keep(network, loss_mean, epoch),
-            _ => Ok(()),
-        }
-    }
-
-    /// Training stops within an epoch: its weights are the last, and better than none where no epoch was finished.
-    fn stopped_within(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
-        let wanted = self.rule == Keep::Last || self.kept.epoch == 0;
-        match wanted && network.is_finite() {
-            true => self.keep(network, loss, epoch),
-            false => Ok(()),
-        }
-    }
-
-    fn keep(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
-        self.kept = Kept { epoch, loss };
-        self.snapshot = network.snapshot()?;
-        Ok(())
     }
 }
 

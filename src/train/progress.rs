@@ -29,7 +29,7 @@ pub struct Progress {
     pub step: usize,
     /// Steps in an epoch.
     pub n_steps: usize,
-    /// Loss of the minibatch just done.
+    /// Loss of the minibatch just done; on a GPU the newest that has been read, a fifth of a second old at most.
     pub loss: f64,
     /// Mean speed since the training began.
     pub images_per_second: f64,

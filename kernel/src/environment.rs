@@ -95,6 +95,16 @@ pub fn cells_folder() -> Result<PathBuf> {
 
 /// Sets what evcxr, cargo and the cells read. Called before any thread is started.
 pub fn prepare(cells: &Path, work_folder: &Path) {
+    // What a `cargo run` or `cargo test` above says of its own package: build scripts that look at it would run again, and
+    // every kernel would compile what depends on them.
+    let of_a_package = |name: &OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    for name in env::vars_os().map(|(name, _)| name).filter(of_a_package) {
+        // SAFETY: the process has one thread so far.
+        unsafe { env::remove_var(name) };
+    }
     let libtorch_lib = env::var_os("LIBTORCH").map(|libtorch| Path::new(&libtorch).join("lib"));
     // Cells link to the toolchain's dynamic standard library by a path that is relative to where they were linked, and
     // evcxr moves them afterwards. Below `cargo run` this path is set already, below Jupyter it is not.

@@ -369,13 +369,14 @@ fn read_checkpoint(folder: &Path, plan: &Plan) -> Result<Option<Checkpoint>> {
         (tensor, wanted) if tensor.numel() == wanted => Ok(tensor),
         (tensor, wanted) => Err(damaged(format!("{} {name} where the architecture has {wanted}", tensor.numel()))),
     };
+    let last = [take_parameters("last_parameters")?, take("last_statistics")?];
     let second_moment = match take("second_moment")? {
         // SGD has none.
         empty if empty.numel() == 0 => empty,
         _ => take_parameters("second_moment")?,
     };
     Ok(Some(Checkpoint {
-        last: [take_parameters("last_parameters")?, take("last_statistics")?],
+        last,
         kept: [take_parameters("kept_parameters")?, take("kept_statistics")?],
         optimizer: OptimizerMemory { n_steps, first_moment: take_parameters("first_moment")?, second_moment },
         history,

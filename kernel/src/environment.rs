@@ -99,7 +99,7 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
     // every kernel would compile what depends on them.
     let of_a_package = |name: &OsString| {
         let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"
     };
     for name in env::vars_os().map(|(name, _)| name).filter(of_a_package) {
         // SAFETY: the process has one thread so far.

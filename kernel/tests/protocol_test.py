@@ -230,9 +230,9 @@ println!("[{}]", line.trim());"""
         self.assertFalse(os.path.exists(f"/proc/{process}"))
 
     def test_cells_learn_nothing_of_a_cargo_that_started_the_kernel(self):
-        kernel = Kernel({"CARGO_PKG_NAME": "above", "CARGO_MANIFEST_DIR": "/above"})
-        code = 'println!("{:?}", ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR"].map(|name| std::env::var(name).is_ok()));'
-        self.assertEqual(kernel.run(code).text, "[false, false]\n")
+        kernel = Kernel({"CARGO_PKG_NAME": "above", "CARGO_MANIFEST_DIR": "/above", "OUT_DIR": "/above"})
+        code = 'println!("{:?}", ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "OUT_DIR"].map(|name| std::env::var(name).is_ok()));'
+        self.assertEqual(kernel.run(code).text, "[false, false, false]\n")
         kernel.close()
 
     def test_a_kernel_ends_when_what_started_it_is_gone(self):

@@ -4,6 +4,8 @@
 
 #[expect(dead_code, reason = "most of it is for other tests")]
 mod common;
+#[path = "common/npz.rs"]
+mod npz;
 
 #[path = "bad_inputs/files.rs"]
 mod files;

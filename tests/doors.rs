@@ -5,6 +5,8 @@
 //! package `dataset-fashion-mnist` is installed.
 
 mod common;
+#[path = "common/npz.rs"]
+mod npz;
 
 use common::{check_message, folder, npy, real_data};
 use diabolo::data::{ImageStream, Images, OpenOptions, Split, open, open_with};
@@ -15,6 +17,7 @@ use diabolo::train::{Training, fit};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use npz::npz;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::ops::ControlFlow;
@@ -178,16 +181,6 @@ fn fashion_mnist_opens_trains_and_ranks() {
 
 fn fixture(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
-/// An archive of arrays.
-fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in arrays {
-        archive.start_file(*name, SimpleFileOptions::default()).unwrap();
-        archive.write_all(content).unwrap();
-    }
-    archive.finish().unwrap().into_inner()
 }
 
 /// What `make_arrays.py` calls pictures.

@@ -1,6 +1,7 @@
 //! Files and folders of images.
 
 use super::common::npy;
+use super::npz::npz;
 use super::{Case, case};
 use diabolo::Result;
 use diabolo::data::{ImageStream, Images, OpenOptions, Split, download, open, open_with};
@@ -8,10 +9,9 @@ use diabolo::ndarray::Array4;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use zip::write::{SimpleFileOptions, ZipWriter};
 
 pub fn cases() -> Vec<Case> {
     let groups =
@@ -77,15 +77,6 @@ fn npy_cases() -> Vec<Case> {
             &["0 to 255", "image 0", "x / 127.5 - 1"],
         ),
     ]
-}
-
-fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, content) in arrays {
-        archive.start_file(*name, SimpleFileOptions::default()).unwrap();
-        archive.write_all(content).unwrap();
-    }
-    archive.finish().unwrap().into_inner()
 }
 
 fn npz_cases() -> Vec<Case> {

@@ -1,8 +1,14 @@
 //! Trainings that are killed, stopped, moved and damaged.
 
+#[cfg(unix)]
+#[path = "common/file_sizes.rs"]
+mod file_sizes;
+
 use diabolo::prelude::*;
 use diabolo::run::train_in;
 use diabolo::train::StoppedBecause;
+#[cfg(unix)]
+use file_sizes::run_limited;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -195,13 +201,7 @@ fn a_full_disk_ends_the_training_with_its_model_and_the_last_good_state() {
     })
     .unwrap();
     let before = std::fs::read(path.join("state.safetensors")).unwrap();
-    let status = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 64; exec \"$0\" --exact a_full_disk_ends_the_training_with_its_model_and_the_last_good_state"])
-        .arg(std::env::current_exe().unwrap())
-        .env(LIMITED, &path)
-        .status()
-        .unwrap();
-    assert!(status.success());
+    run_limited("a_full_disk_ends_the_training_with_its_model_and_the_last_good_state", LIMITED, &path);
     assert_eq!(std::fs::read(path.join("state.safetensors")).unwrap(), before);
     assert_eq!(train(&path, training).unwrap().history.stopped_because, StoppedBecause::Finished);
 }

@@ -137,9 +137,11 @@ fn compiler(rustc: &str) -> Finding {
     let parsed = |text: &str| text.split(['.', '-']).map_while(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
     match parsed(version) >= parsed(wanted) {
         true => Finding::ok("rustc", version, format!("{wanted} or newer is wanted")),
-        false => {
-            Finding::broken("rustc", format!("{version}, but {wanted} or newer is wanted"), "rustup update stable")
-        }
+        false => Finding::broken(
+            "rustc",
+            format!("{version}, but {wanted} or newer is wanted"),
+            "rustup update stable; rustup default stable",
+        ),
     }
 }
 
@@ -320,7 +322,7 @@ mod tests {
     fn an_old_compiler_is_told_from_a_new_one_by_numbers() {
         assert_eq!(compiler("rustc 1.200.0 (abc 2030-01-01)\nhost: x").state, State::Ok);
         let old = compiler("rustc 1.9.0 (abc 2016-01-01)");
-        assert_eq!((old.state, old.mend.as_str()), (State::Broken, "rustup update stable"));
+        assert_eq!((old.state, old.mend.as_str()), (State::Broken, "rustup update stable; rustup default stable"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod notation;
 mod plan;
 mod shapes;
 mod signatures;
+mod sub_pixel;
 
 pub use architecture::Architecture;
 pub use layer::{Layer, Part};

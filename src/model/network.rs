@@ -2,7 +2,7 @@
 
 use super::dropout::DropoutMask;
 use super::lowering::{self, Step};
-use super::{FeatureShape, Layer, Plan, PlannedLayer};
+use super::{FeatureShape, Layer, Plan, PlannedLayer, sub_pixel};
 use crate::device::{Precision, Purpose, generator, normal_values, uniform_values};
 use crate::error::TorchContext;
 use crate::{Error, Result, memory};
@@ -247,6 +247,11 @@ impl Network {
             x = match &built.layer {
                 Layer::Conv2d { stride, padding, .. } => {
                     x.f_conv2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [1, 1], 1)?
+                }
+                Layer::ConvTranspose2d { stride, padding, .. }
+                    if self.is_channels_last && sub_pixel::is_faster(&tensors[0], *stride) =>
+                {
+                    sub_pixel::conv_transpose(&x, &tensors[0], &tensors[1], *stride, *padding)?
                 }
                 Layer::ConvTranspose2d { stride, padding, .. } => x.f_conv_transpose2d(
                     &tensors[0],

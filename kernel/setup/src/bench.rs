@@ -40,13 +40,16 @@ pub struct Options {
     data: Option<PathBuf>,
 }
 
-/// What is compared: the name that both programs know it by.
+/// What is compared: the name that both programs know it by, but for [`IN_CELL`].
 struct Row {
     name: &'static str,
     peer: &'static str,
     n_rounds: u32,
     needs_codes: bool,
 }
+
+/// What a row's name ends with whose diabolo side is a cell of a notebook.
+const IN_CELL: &str = "_in_cell";
 
 const fn row(name: &'static str, peer: &'static str) -> Row {
     Row { name, peer, n_rounds: 5, needs_codes: false }
@@ -56,8 +59,9 @@ const fn on_codes(name: &'static str, peer: &'static str) -> Row {
     Row { needs_codes: true, ..row(name, peer) }
 }
 
-/// To add a row: a line here, and a line in `prepare` of benches/rounds.rs and of benches/peers/peers.py.
-const ROWS: [Row; 14] = [
+/// To add a row: a line here, and a line in `prepare` of benches/rounds.rs and of benches/peers/peers.py; for one in a cell
+/// its cells in benches/in_cell.py.
+const ROWS: [Row; 17] = [
     row("train_report_cnn", "PyTorch, the course's loop"),
     row("train_report_cnn_tuned", "PyTorch, tuned by hand"),
     row("train_fcn", "PyTorch, the course's loop"),
@@ -72,6 +76,9 @@ const ROWS: [Row; 14] = [
     row("pca_pixels", "scikit-learn"),
     Row { n_rounds: 3, ..on_codes("tsne_sklearn", "scikit-learn") },
     Row { n_rounds: 3, ..on_codes("tsne_opentsne", "openTSNE") },
+    row("train_report_cnn_in_cell", "PyTorch, the course's loop"),
+    row("score_report_cnn_in_cell", "PyTorch"),
+    on_codes("kmeans_k5_in_cell", "scikit-learn"),
 ];
 
 /// How libtorch's threads wait, as .cargo/config.toml and the kernel have it.
@@ -98,8 +105,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let cache = Cache::find()?;
     let data = find_data(options.data.as_deref(), &cache)?;
     let progress = Progress::new();
-    setup::ensure_libtorch(&workspace, &cache, &progress)?;
+    let jupyter = match rows.iter().any(|row| row.name.ends_with(IN_CELL)) {
+        true => Some(setup::ensure(&workspace, &progress)?.jupyter),
+        false => setup::ensure_libtorch(&workspace, &cache, &progress).map(|_| None)?,
+    };
     let programs = Programs {
+        jupyter,
+        in_cell: workspace.root().join("benches/in_cell.py"),
         python: PEERS.ensure(&cache, &Python::find()?, &progress)?,
         script: workspace.root().join("benches/peers/peers.py"),
         rounds: build_rounds(&workspace, &cache, &progress)?,
@@ -160,6 +172,9 @@ fn build_rounds(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Re
 
 /// Both sides and what they work on.
 struct Programs {
+    /// The Python that starts kernels, where a row is in a cell.
+    jupyter: Option<PathBuf>,
+    in_cell: PathBuf,
     python: PathBuf,
     script: PathBuf,
     rounds: PathBuf,
@@ -172,11 +187,18 @@ impl Programs {
         let mut command = Command::new(&self.python);
         // Diabolo's users have it from the kernel; those of a Python have nothing of the kind.
         command.arg(&self.script).env_remove(WAITING);
-        self.with_arguments(command, name)
+        self.with_arguments(command, name.trim_end_matches(IN_CELL))
     }
 
     fn diabolo(&self, name: &str) -> Command {
-        self.with_arguments(Command::new(&self.rounds), name)
+        match (name.strip_suffix(IN_CELL), &self.jupyter) {
+            (Some(name), Some(python)) => {
+                let mut command = Command::new(python);
+                command.arg(&self.in_cell);
+                self.with_arguments(command, name)
+            }
+            _ => self.with_arguments(Command::new(&self.rounds), name),
+        }
     }
 
     /// Both sides get the same arguments and the same number of threads.
@@ -330,9 +352,13 @@ mod tests {
     #[test]
     fn every_row_is_known_to_diabolo() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-        let rounds = fs::read_to_string(root.join("benches/rounds.rs")).unwrap();
         for row in &ROWS {
-            assert!(rounds.contains(&format!("\"{}\"", row.name)), "benches/rounds.rs does not know {}", row.name);
+            let (file, name) = match row.name.strip_suffix(IN_CELL) {
+                Some(name) => ("benches/in_cell.py", name),
+                None => ("benches/rounds.rs", row.name),
+            };
+            let program = fs::read_to_string(root.join(file)).unwrap();
+            assert!(program.contains(&format!("\"{name}\"")), "{file} does not know {}", row.name);
         }
     }
 }

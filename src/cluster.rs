@@ -121,13 +121,12 @@ impl KMeans {
     pub fn fit(&self, points: &Array2<f32>) -> Result<Clusters> {
         let problem = Problem::new(self, points)?;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
-        let mut best: Option<Clusters> = None;
-        for _ in 0..self.n_starts {
-            let run = problem.run(problem.starting_centres(&mut generator)?)?;
-            if best.as_ref().is_none_or(|best| run.inertia < best.inertia) {
-                best = Some(run);
-            }
-        }
+        // Drawn one after the other, so that they do not depend on the number of threads.
+        let starts =
+            (0..self.n_starts).map(|_| problem.starting_centres(&mut generator)).collect::<Result<Vec<_>>>()?;
+        let runs = starts.into_par_iter().map(|centres| problem.run(centres)).collect::<Result<Vec<_>>>()?;
+        // Of equally good ones the first.
+        let best = runs.into_iter().min_by(|a, b| a.inertia.total_cmp(&b.inertia));
         Ok(best.expect("there is at least one start"))
     }
 

@@ -3,6 +3,9 @@
 //! Each measurement has a process of its own, since a process knows only the most memory that it ever had. Prints a table
 //! and draws it into `target/bench/growth.svg`.
 
+#[path = "../tests/common/npy.rs"]
+mod npy;
+
 use diabolo::cluster::KMeans;
 use diabolo::data::{Images, Split, open};
 use diabolo::figure::{LineChart, Series, line_chart};
@@ -11,12 +14,13 @@ use diabolo::ndarray::{Array2, Array4};
 use diabolo::project::{Pca, Tsne};
 use diabolo::shortcuts::train;
 use diabolo::train::{Autoencoder, Training};
+use npy::npy;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::error::Error;
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -52,12 +56,13 @@ struct Cost {
 
 #[expect(clippy::print_stdout, reason = "the table is what it is for")]
 fn measure_all() -> Outcome<()> {
-    println!("{:44}{:>12}{:>12}{:>12}", "seconds (most memory in MB)", SIZES[0], SIZES[1], SIZES[2]);
+    let row =
+        |title: &str, cells: [String; 3]| println!("{title:44}{}", cells.map(|cell| format!("{cell:>14}")).concat());
+    row("seconds (most memory in MB)", SIZES.map(|n| n.to_string()));
     let mut lines = Vec::new();
     for (name, title) in WORKS {
-        let costs = SIZES.iter().map(|&n| cost(name, n)).collect::<Outcome<Vec<Cost>>>()?;
-        let cells = costs.iter().map(|cost| format!("{:.3} ({:.0})", cost.seconds, cost.n_bytes / 1e6));
-        println!("{title:44}{}", cells.map(|cell| format!("{cell:>14}")).collect::<String>());
+        let costs = [cost(name, SIZES[0])?, cost(name, SIZES[1])?, cost(name, SIZES[2])?];
+        row(title, costs.each_ref().map(|cost| format!("{:.3} ({:.0})", cost.seconds, cost.n_bytes / 1e6)));
         let points = SIZES.iter().zip(&costs).map(|(&n, cost)| ((n as f64).log10(), cost.seconds));
         lines.push(Series { name: title.into(), points: points.collect() });
     }
@@ -106,60 +111,53 @@ fn most_memory() -> Option<f64> {
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok()? * 1024.0)
 }
 
-fn prepare(name: &str, n: usize) -> Outcome<Box<dyn FnMut() -> Outcome<()>>> {
+/// What is done over and over.
+type Work = Box<dyn FnMut() -> Outcome<()>>;
+
+fn prepare(name: &str, n: usize) -> Outcome<Work> {
     Ok(match name {
         "load" => {
-            let file = NpyFile::write(n)?;
-            Box::new(move || {
-                black_box(open(&file.path)?);
-                Ok(())
-            })
+            let folder = tempfile::tempdir()?;
+            let pixels = pixels(n).into_raw_vec_and_offset().0;
+            std::fs::write(folder.path().join("images.npy"), npy("|u1", false, &[n, 32, 32, 3], &pixels))?;
+            // The folder lives as long as the work.
+            repeated(move || Ok(open(folder.path().join("images.npy"))?))
         }
         "score" => {
             let (model, images) = (model()?, images(n)?);
-            Box::new(move || {
-                black_box(model.score(&images)?);
-                Ok(())
-            })
+            repeated(move || Ok(model.score(&images)?))
         }
         "rank" => {
             let (model, images) = (model()?, images(n)?);
-            Box::new(move || {
-                black_box(model.rank(&images)?.worst(9)?);
-                Ok(())
-            })
+            repeated(move || Ok(model.rank(&images)?.worst(9)?))
         }
         "kmeans" => {
             let points = points(n, 32);
-            Box::new(move || {
-                black_box(KMeans::new(5).fit(&points)?);
-                Ok(())
-            })
+            repeated(move || Ok(KMeans::new(5).fit(&points)?))
         }
         "pca" => {
             let points = points(n, 3072);
-            Box::new(move || {
-                black_box(Pca::fit(&points, 2)?);
-                Ok(())
-            })
+            repeated(move || Ok(Pca::fit(&points, 2)?))
         }
         "tsne" => {
             let points = points(n, 32);
-            Box::new(move || {
-                black_box(Tsne::seed(0).fit(&points)?);
-                Ok(())
-            })
+            repeated(move || Ok(Tsne::seed(0).fit(&points)?))
         }
         _ => return Err(format!("{name} is no work of this benchmark").into()),
     })
 }
 
+/// A work whose result nobody looks at.
+fn repeated<T>(mut work: impl FnMut() -> Outcome<T> + 'static) -> Work {
+    Box::new(move || work().map(|result| drop(black_box(result))))
+}
+
 /// Points in ten clouds.
 fn points(n: usize, n_values: usize) -> Array2<f32> {
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(0);
-    let centers = Array2::from_shape_simple_fn((10, n_values), || 3.0 * generator.sample::<f32, _>(StandardNormal));
+    let centres = Array2::from_shape_simple_fn((10, n_values), || 3.0 * generator.sample::<f32, _>(StandardNormal));
     Array2::from_shape_fn((n, n_values), |(row, column)| {
-        centers[[row % 10, column]] + generator.sample::<f32, _>(StandardNormal)
+        centres[[row % 10, column]] + generator.sample::<f32, _>(StandardNormal)
     })
 }
 
@@ -176,29 +174,4 @@ fn images(n: usize) -> Outcome<Images> {
 fn model() -> Outcome<Autoencoder> {
     let few = Split::new("noise", images(128)?, images(128)?)?;
     Ok(train(Architecture::report_cnn(), &few, Training::report_cnn().epochs(1))?)
-}
-
-/// A file of images, gone when this is.
-struct NpyFile {
-    path: PathBuf,
-}
-
-impl NpyFile {
-    fn write(n: usize) -> Outcome<Self> {
-        let path = std::env::temp_dir().join(format!("diabolo-growth-{}.npy", std::process::id()));
-        let header = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({n}, 32, 32, 3), }}");
-        let padded = format!("{header:<117}\n");
-        let length = u16::try_from(padded.len())?.to_le_bytes();
-        let pixels = pixels(n);
-        let values = pixels.as_slice().ok_or("pixels lie side by side")?;
-        std::fs::write(&path, [b"\x93NUMPY\x01\x00", &length[..], padded.as_bytes(), values].concat())?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for NpyFile {
-    fn drop(&mut self) {
-        // What is left over does no harm.
-        let _ = std::fs::remove_file(&self.path);
-    }
 }

@@ -13,7 +13,7 @@ use std::hint::black_box;
 /// What a notebook may hold for one figure, as the bytes that are shown.
 const MOST_BYTES: usize = 500_000;
 
-fn generator() -> Xoshiro256PlusPlus {
+fn seeded() -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(0)
 }
 
@@ -24,7 +24,7 @@ fn check_size(figure: &Figure) {
 }
 
 fn figures(criterion: &mut Criterion) {
-    let mut generator = generator();
+    let mut generator = seeded();
     // Noise is what compresses worst.
     let mut noise = || Array3::from_shape_simple_fn((3, 32, 32), || generator.random_range(-1.0..1.0f32));
     let images: Vec<CaptionedImage> =
@@ -33,7 +33,7 @@ fn figures(criterion: &mut Criterion) {
     check_size(&draw());
     criterion.bench_function("figure of sixteen pictures", |bencher| bencher.iter(draw));
 
-    let mut generator = self::generator();
+    let mut generator = seeded();
     let points = Array2::from_shape_simple_fn((10_000, 2), || generator.sample(StandardNormal));
     let axis = |name: &str| format!("{name} component");
     let panel = ScatterPanel { title: "codes".into(), x_title: axis("first"), y_title: axis("second"), points };
@@ -46,7 +46,7 @@ fn figures(criterion: &mut Criterion) {
 }
 
 fn numbers(criterion: &mut Criterion) {
-    let mut generator = generator();
+    let mut generator = seeded();
     let scores: Vec<f64> = (0..10_000).map(|_| generator.random()).collect();
     let anomalies: Vec<bool> = (0..10_000).map(|_| generator.random_bool(0.2)).collect();
     criterion.bench_function("roc_auc of 10,000 scores", |bencher| bencher.iter(|| roc_auc(&scores, &anomalies)));

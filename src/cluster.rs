@@ -124,10 +124,10 @@ impl KMeans {
         // Drawn one after the other, so that they do not depend on the number of threads.
         let starts =
             (0..self.n_starts).map(|_| problem.starting_centres(&mut generator)).collect::<Result<Vec<_>>>()?;
-        let runs = starts.into_par_iter().map(|centres| problem.run(centres)).collect::<Result<Vec<_>>>()?;
-        // Of equally good ones the first.
-        let best = runs.into_iter().min_by(|a, b| a.inertia.total_cmp(&b.inertia));
-        Ok(best.expect("there is at least one start"))
+        // Of equally good ones the first. Only the best so far is kept, since each names a centre for every point.
+        let better = |a: Clusters, b: Clusters| Ok(if b.inertia < a.inertia { b } else { a });
+        let best = starts.into_par_iter().map(|centres| problem.run(centres)).try_reduce_with(better);
+        best.expect("there is at least one start")
     }
 
     /// Clusters points `[n, d]` from these starting centres `[k, d]`.

@@ -105,9 +105,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let cache = Cache::find()?;
     let data = find_data(options.data.as_deref(), &cache)?;
     let progress = Progress::new();
-    let jupyter = match rows.iter().any(|row| row.name.ends_with(IN_CELL)) {
-        true => Some(setup::ensure(&workspace, &progress)?.jupyter),
-        false => setup::ensure_libtorch(&workspace, &cache, &progress).map(|_| None)?,
+    let jupyter = if rows.iter().any(|row| row.name.ends_with(IN_CELL)) {
+        Some(setup::ensure(&workspace, &progress)?.jupyter)
+    } else {
+        setup::ensure_libtorch(&workspace, &cache, &progress)?;
+        None
     };
     let programs = Programs {
         jupyter,
@@ -187,24 +189,31 @@ impl Programs {
         let mut command = Command::new(&self.python);
         // Diabolo's users have it from the kernel; those of a Python have nothing of the kind.
         command.arg(&self.script).env_remove(WAITING);
-        self.with_arguments(command, name.trim_end_matches(IN_CELL))
+        self.with_arguments(command, name)
     }
 
     fn diabolo(&self, name: &str) -> Command {
-        match (name.strip_suffix(IN_CELL), &self.jupyter) {
-            (Some(name), Some(python)) => {
+        let command = match &self.jupyter {
+            Some(python) if name.ends_with(IN_CELL) => {
                 let mut command = Command::new(python);
                 command.arg(&self.in_cell);
-                self.with_arguments(command, name)
+                command
             }
-            _ => self.with_arguments(Command::new(&self.rounds), name),
-        }
+            _ => Command::new(&self.rounds),
+        };
+        self.with_arguments(command, name)
     }
 
     /// Both sides get the same arguments and the same number of threads.
     fn with_arguments(&self, command: Command, name: &str) -> Command {
         let mut command = commands::without_cargo_variables(command);
-        command.arg(name).arg("--data").arg(&self.data).arg("--codes").arg(&self.codes).args(["--threads", N_THREADS]);
+        command
+            .arg(name.trim_end_matches(IN_CELL))
+            .arg("--data")
+            .arg(&self.data)
+            .arg("--codes")
+            .arg(&self.codes)
+            .args(["--threads", N_THREADS]);
         for variable in ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"] {
             command.env(variable, N_THREADS);
         }

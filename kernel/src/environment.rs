@@ -19,7 +19,7 @@ const WAITING: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
 /// Where the user has said how they are to wait.
 const OWN_WAITING: &str = "OMP_WAIT_POLICY";
 
-/// What this program is to be, as its environment has it.
+/// What this program is to be, as its environment and its name have it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Role {
     /// The kernel, or what the arguments say.
@@ -32,12 +32,16 @@ pub enum Role {
     Stock,
     /// The wrapper around rustc that evcxr's `:cache` command uses.
     Wrapper,
+    /// The cargo that rust-analyzer asks for packages.
+    Cargo,
 }
 
 /// What this process is to be.
 pub fn role() -> Role {
     let is_set = |name| env::var_os(name).is_some();
-    if is_set("EVCXR_RUSTC_WRAPPER") {
+    if crate::packages::is_cargo() {
+        Role::Cargo
+    } else if is_set("EVCXR_RUSTC_WRAPPER") {
         Role::Wrapper
     } else if !is_set("EVCXR_IS_RUNTIME") {
         Role::Kernel
@@ -50,16 +54,50 @@ pub fn role() -> Role {
     }
 }
 
-/// The standard library's sources, of which evcxr needs the types of variables.
-///
-/// # Errors
-/// What is missing of the toolchain and how to get it.
-pub fn library_sources() -> Result<PathBuf, String> {
-    let output = Command::new("rustc")
-        .args(["--print", "sysroot"])
-        .output()
-        .map_err(|error| format!("cannot start `rustc` ({error}); install Rust from https://rustup.rs"))?;
-    sources_in(Path::new(String::from_utf8_lossy(&output.stdout).trim()))
+/// The Rust toolchain that cells are compiled with.
+pub struct Toolchain {
+    /// The folder of its programs and libraries.
+    pub sysroot: PathBuf,
+    /// The folder of its dynamic libraries.
+    libraries: PathBuf,
+}
+
+impl Toolchain {
+    /// The one that `rustc` belongs to. Called before any thread is started.
+    ///
+    /// # Errors
+    /// How to get one.
+    pub fn find() -> Result<Self, String> {
+        // Jupyter started from a desktop often lacks cargo's folder.
+        if let Some(home) = env::home_dir() {
+            // SAFETY: the process has one thread so far.
+            unsafe { env::set_var("PATH", appended(env::var_os("PATH"), home.join(".cargo/bin"))) };
+        }
+        let output = Command::new("rustc")
+            .args(["--print", "sysroot", "--print", "target-libdir"])
+            .output()
+            .map_err(|error| format!("cannot start `rustc` ({error}); install Rust from https://rustup.rs"))?;
+        match String::from_utf8_lossy(&output.stdout).lines().collect::<Vec<_>>()[..] {
+            [sysroot, libraries] => Ok(Self { sysroot: sysroot.into(), libraries: libraries.into() }),
+            _ => Err(format!("`rustc` does not run: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        }
+    }
+
+    /// The standard library's sources, of which evcxr needs the types of variables.
+    ///
+    /// # Errors
+    /// That they are missing and how to get them.
+    pub fn library_sources(&self) -> Result<PathBuf, String> {
+        let sources = self.sysroot.join("lib/rustlib/src/rust/library");
+        match sources.join("std").is_dir() {
+            true => Ok(sources),
+            false => Err(format!(
+                "the standard library's sources are not in {}, and without them no variable can be kept; run `rustup \
+                 component add rust-src` and restart the kernel",
+                sources.display()
+            )),
+        }
+    }
 }
 
 /// Looks for the libtorch that set-up named.
@@ -75,18 +113,6 @@ pub fn check_libtorch() -> Result<()> {
     }
 }
 
-fn sources_in(sysroot: &Path) -> Result<PathBuf, String> {
-    let sources = sysroot.join("lib/rustlib/src/rust/library");
-    match sources.join("std").is_dir() {
-        true => Ok(sources),
-        false => Err(format!(
-            "the standard library's sources are not in {}, and without them no variable can be kept; run `rustup \
-             component add rust-src` and restart the kernel",
-            sources.display()
-        )),
-    }
-}
-
 /// The folder in which set-up compiled the cells' dependencies.
 pub fn cells_folder() -> Result<PathBuf> {
     let folder = env::var_os("DIABOLO_CELLS").context("DIABOLO_CELLS is not set; run `cargo diabolo setup` again")?;
@@ -94,7 +120,7 @@ pub fn cells_folder() -> Result<PathBuf> {
 }
 
 /// Sets what evcxr, cargo and the cells read. Called before any thread is started.
-pub fn prepare(cells: &Path, work_folder: &Path) {
+pub fn prepare(cells: &Path, work_folder: &Path, toolchain: Option<&Toolchain>) {
     // What a `cargo run` or `cargo test` above says of its own package: build scripts that look at it would run again, and
     // every kernel would compile what depends on them.
     let of_a_package = |name: &OsString| {
@@ -108,13 +134,11 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
     let libtorch_lib = env::var_os("LIBTORCH").map(|libtorch| Path::new(&libtorch).join("lib"));
     // Cells link to the toolchain's dynamic standard library by a path that is relative to where they were linked, and
     // evcxr moves them afterwards. Below `cargo run` this path is set already, below Jupyter it is not.
-    let own_libraries = libtorch_lib.into_iter().chain(standard_library());
+    let own_libraries = libtorch_lib.into_iter().chain(toolchain.map(|toolchain| toolchain.libraries.clone()));
     let library_path = own_libraries.fold(env::var_os(LIBRARY_PATH), |rest, folder| Some(joined(folder, rest)));
-    // Jupyter started from a desktop often lacks cargo's folder.
-    let cargo_bin = env::home_dir().map(|home| home.join(".cargo/bin"));
     // By default they spin for milliseconds, and where another program wants one of the cores, each waits for a thread
     // that is not running: a training was then eight times as slow. Threads that sleep at once take a third longer on a
-    // machine that is free. This is some tens of microseconds, nearly as quick as spinning there and the quickest on a
+    // machine that is free. This is a fraction of a millisecond, nearly as quick as spinning there and the quickest on a
     // busy one (docs/BENCHMARKS.md).
     let is_users = [WAITING.0, OWN_WAITING].iter().any(|name| env::var_os(name).is_some());
     let waiting = (!is_users).then(|| WAITING.1.into());
@@ -125,7 +149,6 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
         ("JUPYTER_PATH", Some(cells.join("config").into())),
         (LIBRARY_PATH, library_path),
         (WAITING.0, waiting),
-        ("PATH", cargo_bin.map(|bin| appended(env::var_os("PATH"), bin))),
     ];
     for (name, value) in changes {
         if let Some(value) = value {
@@ -133,13 +156,6 @@ pub fn prepare(cells: &Path, work_folder: &Path) {
             unsafe { env::set_var(name, value) };
         }
     }
-}
-
-/// The folder of the toolchain's dynamic libraries.
-fn standard_library() -> Option<PathBuf> {
-    let output = Command::new("rustc").args(["--print", "target-libdir"]).output().ok()?;
-    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    folder.is_dir().then_some(folder)
 }
 
 /// A search path that begins with `first`.
@@ -168,10 +184,11 @@ mod tests {
     #[test]
     fn missing_sources_of_the_standard_library_are_said_with_their_remedy() {
         let sysroot = tempfile::tempdir().unwrap();
-        assert!(sources_in(sysroot.path()).unwrap_err().contains("rustup component add rust-src"));
+        let toolchain = Toolchain { sysroot: sysroot.path().into(), libraries: PathBuf::new() };
+        assert!(toolchain.library_sources().unwrap_err().contains("rustup component add rust-src"));
         let sources = sysroot.path().join("lib/rustlib/src/rust/library");
         std::fs::create_dir_all(sources.join("std")).unwrap();
-        assert_eq!(sources_in(sysroot.path()), Ok(sources));
+        assert_eq!(toolchain.library_sources(), Ok(sources));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -40,8 +40,14 @@ pub struct Folders<'a> {
     pub history: &'a Path,
 }
 
-/// Serves one notebook until it shuts the kernel down. `copy` is where it compiles, or what is wrong with the machine.
-pub async fn serve(info: &ConnectionInfo, folders: Folders<'_>, copy: Result<Arc<Copy>, String>) -> Result<()> {
+/// Serves one notebook until it shuts the kernel down. `library` has the standard library's sources and `copy` is where
+/// cells are compiled; either may be what is wrong with the machine.
+pub async fn serve(
+    info: &ConnectionInfo,
+    folders: Folders<'_>,
+    library: Result<PathBuf, String>,
+    copy: Result<Arc<Copy>, String>,
+) -> Result<()> {
     let (mut sockets, outputs) = connection::open(info).await?;
     let display = Arc::new(Mutex::new(Display::new(outputs.clone())));
     let (input_sender, inputs) = Inputs::new();
@@ -60,7 +66,7 @@ pub async fn serve(info: &ConnectionInfo, folders: Folders<'_>, copy: Result<Arc
     let (requests, receiver) = channel();
     let kernel_folder = folders.own.to_path_buf();
     let of_kernel = shared.clone();
-    thread::spawn(move || Kernel::run(of_kernel, &kernel_folder, copy, receiver));
+    thread::spawn(move || Kernel::run(of_kernel, &kernel_folder, library, copy, receiver));
     // Asked for soon, and it takes a moment to find out.
     thread::spawn(info::rust_version);
 

@@ -1,6 +1,6 @@
 //! The thread that owns evcxr and answers the requests that need it, one after the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use crate::interrupt::Interrupts;
 use crate::output::{Audience, Display};
 use crate::sources::Sources;
 use crate::store::Copy;
-use crate::{assist, environment, prelude};
+use crate::{assist, packages, prelude};
 
 /// Names code that is run before the first cell comes, while the kernel is idle.
 pub const START_VARIABLE: &str = "DIABOLO_START";
@@ -58,14 +58,16 @@ impl Shared {
 impl Kernel {
     /// Starts evcxr, whose relays find the front through `folder`, and answers requests until there are no more.
     ///
-    /// `copy` is where it compiles, or what went wrong before: then every cell says so.
+    /// `library` has the standard library's sources and `copy` is where it compiles. Where either is what went wrong
+    /// before, every cell says so.
     pub fn run(
         shared: Arc<Shared>,
         folder: &Path,
+        library: Result<PathBuf, String>,
         copy: Result<Arc<Copy>, String>,
         requests: Receiver<JupyterMessage>,
     ) {
-        let context = copy.as_ref().map_err(String::clone).and_then(|copy| start(folder, copy));
+        let context = copy.as_ref().map_err(String::clone).and_then(|copy| start(folder, &library?, copy));
         let context = context.map_err(|message| Failure::new("KernelNotReady", message));
         let mut kernel = Self { shared, context, copy, requests, prepared: None, next_count: 1, has_footer: false };
         kernel.shared.display().begin(None, Audience::Nobody);
@@ -196,21 +198,21 @@ fn run_prelude(context: &mut CommandContext, before: &str) -> Result<(), Failure
 }
 
 /// Fills the warm folder and starts evcxr with a relay as its child.
-fn start(folder: &Path, copy: &Copy) -> Result<CommandContext, String> {
-    let library = environment::library_sources()?;
+fn start(folder: &Path, library: &Path, copy: &Copy) -> Result<CommandContext, String> {
     copy.fill().map_err(|error| {
         format!("copying the warm build to {}: {error}; `cargo diabolo setup` makes it anew", copy.folder().display())
     })?;
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut relay = Command::new(program);
     relay.env(SOCKET_VARIABLE, folder.join("events")).env(FOLDER_VARIABLE, folder);
+    packages::ask_the_real_cargo(&mut relay);
     // A Ctrl-C in the terminal that started the kernel is for the kernel.
     std::os::unix::process::CommandExt::process_group(&mut relay, 0);
     let written = |error| format!("writing to {}: {error}", folder.display());
     let sources = Sources::empty(folder).map_err(written)?;
     let (context, outputs) = EvalContext::with_subprocess_command(relay)
         .map_err(|error| format!("evcxr does not start; `cargo diabolo setup` repairs what it can.\n{error}"))?;
-    sources.fill(&library).map_err(written)?;
+    sources.fill(library).map_err(written)?;
     // The relay sends everything to the front instead.
     drop(outputs);
     let mut context = CommandContext::with_eval_context(context);

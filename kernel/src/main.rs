@@ -22,6 +22,7 @@ mod input;
 mod interrupt;
 mod kernel;
 mod output;
+mod packages;
 mod prelude;
 mod relay;
 mod runtime;
@@ -37,13 +38,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use environment::Role;
+use environment::{Role, Toolchain};
 
 /// Makes this program evcxr's own front.
 const STOCK_VARIABLE: &str = "DIABOLO_STOCK";
 
 fn main() -> Result<()> {
     match environment::role() {
+        Role::Cargo => return packages::run_as_cargo(),
         Role::Cells => return runtime::run(),
         Role::Relay => return relay::run(),
         // evcxr's front takes this same program for the process of its cells, and for its compiler's wrapper.
@@ -70,8 +72,12 @@ fn main() -> Result<()> {
 fn serve(connection_file: &Path) -> Result<()> {
     let info = connection::read_file(connection_file)?;
     let own = tempfile::Builder::new().prefix("diabolo-kernel-").tempdir().context("making the kernel's folder")?;
-    let prepared = prepare();
+    let toolchain = Toolchain::find();
+    let prepared = prepare(toolchain.as_ref().ok());
     sources::Sources::announce(own.path());
+    if let Ok(toolchain) = &toolchain {
+        packages::stand_in_for_cargo(own.path(), &toolchain.sysroot).context("making the kernel's toolchain")?;
+    }
     let history = environment::cells_folder().map(|cells| cells.with_file_name("history.jsonl"));
     let folders = front::Folders {
         own: own.path(),
@@ -79,8 +85,9 @@ fn serve(connection_file: &Path) -> Result<()> {
         history: &history.unwrap_or_else(|_| own.path().join("history.jsonl")),
     };
     let copy = prepared.as_ref().map(Arc::clone).map_err(|error| format!("{error:#}"));
+    let library = toolchain.and_then(|toolchain| toolchain.library_sources());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(front::serve(&info, folders, copy));
+    let result = runtime.block_on(front::serve(&info, folders, library, copy));
     // A cell may still run.
     runtime.shutdown_background();
     result
@@ -88,13 +95,13 @@ fn serve(connection_file: &Path) -> Result<()> {
 
 /// The same with evcxr's own front.
 fn serve_stock(_connection_file: &Path) -> Result<()> {
-    let copy = prepare()?;
+    let copy = prepare(Toolchain::find().ok().as_ref())?;
     copy.fill()?;
     evcxr_jupyter::main()
 }
 
 /// Claims a copy of the warm folder and sets the environment that evcxr reads.
-fn prepare() -> Result<Arc<store::Copy>> {
+fn prepare(toolchain: Option<&Toolchain>) -> Result<Arc<store::Copy>> {
     let cells = environment::cells_folder()?;
     environment::check_libtorch()?;
     let copy = store::Copy::claim(&cells).with_context(|| {
@@ -103,7 +110,7 @@ fn prepare() -> Result<Arc<store::Copy>> {
             cells.display()
         )
     })?;
-    environment::prepare(&cells, copy.folder());
+    environment::prepare(&cells, copy.folder(), toolchain);
     Ok(Arc::new(copy))
 }
 
@@ -111,7 +118,7 @@ fn prepare() -> Result<Arc<store::Copy>> {
 fn warm(library: &Path) -> Result<()> {
     let cells = environment::cells_folder()?;
     let master = store::Master::lock(&cells).with_context(|| format!("locking {}", cells.display()))?;
-    environment::prepare(&cells, master.folder());
+    environment::prepare(&cells, master.folder(), Toolchain::find().ok().as_ref());
     let mut process = Command::new(env::current_exe()?);
     process.env(relay::RUNTIME_VARIABLE, "1");
     let (context, outputs) = evcxr::EvalContext::with_subprocess_command(process)?;

@@ -1,7 +1,8 @@
 //! What rust-analyzer sees of the standard library's sources, which it reads to know the types of variables.
 //!
 //! evcxr evaluates something before it has any dependency. rust-analyzer would read the whole library for that, and again
-//! for the first dependency, so at first it sees none. Later it sees all but the vendors' intrinsics, half of the whole.
+//! for the first dependency, so at first it sees none. Later it sees the three crates whose items a cell can name, without
+//! the packages below them and the vendors' intrinsics.
 
 use std::env;
 use std::fs;
@@ -11,8 +12,9 @@ use std::path::{Path, PathBuf};
 /// Where rust-analyzer looks first.
 const VARIABLE: &str = "RUST_SRC_PATH";
 
-/// `core::arch` and `core::simd`: 17 of 34 MB, and no variable of a notebook has such a type.
-const LEFT_OUT: [&str; 3] = ["stdarch", "portable-simd", "backtrace"];
+/// What it sees of it. Without the `Cargo.toml` of the whole, it takes these for all there is; `core::arch` and
+/// `core::simd`, half of the library's text, lie elsewhere.
+const CRATES: [&str; 3] = ["alloc", "core", "std"];
 
 /// The sources as one kernel's rust-analyzer sees them.
 pub struct Sources {
@@ -39,11 +41,8 @@ impl Sources {
     /// Puts the toolchain's library in its place.
     pub fn fill(self, library: &Path) -> io::Result<()> {
         fs::remove_dir(self.folder.join("core"))?;
-        for entry in fs::read_dir(library)? {
-            let name = entry?.file_name();
-            if LEFT_OUT.iter().all(|left_out| name != *left_out) {
-                std::os::unix::fs::symlink(library.join(&name), self.folder.join(&name))?;
-            }
+        for name in CRATES {
+            std::os::unix::fs::symlink(library.join(name), self.folder.join(name))?;
         }
         Ok(())
     }
@@ -58,9 +57,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_is_empty_first_and_lacks_only_intrinsics_then() {
+    fn the_library_is_empty_first_and_three_crates_then() {
         let (own, library) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        for name in ["core/src", "std/src", "stdarch/crates"] {
+        for name in ["alloc/src", "core/src", "std/src", "stdarch/crates"] {
             fs::create_dir_all(library.path().join(name)).unwrap();
         }
         let seen = |name: &str| own.path().join("library").join(name).exists();

@@ -1,0 +1,211 @@
+//! What rust-analyzer sees of the packages that a notebook depends on.
+//!
+//! It asks cargo, and reads the sources of every package that cargo names before a cell can run: below a single line of
+//! `:dep` there may be hundreds, most of which no cell can name. So a package may list those below it that its users meet:
+//!
+//! ```toml
+//! [package.metadata.diabolo-kernel]
+//! public-dependencies = ["ndarray"]
+//! ```
+//!
+//! evcxr has no place to tell rust-analyzer of it. But rust-analyzer finds cargo through rustup, which takes any folder for
+//! a toolchain. In the one made here, cargo is this program: it hands every call to the real cargo, and leaves the other
+//! packages out of the answer to rust-analyzer. Without rustup nobody asks it, and rust-analyzer reads them all.
+
+use std::collections::{HashMap, HashSet};
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// Names rustup's toolchain, by its name or its folder.
+const TOOLCHAIN: &str = "RUSTUP_TOOLCHAIN";
+
+/// What [`TOOLCHAIN`] was before, if it was set.
+const USERS_TOOLCHAIN: &str = "DIABOLO_USERS_TOOLCHAIN";
+
+/// The folder of the real toolchain.
+const SYSROOT: &str = "DIABOLO_SYSROOT";
+
+/// Puts this program in cargo's place, for this process and its children. Called before any thread is started.
+pub fn stand_in_for_cargo(own_folder: &Path, sysroot: &Path) -> io::Result<()> {
+    let toolchain = make_toolchain(own_folder, sysroot)?;
+    let users = env::var_os(TOOLCHAIN);
+    let changes = [(SYSROOT, Some(sysroot.into())), (USERS_TOOLCHAIN, users), (TOOLCHAIN, Some(toolchain.into()))];
+    for (name, value) in changes {
+        if let Some(value) = value {
+            // SAFETY: the process has one thread so far.
+            unsafe { env::set_var(name, value) };
+        }
+    }
+    Ok(())
+}
+
+/// A toolchain like the real one, in which cargo is this program.
+fn make_toolchain(own_folder: &Path, sysroot: &Path) -> io::Result<PathBuf> {
+    let toolchain = own_folder.join("toolchain");
+    let programs = toolchain.join("bin");
+    fs::create_dir_all(&programs)?;
+    symlink(sysroot.join("lib"), toolchain.join("lib"))?;
+    for entry in fs::read_dir(sysroot.join("bin"))? {
+        let entry = entry?;
+        let program = if entry.file_name() == "cargo" { env::current_exe()? } else { entry.path() };
+        symlink(program, programs.join(entry.file_name()))?;
+    }
+    Ok(toolchain)
+}
+
+/// Lets a command and its children use the real cargo again.
+pub fn ask_the_real_cargo(command: &mut Command) {
+    match env::var_os(USERS_TOOLCHAIN) {
+        Some(toolchain) => command.env(TOOLCHAIN, toolchain),
+        None => command.env_remove(TOOLCHAIN),
+    };
+    command.env_remove(SYSROOT).env_remove(USERS_TOOLCHAIN);
+}
+
+/// Was this process started in cargo's place?
+pub fn is_cargo() -> bool {
+    let name = env::args_os().next().map(PathBuf::from);
+    name.as_deref().and_then(Path::file_name) == Some(OsStr::new("cargo"))
+}
+
+/// Does what cargo would do.
+pub fn run_as_cargo() -> Result<()> {
+    let sysroot = env::var_os(SYSROOT).context("this program is cargo only for a kernel that started it")?;
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let mut cargo = Command::new(Path::new(&sysroot).join("bin/cargo"));
+    cargo.args(&arguments);
+    ask_the_real_cargo(&mut cargo);
+    let has = |argument: &str| arguments.iter().any(|given| given == argument);
+    // So does rust-analyzer ask; evcxr does not name a platform.
+    if !(has("metadata") && has("--filter-platform")) {
+        return Err(cargo.exec()).context("starting the real cargo");
+    }
+    let output = cargo.stderr(Stdio::inherit()).output().context("starting the real cargo")?;
+    if !output.status.success() {
+        process::exit(output.status.code().unwrap_or(1));
+    }
+    let mut metadata: Value = serde_json::from_slice(&output.stdout).context("reading cargo's metadata")?;
+    leave_out_private(&mut metadata);
+    serde_json::to_writer(io::stdout().lock(), &metadata).context("answering in cargo's place")
+}
+
+/// Takes the packages that no cell can name out of `cargo metadata`'s answer.
+fn leave_out_private(metadata: &mut Value) {
+    let Some(public) = public_packages(metadata) else { return };
+    let retain = |list: &mut Value, id: fn(&Value) -> &Value| {
+        if let Some(list) = list.as_array_mut() {
+            list.retain(|entry| id(entry).as_str().is_some_and(|id| public.contains(id)));
+        }
+    };
+    retain(&mut metadata["packages"], |package| &package["id"]);
+    retain(&mut metadata["resolve"]["nodes"], |node| &node["id"]);
+    for node in metadata["resolve"]["nodes"].as_array_mut().into_iter().flatten() {
+        retain(&mut node["dependencies"], |id| id);
+        retain(&mut node["deps"], |dependency| &dependency["pkg"]);
+    }
+}
+
+/// The entries of a list by what they call their `id`.
+fn by_id(list: &Value) -> HashMap<&str, &Value> {
+    list.as_array().into_iter().flatten().filter_map(|entry| Some((entry["id"].as_str()?, entry))).collect()
+}
+
+/// The packages that can be reached from the cells' crate; below one that lists its public dependencies, these alone.
+fn public_packages(metadata: &Value) -> Option<HashSet<String>> {
+    let (packages, nodes) = (by_id(&metadata["packages"]), by_id(&metadata["resolve"]["nodes"]));
+    let listed = |id: &str| packages.get(id)?["metadata"]["diabolo-kernel"]["public-dependencies"].as_array();
+    let may_follow = |limiting: Option<&str>, id: &str| {
+        limiting.and_then(listed).is_none_or(|listed| packages.get(id).is_some_and(|it| listed.contains(&it["name"])))
+    };
+    let mut reached = HashSet::new();
+    // A package, and the one whose list limits what follows.
+    let mut waiting = vec![(metadata["resolve"]["root"].as_str()?, None)];
+    while let Some((id, limiting)) = waiting.pop() {
+        if !reached.insert((id, limiting)) {
+            continue;
+        }
+        let limiting = if listed(id).is_some() { Some(id) } else { limiting };
+        let below = nodes.get(id).and_then(|node| node["dependencies"].as_array()).into_iter().flatten();
+        waiting.extend(below.filter_map(Value::as_str).filter(|id| may_follow(limiting, id)).map(|id| (id, limiting)));
+    }
+    Some(reached.into_iter().map(|(id, _)| id.to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The answer for packages with these names, lists and dependencies; the first is the cells' crate.
+    fn answer(packages: &[(&str, Option<&[&str]>, &[&str])]) -> Value {
+        let package = |(name, listed, _): &(&str, Option<&[&str]>, &[&str])| {
+            let metadata = listed.map(|listed| json!({ "diabolo-kernel": { "public-dependencies": listed } }));
+            json!({ "name": name, "id": format!("{name}@1"), "metadata": metadata })
+        };
+        let node = |(name, _, below): &(&str, Option<&[&str]>, &[&str])| {
+            let ids: Vec<_> = below.iter().map(|name| format!("{name}@1")).collect();
+            let deps: Vec<_> = ids.iter().map(|id| json!({ "pkg": id })).collect();
+            json!({ "id": format!("{name}@1"), "dependencies": ids, "deps": deps })
+        };
+        let packages_json: Vec<_> = packages.iter().map(package).collect();
+        let nodes: Vec<_> = packages.iter().map(node).collect();
+        json!({ "packages": packages_json, "resolve": { "root": format!("{}@1", packages[0].0), "nodes": nodes } })
+    }
+
+    #[test]
+    fn below_a_package_with_a_list_only_listed_ones_are_kept() {
+        let mut metadata = answer(&[
+            ("ctx", None, &["helper", "other"]),
+            ("helper", Some(&["arrays", "numbers"]), &["arrays", "network"]),
+            ("arrays", None, &["numbers", "network"]),
+            ("numbers", None, &[]),
+            ("network", None, &["sockets"]),
+            ("sockets", None, &[]),
+            ("other", None, &["sockets"]),
+        ]);
+        leave_out_private(&mut metadata);
+        let kept = answer(&[
+            ("ctx", None, &["helper", "other"]),
+            ("helper", Some(&["arrays", "numbers"]), &["arrays"]),
+            ("arrays", None, &["numbers"]),
+            ("numbers", None, &[]),
+            // The second package may name them, so a cell can.
+            ("sockets", None, &[]),
+            ("other", None, &["sockets"]),
+        ]);
+        assert_eq!(metadata, kept);
+    }
+
+    #[test]
+    fn without_a_list_all_are_kept() {
+        let all = answer(&[("ctx", None, &["helper"]), ("helper", None, &["deep"]), ("deep", None, &["helper"])]);
+        let mut metadata = all.clone();
+        leave_out_private(&mut metadata);
+        assert_eq!(metadata, all);
+        let mut without_dependencies = json!({ "packages": [], "resolve": null });
+        leave_out_private(&mut without_dependencies);
+        assert_eq!(without_dependencies["packages"], json!([]));
+    }
+
+    #[test]
+    fn every_program_of_the_toolchain_is_the_real_one_but_cargo() {
+        let (own, sysroot) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::create_dir(sysroot.path().join("bin")).unwrap();
+        for program in ["cargo", "rustc"] {
+            fs::write(sysroot.path().join("bin").join(program), "").unwrap();
+        }
+        make_toolchain(own.path(), sysroot.path()).unwrap();
+        let leads_to = |program: &str| fs::read_link(own.path().join("toolchain/bin").join(program)).unwrap();
+        assert_eq!(leads_to("rustc"), sysroot.path().join("bin/rustc"));
+        assert_eq!(leads_to("cargo"), env::current_exe().unwrap());
+    }
+}

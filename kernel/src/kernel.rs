@@ -205,7 +205,7 @@ fn start(folder: &Path, library: &Path, copy: &Copy) -> Result<CommandContext, S
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut relay = Command::new(program);
     relay.env(SOCKET_VARIABLE, folder.join("events")).env(FOLDER_VARIABLE, folder);
-    packages::ask_the_real_cargo(&mut relay);
+    packages::use_real_toolchain(&mut relay);
     // A Ctrl-C in the terminal that started the kernel is for the kernel.
     std::os::unix::process::CommandExt::process_group(&mut relay, 0);
     let written = |error| format!("writing to {}: {error}", folder.display());

@@ -62,8 +62,8 @@ fn make_toolchain(own_folder: &Path, sysroot: &Path) -> io::Result<PathBuf> {
     Ok(toolchain)
 }
 
-/// Lets a command and its children use the real cargo again.
-pub fn ask_the_real_cargo(command: &mut Command) {
+/// Lets a command and its children use the real toolchain again.
+pub fn use_real_toolchain(command: &mut Command) {
     match env::var_os(USERS_TOOLCHAIN) {
         Some(toolchain) => command.env(TOOLCHAIN, toolchain),
         None => command.env_remove(TOOLCHAIN),
@@ -80,10 +80,16 @@ pub fn is_cargo() -> bool {
 /// Does what cargo would do.
 pub fn run_as_cargo() -> Result<()> {
     let sysroot = env::var_os(SYSROOT).context("this program is cargo only for a kernel that started it")?;
+    let programs = Path::new(&sysroot).join("bin");
     let arguments: Vec<_> = env::args_os().skip(1).collect();
-    let mut cargo = Command::new(Path::new(&sysroot).join("bin/cargo"));
+    let mut cargo = Command::new(programs.join("cargo"));
     cargo.args(&arguments);
-    ask_the_real_cargo(&mut cargo);
+    use_real_toolchain(&mut cargo);
+    // evcxr names it by the path that rustup gave, but cargo remembers what it asked a compiler by its path.
+    let own_rustc = env::var_os(TOOLCHAIN).map(|toolchain| Path::new(&toolchain).join("bin/rustc").into_os_string());
+    if own_rustc.is_some() && env::var_os("RUSTC") == own_rustc {
+        cargo.env("RUSTC", programs.join("rustc"));
+    }
     let has = |argument: &str| arguments.iter().any(|given| given == argument);
     // So does rust-analyzer ask; evcxr does not name a platform.
     if !(has("metadata") && has("--filter-platform")) {

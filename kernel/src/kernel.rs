@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use diabolo_protocol::FOLDER_VARIABLE;
 use evcxr::{CommandContext, EvalContext};
@@ -79,6 +80,13 @@ impl Kernel {
         match kernel.requests.try_recv() {
             Ok(request) => kernel.answer(&request),
             Err(_) => kernel.warm_up(),
+        }
+        if let Ok(copy) = kernel.copy.clone() {
+            thread::spawn(move || {
+                if let Err(error) = copy.make_spare() {
+                    eprintln!("copying the warm build for the next kernel: {error}");
+                }
+            });
         }
         while let Ok(request) = kernel.requests.recv() {
             kernel.answer(&request);

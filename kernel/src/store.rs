@@ -7,8 +7,10 @@
 //! cells/KEY/master/       filled by `diabolo-kernel warm`
 //! cells/KEY/config/       evcxr's start file and the Cargo.lock that pins the dependencies
 //! cells/KEY/running/PID/  one kernel's copy, removed when it ends
+//! cells/KEY/spare/        a copy that nobody has taken yet
 //! ```
 //!
+//! Making a copy takes up to a second, so every kernel makes the next one's while its user looks at the first results.
 //! A kernel that was killed leaves its copy; the next kernel removes it, because nobody holds its lock any more.
 
 use std::collections::BTreeSet;
@@ -19,6 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
+
+/// The folder of the next kernel's copy, and the ending of one that is being made.
+const SPARE: &str = "spare";
 
 /// How often a lock file is looked at while dependencies are added.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
@@ -37,6 +42,7 @@ impl Master {
         fs::create_dir_all(&folder)?;
         let lock = open_lock(&cells.join("master.lock"))?;
         lock.lock()?;
+        remove_folder(&cells.join(SPARE))?;
         Ok(Self { cells: cells.into(), folder, _lock: lock })
     }
 
@@ -87,17 +93,35 @@ impl Copy {
         Ok(Self { cells: cells.into(), folder: running.join(&name), lock_path, _lock: lock })
     }
 
-    /// Copies the master folder, and removes the copies of kernels that were killed.
+    /// Takes the spare copy or makes one, and removes the copies of kernels that were killed.
     pub fn fill(&self) -> io::Result<()> {
         // Of a killed kernel that had the same process number.
         remove_folder(&self.folder)?;
-        let master_lock = open_lock(&self.cells.join("master.lock"))?;
-        master_lock.lock_shared()?;
-        copy_folder(&self.cells.join("master"), &self.folder)?;
-        drop(master_lock);
+        if fs::rename(self.cells.join(SPARE), &self.folder).is_err() {
+            self.copy_master(&self.folder, || Ok(()))?;
+        }
         let sweep_lock = open_lock(&self.cells.join("running.lock"))?;
         sweep_lock.lock()?;
         sweep(&self.cells.join("running"))
+    }
+
+    /// Makes the copy that the next kernel takes, unless there is one.
+    pub fn make_spare(&self) -> io::Result<()> {
+        let (spare, unfinished) = (self.cells.join(SPARE), self.lock_path.with_extension(SPARE));
+        if spare.exists() {
+            return Ok(());
+        }
+        remove_folder(&unfinished)?;
+        // Fails where another kernel was quicker.
+        self.copy_master(&unfinished, || fs::rename(&unfinished, spare).or_else(|_| remove_folder(&unfinished)))
+    }
+
+    /// Copies the master folder, and does something more before anybody can change it.
+    fn copy_master(&self, to: &Path, then: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let master_lock = open_lock(&self.cells.join("master.lock"))?;
+        master_lock.lock_shared()?;
+        copy_folder(&self.cells.join("master"), to)?;
+        then()
     }
 
     /// Where this kernel compiles.
@@ -151,9 +175,8 @@ fn lacks_packages(lock_file: &str, other: &str) -> bool {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next kernel.
-        let _ = fs::remove_dir_all(&self.folder);
-        let _ = fs::remove_file(&self.lock_path);
+        // What cannot be removed now, the next kernel removes.
+        let _ = remove_copy(&self.lock_path);
     }
 }
 
@@ -165,15 +188,19 @@ fn sweep(running: &Path) -> io::Result<()> {
             continue;
         }
         match open_lock(&lock_path)?.try_lock() {
-            Ok(()) => {
-                remove_folder(&lock_path.with_extension(""))?;
-                fs::remove_file(&lock_path)?;
-            }
+            Ok(()) => remove_copy(&lock_path)?,
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// Removes what one kernel had, and its lock if nothing is left.
+fn remove_copy(lock_path: &Path) -> io::Result<()> {
+    remove_folder(&lock_path.with_extension(""))?;
+    remove_folder(&lock_path.with_extension(SPARE))?;
+    fs::remove_file(lock_path)
 }
 
 /// Removes a folder, if there is one.
@@ -290,18 +317,39 @@ mod tests {
     }
 
     #[test]
+    fn the_next_kernel_takes_the_spare_copy_unless_set_up_ran_meanwhile() {
+        let cells = cells();
+        let fingerprint = |copy: &Copy| fs::read_to_string(copy.folder().join(FINGERPRINT)).unwrap();
+        let first = filled(cells.path());
+        first.make_spare().unwrap();
+        fs::write(cells.path().join(SPARE).join(FINGERPRINT), "spare").unwrap();
+        first.make_spare().unwrap();
+        drop(first);
+        let second = filled(cells.path());
+        assert_eq!(fingerprint(&second), "spare");
+        assert!(!cells.path().join(SPARE).exists());
+        second.make_spare().unwrap();
+        drop(second);
+        let master = Master::lock(cells.path()).unwrap();
+        fs::write(master.folder().join(FINGERPRINT), "new").unwrap();
+        drop(master);
+        assert_eq!(fingerprint(&filled(cells.path())), "new");
+    }
+
+    #[test]
     fn only_the_copies_of_dead_kernels_are_swept() {
         let cells = cells();
         let running = cells.path().join("running");
         for name in ["1", "2"] {
             fs::create_dir_all(running.join(name)).unwrap();
+            fs::create_dir_all(running.join(name).with_extension(SPARE)).unwrap();
             fs::write(running.join(format!("{name}.lock")), "").unwrap();
         }
         let alive = open_lock(&running.join("2.lock")).unwrap();
         alive.lock().unwrap();
         let _copy = filled(cells.path());
-        assert!(!running.join("1").exists());
-        assert!(running.join("2").exists());
+        assert!(!running.join("1").exists() && !running.join("1.spare").exists());
+        assert!(running.join("2").exists() && running.join("2.spare").exists());
     }
 
     #[test]

@@ -75,8 +75,11 @@ fn serve(connection_file: &Path) -> Result<()> {
     let toolchain = Toolchain::find();
     let prepared = prepare(toolchain.as_ref().ok());
     sources::Sources::announce(own.path());
-    if let Ok(toolchain) = &toolchain {
-        packages::stand_in_for_cargo(own.path(), &toolchain.sysroot).context("making the kernel's toolchain")?;
+    if let Ok(toolchain) = &toolchain
+        && let Err(error) = packages::stand_in_for_cargo(own.path(), &toolchain.sysroot)
+    {
+        // The first cells are slower without.
+        eprintln!("making the kernel's toolchain: {error}");
     }
     let history = environment::cells_folder().map(|cells| cells.with_file_name("history.jsonl"));
     let folders = front::Folders {
@@ -128,5 +131,7 @@ fn warm(library: &Path) -> Result<()> {
     master.pin()?;
     context.execute(&format!(":dep diabolo = {{ path = \"{}\" }}", library.display()))?;
     context.execute("let warm = true;")?;
+    // What evcxr asks cargo where it knows no type, as after a mistyped name; that needs everything compiled once more.
+    context.check("let warm = true;")?;
     Ok(())
 }

@@ -218,6 +218,34 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
             finally:
                 kernel.close()
 
+    def test_rust_analyzer_sees_the_public_dependencies_of_a_crate_alone(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("public", "private"):
+                make_crate(f"{folder}/{name}", "pub struct Thing; impl Thing { pub fn one(&self) -> u8 { 1 } }")
+            make_crate(
+                f"{folder}/helper",
+                "pub use {private, public};\n"
+                "pub fn seen() -> public::Thing { public::Thing }\npub fn unseen() -> private::Thing { private::Thing }",
+                f'public = {{ path = "{folder}/public" }}\nprivate = {{ path = "{folder}/private" }}\n'
+                '[package.metadata.diabolo-kernel]\npublic-dependencies = ["public"]',
+            )
+            kernel = Kernel()
+            try:
+                cell = kernel.run(f':dep helper = {{ path = "{folder}/helper" }}\nlet seen = helper::seen();\nseen.one()')
+                self.assertEqual(cell.reply["status"], "ok", cell.reply)
+                cell = kernel.run("let unseen = helper::unseen();")
+                self.assertIn("Please give it an explicit type", cell.reply["evalue"])
+                for code in ("helper::unseen().one()", "let typed: helper::private::Thing = helper::unseen();"):
+                    self.assertEqual(kernel.run(code).reply["status"], "ok", code)
+            finally:
+                kernel.close()
+
+    def test_what_a_cell_starts_finds_the_users_toolchain(self):
+        cell = self.run_cell('std::env::vars().filter(|(_, value)| value.contains("diabolo-kernel-")).map(|(name, _)| name).collect::<Vec<_>>()')
+        names = cell.of("execute_result")[0]["data"]["text/plain"]
+        self.assertNotIn("RUSTUP", names)
+        self.assertNotIn("SYSROOT", names)
+
     def test_sixty_cells_do_not_grow_memory(self):
         def resident_megabytes():
             process = self.kernel.manager.provisioner.pid

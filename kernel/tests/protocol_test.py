@@ -305,7 +305,7 @@ class StartTest(unittest.TestCase):
             rustc = f"{folder}/rustc"
             with open(rustc, "w") as script:
                 real = shutil.which("rustc")
-                script.write(f'#!/bin/sh\ncase "$*" in *sysroot*) echo {folder};; *) exec {real} "$@";; esac\n')
+                script.write(f'#!/bin/sh\ncase "$*" in *sysroot*) echo {folder}; echo {folder}/lib;; *) exec {real} "$@";; esac\n')
             os.chmod(rustc, 0o755)
             kernel = Kernel({"PATH": f"{folder}:{os.environ['PATH']}"})
             try:

@@ -125,7 +125,7 @@ fn shortened(line: &str) -> String {
 fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let is_worth_quoting =
-        |line: &&str| !line.starts_with(['{', '$']) && !line.contains("] ") || line.contains("error");
+        |line: &&str| !line.starts_with(['{', '$']) && (!line.contains("] ") || line.contains("error"));
     let lines: Vec<_> = text.lines().filter(is_worth_quoting).collect();
     let first = lines.len().saturating_sub(N_QUOTED_LINES);
     lines[first..].iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
@@ -176,10 +176,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("step.log");
         let mut command = Command::new("sh");
-        command.args(["-c", "echo useful; echo no space left on device >&2; exit 3"]);
+        let message_of_cargo = r#"echo '{"reason":"compiler-artifact","name":"thiserror"}'"#;
+        command.args(["-c", &format!("{message_of_cargo}; echo no space left on device >&2; exit 3")]);
         let message = error_of(command, "installing it", &log);
         assert!(message.contains("installing it failed"), "{message}");
-        assert!(message.contains("no space left on device"), "{message}");
+        assert!(message.contains("no space left on device") && !message.contains("thiserror"), "{message}");
         assert!(message.contains(log.to_str().unwrap()), "{message}");
     }
 

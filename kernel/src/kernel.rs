@@ -207,7 +207,7 @@ fn run_prelude(context: &mut CommandContext, before: &str) -> Result<(), Failure
 
 /// Fills the warm folder and starts evcxr with a relay as its child.
 fn start(folder: &Path, library: &Path, copy: &Copy) -> Result<CommandContext, String> {
-    copy.fill().map_err(|error| {
+    copy.take_spare_or_fill().map_err(|error| {
         format!("copying the warm build to {}: {error}; `cargo diabolo setup` makes it anew", copy.folder().display())
     })?;
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;

@@ -94,15 +94,20 @@ impl Copy {
     }
 
     /// Takes the spare copy or makes one, and removes the copies of kernels that were killed.
-    pub fn fill(&self) -> io::Result<()> {
+    pub fn take_spare_or_fill(&self) -> io::Result<()> {
         // Of a killed kernel that had the same process number.
         remove_folder(&self.folder)?;
-        if fs::rename(self.cells.join(SPARE), &self.folder).is_err() {
-            self.copy_master(&self.folder, || Ok(()))?;
+        match fs::rename(self.cells.join(SPARE), &self.folder) {
+            Ok(()) => self.sweep(),
+            Err(_) => self.fill(),
         }
-        let sweep_lock = open_lock(&self.cells.join("running.lock"))?;
-        sweep_lock.lock()?;
-        sweep(&self.cells.join("running"))
+    }
+
+    /// Copies the master folder, and removes the copies of kernels that were killed.
+    pub fn fill(&self) -> io::Result<()> {
+        remove_folder(&self.folder)?;
+        self.copy_master(&self.folder, || Ok(()))?;
+        self.sweep()
     }
 
     /// Makes the copy that the next kernel takes, unless there is one.
@@ -122,6 +127,24 @@ impl Copy {
         master_lock.lock_shared()?;
         copy_folder(&self.cells.join("master"), to)?;
         then()
+    }
+
+    /// Removes the copies whose kernels are gone.
+    fn sweep(&self) -> io::Result<()> {
+        let sweep_lock = open_lock(&self.cells.join("running.lock"))?;
+        sweep_lock.lock()?;
+        for entry in fs::read_dir(self.cells.join("running"))? {
+            let lock_path = entry?.path();
+            if lock_path.extension() != Some(OsStr::new("lock")) {
+                continue;
+            }
+            match open_lock(&lock_path)?.try_lock() {
+                Ok(()) => remove_copy(&lock_path)?,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Where this kernel compiles.
@@ -178,22 +201,6 @@ impl Drop for Copy {
         // What cannot be removed now, the next kernel removes.
         let _ = remove_copy(&self.lock_path);
     }
-}
-
-/// Removes the copies whose kernels are gone.
-fn sweep(running: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(running)? {
-        let lock_path = entry?.path();
-        if lock_path.extension() != Some(OsStr::new("lock")) {
-            continue;
-        }
-        match open_lock(&lock_path)?.try_lock() {
-            Ok(()) => remove_copy(&lock_path)?,
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// Removes what one kernel had, and its lock if nothing is left.
@@ -283,7 +290,7 @@ mod tests {
 
     fn filled(cells: &Path) -> Copy {
         let copy = Copy::claim(cells).unwrap();
-        copy.fill().unwrap();
+        copy.take_spare_or_fill().unwrap();
         copy
     }
 

@@ -19,6 +19,8 @@ from jupyter_client.manager import KernelManager
 N_ROUNDS = 5
 # Times that each short cell runs in one kernel.
 N_CELLS = 5
+# What a kernel does for the next one while its user reads; the last one of a round is ended at once.
+PAUSE_SECONDS = 3
 KERNELS = ("diabolo", "diabolo-stock")
 SHORT_CELLS = {
     "trivial cell": "let trivial = 1;",
@@ -97,6 +99,7 @@ def measure(name, cells, folder):
         kernel.restart()
         kernel.run(cells[0])
         times["restart to the end of the first cell"] = kernel.age
+        time.sleep(PAUSE_SECONDS)
     return times
 
 

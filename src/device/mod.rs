@@ -1,6 +1,7 @@
 //! Where the arithmetic runs, in which precision, and where its random numbers come from.
 
 pub(crate) mod host;
+pub(crate) mod threads;
 
 use crate::data::{Images, Pixels};
 use crate::error::{TorchContext, first_line};

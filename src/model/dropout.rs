@@ -1,9 +1,13 @@
 //! Which values dropout drops, in few random bits.
 
 use crate::device::host::values_mut;
+use crate::device::threads;
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Device, Kind, TchError, Tensor};
+
+/// Random words that a thread works on at a time.
+const WORDS_IN_CHUNK: usize = 512;
 
 /// For each of some values, whether it is dropped.
 ///
@@ -39,10 +43,12 @@ impl DropoutMask {
             return self.factors_from_bits(device);
         }
         let mut factors = Tensor::f_empty([self.n_values as i64], (Kind::Float, device))?;
-        match self.n_bits {
-            1 => fill_from_bits(&self.words, self.factor, values_mut(&mut factors)),
-            _ => fill_from_sixteenths(&self.words, self.threshold as u32, self.factor, values_mut(&mut factors)),
-        }
+        let n_in_chunk = WORDS_IN_CHUNK * 64 / self.n_bits;
+        let chunks = self.words.chunks(WORDS_IN_CHUNK).zip(values_mut(&mut factors).chunks_mut(n_in_chunk));
+        threads::for_each(chunks, |(words, factors)| match self.n_bits {
+            1 => fill_from_bits(words, self.factor, factors),
+            _ => fill_from_sixteenths(words, self.threshold as u32, self.factor, factors),
+        });
         Ok(factors)
     }
 

@@ -25,6 +25,8 @@ pub(super) fn order(layers: &[PlannedLayer]) -> Vec<Step> {
                 n_copies *= scale * scale;
             }
         }
+        // Elsewhere the planned order costs as much.
+        let position = if n_copies > 1 { position } else { steps.len() };
         steps.insert(position, Step { layer: index, n_copies });
     }
     steps

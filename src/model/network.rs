@@ -141,16 +141,18 @@ impl Network {
         &self.parameters
     }
 
-    /// The gradient of `loss` by every trained value, laid out as [`Network::parameters`].
-    pub(crate) fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
+    /// The gradient of `loss` by every trained value, in flat pieces that follow each other as in [`Network::parameters`].
+    pub(crate) fn gradients(&self, loss: &Tensor) -> Result<Vec<Tensor>> {
         let leaves: Vec<&Tensor> =
             self.layers().flat_map(|layer| layer.trained.iter().map(|(_, tensor)| tensor)).collect();
         if leaves.is_empty() {
-            return Ok(self.parameters.zeros_like());
+            return Ok(Vec::new());
         }
-        let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false).doing("working out the gradient")?;
-        let flat: Vec<Tensor> = gradients.iter().map(|gradient| gradient.reshape([-1])).collect();
-        Tensor::f_cat(&flat, 0).doing("gathering the gradient")
+        let flat = || -> Result<Vec<Tensor>, TchError> {
+            let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
+            gradients.iter().map(|gradient| gradient.f_reshape([-1])).collect()
+        };
+        flat().doing("working out the gradient")
     }
 
     /// All trained values and running statistics. Changing them changes the layers.
@@ -240,10 +242,13 @@ impl Network {
         };
         x = self.arranged(x)?;
         let mut waist = None;
+        // Whether nobody else needs what is in `x`, so that the next layer may write over it.
+        let mut is_own = false;
         for step in &part.steps {
             let built = &part.layers[step.layer];
             let tensors = built.trained_as(precision)?;
             let side = |size: &usize| [*size as i64; 2];
+            let was_own = std::mem::replace(&mut is_own, leaves_output_free(&built.layer));
             x = match &built.layer {
                 Layer::Conv2d { stride, padding, .. } => {
                     x.f_conv2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [1, 1], 1)?
@@ -251,6 +256,8 @@ impl Network {
                 Layer::ConvTranspose2d { stride, padding, .. }
                     if self.is_channels_last && sub_pixel::is_faster(&tensors[0], *stride) =>
                 {
+                    // A view, which autograd would have to write around.
+                    is_own = false;
                     sub_pixel::conv_transpose(&x, &tensors[0], &tensors[1], *stride, *padding)?
                 }
                 Layer::ConvTranspose2d { stride, padding, .. } => x.f_conv_transpose2d(
@@ -275,15 +282,21 @@ impl Network {
                 Layer::BatchNorm2d { .. } => batch_norm(&x, built, step.n_copies, matches!(mode, Mode::Training(_)))?,
                 Layer::Dropout { probability } => match mode {
                     Mode::Training(step) if *probability > 0.0 => {
-                        x.f_mul(&dropout_factors(&x, *probability, &mut step.generator)?)?
+                        let factors = dropout_factors(&x, *probability, &mut step.generator)?;
+                        if was_own { x.f_mul_(&factors)? } else { x.f_mul(&factors)? }
                     }
-                    _ => x,
+                    _ => {
+                        is_own = was_own;
+                        x
+                    }
                 },
+                Layer::ReLU if was_own => x.f_relu_()?,
                 Layer::ReLU => x.f_relu()?,
                 Layer::LeakyReLU { slope } => {
                     x.f_prelu(&Tensor::f_from_slice(&[*slope as f32])?.f_to(x.device())?.f_to_kind(x.kind())?)?
                 }
                 Layer::Sigmoid => x.f_sigmoid()?,
+                Layer::Tanh if was_own => x.f_tanh_()?,
                 Layer::Tanh => x.f_tanh()?,
                 Layer::Flatten => x.f_flatten(1, -1)?,
                 Layer::Unflatten { shape: [c, h, w] } => {
@@ -346,6 +359,20 @@ impl BuiltLayer {
         };
         self.trained.iter().map(cast).collect()
     }
+}
+
+/// Whether no gradient needs what this layer gives, but for the layer after it.
+fn leaves_output_free(layer: &Layer) -> bool {
+    matches!(
+        layer,
+        Layer::Conv2d { .. }
+            | Layer::ConvTranspose2d { .. }
+            | Layer::Linear { .. }
+            | Layer::MaxPool { .. }
+            | Layer::Upsample { .. }
+            | Layer::BatchNorm2d { .. }
+            | Layer::Dropout { .. }
+    )
 }
 
 /// For each value of `x` what dropout multiplies it by. Drawn in one order in memory whatever that of x, which may differ
@@ -529,6 +556,21 @@ mod tests {
         assert!(error <= 1e-5 * largest, "{what}: {error}, of {largest}");
     }
 
+    #[test]
+    fn images_are_not_written_over() {
+        let encoder = "Dropout(0.5) / ReLU() / Tanh() / Conv2d(3, 4, 3, 1, 1) / Dropout(0.5) / Tanh() / ReLU()";
+        let architecture = Architecture::parse(encoder, "Conv2d(4, 3, 3, 1, 1) / ReLU() / Dropout(0.5)").unwrap();
+        let network = network(&architecture);
+        let images = Tensor::linspace(-1, 1, 4 * 3072, (Kind::Double, tch::Device::Cpu)).view([4, 3, 32, 32]);
+        let before = images.copy();
+        for mode in [Mode::Evaluation, Mode::Training(StepRandomness::new(7, 1, 1))] {
+            let rebuilt = network.pass(&images, mode, Precision::Float32).unwrap().reconstruction;
+            // libtorch refuses where a layer has written over what a gradient needs.
+            network.gradients(&rebuilt.mse_loss(&images, tch::Reduction::Sum)).unwrap();
+            assert_eq!(images, before);
+        }
+    }
+
     /// Two training steps and an evaluation of the network as it is computed and as it is planned.
     #[track_caller]
     fn check_lowered(architecture: &Architecture, n_images: i64) {
@@ -540,7 +582,7 @@ mod tests {
                 let mode = Mode::Training(StepRandomness::new(7, 1, step));
                 let rebuilt = network.pass(&images, mode, Precision::Float32).unwrap().reconstruction;
                 let loss = rebuilt.mse_loss(&images, tch::Reduction::Sum);
-                (rebuilt, network.gradient(&loss).unwrap())
+                (rebuilt, Tensor::cat(&network.gradients(&loss).unwrap(), 0))
             };
             let ((ours, our_gradient), (planned, planned_gradient)) = (train(&network), train(&plain));
             check_close("training output", &ours, &planned);

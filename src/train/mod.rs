@@ -283,9 +283,9 @@ impl Loop {
         }
         if known.iter().all(|loss| loss.is_finite()) {
             self.keeper.before_step(&self.network, &loss, known, epoch)?;
-            let gradient = self.network.gradient(&loss)?;
+            let gradients = self.network.gradients(&loss)?;
             // The gradient is final here: processes that train together would average it at this line.
-            self.optimizer.step(self.network.parameters(), &gradient)?;
+            self.optimizer.step(self.network.parameters(), &gradients)?;
         }
         Ok(())
     }

@@ -3,12 +3,15 @@
 use super::{Optimizer, Training};
 use crate::Result;
 use crate::device::host::{values, values_mut};
+use crate::device::threads;
 use crate::error::TorchContext;
 use tch::{Device, TchError, Tensor};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
+/// Weights that a thread works on at a time.
+const N_IN_CHUNK: usize = 1 << 14;
 
 /// An optimiser and what it remembers between steps.
 #[derive(Debug)]
@@ -63,17 +66,21 @@ impl OptimizerState {
         self.second_moment = memory.second_moment.to(device);
     }
 
-    /// Moves `parameters` one step against `gradient`, both `[n_parameters]`.
-    pub(super) fn step(&mut self, parameters: &Tensor, gradient: &Tensor) -> Result<()> {
+    /// Moves `parameters`, `[n_parameters]`, one step against its gradient, of which `gradients` are the pieces, in order.
+    pub(super) fn step(&mut self, parameters: &Tensor, gradients: &[Tensor]) -> Result<()> {
         self.n_steps += 1;
-        tch::no_grad(|| self.try_step(&mut parameters.shallow_clone(), gradient)).doing("taking an optimiser step")
+        if gradients.is_empty() {
+            return Ok(());
+        }
+        tch::no_grad(|| self.try_step(&mut parameters.shallow_clone(), gradients)).doing("taking an optimiser step")
     }
 
-    fn try_step(&mut self, parameters: &mut Tensor, gradient: &Tensor) -> Result<(), TchError> {
+    fn try_step(&mut self, parameters: &mut Tensor, gradients: &[Tensor]) -> Result<(), TchError> {
         let rate = self.learning_rate;
+        let flat = || Tensor::f_cat(gradients, 0);
         let decay = match self.optimizer {
             Optimizer::Sgd { momentum } => {
-                let _ = self.first_moment.f_mul_scalar_(momentum)?.f_add_(gradient)?;
+                let _ = self.first_moment.f_mul_scalar_(momentum)?.f_add_(&flat()?)?;
                 let _ = parameters.f_sub_(&self.first_moment.f_mul_scalar(rate)?)?;
                 return Ok(());
             }
@@ -83,11 +90,12 @@ impl OptimizerState {
         let root_of_correction_2 = (1.0 - BETA_2.powi(self.n_steps)).sqrt();
         let corrected_rate = rate / (1.0 - BETA_1.powi(self.n_steps));
         if parameters.device() == Device::Cpu {
-            self.adam_on_host(parameters, gradient, [decay, root_of_correction_2, corrected_rate].map(|x| x as f32));
+            self.adam_on_host(parameters, gradients, [decay, root_of_correction_2, corrected_rate].map(|x| x as f32));
             return Ok(());
         }
+        let gradient = flat()?;
         let _ = parameters.f_mul_scalar_(decay)?;
-        let _ = self.first_moment.f_lerp_(gradient, 1.0 - BETA_1)?;
+        let _ = self.first_moment.f_lerp_(&gradient, 1.0 - BETA_1)?;
         let _ = self.second_moment.f_lerp_(&gradient.f_square()?, 1.0 - BETA_2)?;
         let denominator = self.second_moment.f_sqrt()?.f_div_scalar_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
         let _ = parameters.f_addcdiv_(&self.first_moment.f_mul_scalar(-corrected_rate)?, &denominator)?;
@@ -99,17 +107,27 @@ impl OptimizerState {
     fn adam_on_host(
         &mut self,
         parameters: &mut Tensor,
-        gradient: &Tensor,
+        gradients: &[Tensor],
         [decay, root_of_correction_2, corrected_rate]: [f32; 3],
     ) {
         let [share_1, share_2, epsilon] = [1.0 - BETA_1, 1.0 - BETA_2, EPSILON].map(|x| x as f32);
-        let moments = values_mut(&mut self.first_moment).iter_mut().zip(values_mut(&mut self.second_moment));
-        for ((weight, (first, second)), gradient) in
-            values_mut(parameters).iter_mut().zip(moments).zip(values(gradient))
-        {
-            *first += share_1 * (gradient - *first);
-            *second += share_2 * (gradient * gradient - *second);
-            *weight = *weight * decay - corrected_rate * *first / (second.sqrt() / root_of_correction_2 + epsilon);
-        }
+        let mut rest = [parameters, &mut self.first_moment, &mut self.second_moment].map(values_mut);
+        let pieces = gradients.iter().map(|gradient| {
+            let of_piece = rest.each_mut().map(|rest| rest.split_off_mut(..gradient.numel()));
+            (values(gradient), of_piece.map(|piece| piece.expect("the gradient is as long as the weights")))
+        });
+        let chunks: Vec<_> = pieces
+            .flat_map(|(gradient, [weights, first, second])| {
+                let moments = first.chunks_mut(N_IN_CHUNK).zip(second.chunks_mut(N_IN_CHUNK));
+                gradient.chunks(N_IN_CHUNK).zip(weights.chunks_mut(N_IN_CHUNK)).zip(moments)
+            })
+            .collect();
+        threads::for_each(chunks.into_iter(), |((gradient, weights), (first, second))| {
+            for (((gradient, weight), first), second) in gradient.iter().zip(weights).zip(first).zip(second) {
+                *first += share_1 * (gradient - *first);
+                *second += share_2 * (gradient * gradient - *second);
+                *weight = *weight * decay - corrected_rate * *first / (second.sqrt() / root_of_correction_2 + epsilon);
+            }
+        });
     }
 }

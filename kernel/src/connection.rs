@@ -1,6 +1,7 @@
 //! The sockets of one kernel: what is read from them, and the tasks that write to them.
 
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +17,10 @@ use zeromq::SocketRecv;
 
 /// How many messages may wait for slow clients before the cell that makes them has to wait too.
 const N_WAITING_OUTPUTS: usize = 256;
+
+/// How often a reply looks whether outputs still wait, and how many times at most: a slow client holds no reply back.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
+const MOST_WAITS: usize = 100;
 
 /// The readable ends.
 pub struct Inputs {
@@ -103,6 +108,16 @@ impl Outputs {
     /// Publishes from a thread that is not a task's.
     pub fn publish_blocking(&self, kind: &str, content: Value, parent: Option<&JupyterMessage>) {
         let _ = self.iopub.blocking_send(published(kind, content, parent));
+    }
+
+    /// Waits a moment for what was published to be on its way: some clients stop listening when a reply overtakes it.
+    pub fn wait_for_published(&self) {
+        for _ in 0..MOST_WAITS {
+            thread::sleep(BETWEEN_LOOKS);
+            if self.iopub.capacity() == self.iopub.max_capacity() {
+                return;
+            }
+        }
     }
 }
 

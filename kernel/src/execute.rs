@@ -56,6 +56,7 @@ impl Kernel {
         };
         let is_stopped = reply["status"] == "error" && (content.stop_on_error || reply["ename"] == "Interrupted");
         self.remember_names();
+        self.shared.outputs.wait_for_published();
         self.reply(request, reply);
         is_stopped
     }

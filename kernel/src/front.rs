@@ -137,6 +137,10 @@ async fn answer(
         _ => false,
     };
     if is_for_kernel {
+        if !shared.interrupts.has_started() {
+            // The last a client heard may be that it is idle, after a request that needs no evcxr.
+            shared.outputs.publish("status", json!({ "execution_state": "busy" }), Some(&message)).await;
+        }
         // It fails only where the kernel's thread is gone, at the very end.
         let _ = requests.send(message);
         return;

@@ -81,6 +81,11 @@ impl Interrupts {
         state.request.take().is_some()
     }
 
+    /// Has the kernel's start ended?
+    pub fn has_started(&self) -> bool {
+        self.state().has_started
+    }
+
     /// Is a cell running?
     pub fn is_running(&self) -> bool {
         self.state().is_running

@@ -53,7 +53,7 @@ pub enum Precision {
     #[default]
     Float32,
     /// 16-bit "brain" floats in the layers; weights, losses and optimiser stay 32-bit.
-    /// Faster where the processor has it; about three decimal digits.
+    /// About three decimal digits. Meant for GPUs: on the CPUs that were tried it is slower (docs/BENCHMARKS.md).
     Bfloat16,
 }
 

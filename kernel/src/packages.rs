@@ -151,20 +151,24 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// The answer for packages with these names, lists and dependencies; the first is the cells' crate.
-    fn answer(packages: &[(&str, Option<&[&str]>, &[&str])]) -> Value {
-        let package = |(name, listed, _): &(&str, Option<&[&str]>, &[&str])| {
+    /// A package's name, its list, and what it depends on.
+    type Package = (&'static str, Option<&'static [&'static str]>, &'static [&'static str]);
+
+    /// The answer for some packages, of which the first is the cells' crate.
+    fn answer(packages: &[Package]) -> Value {
+        let id = |name: &str| format!("{name}@1");
+        let package = |(name, listed, _): &Package| {
             let metadata = listed.map(|listed| json!({ "diabolo-kernel": { "public-dependencies": listed } }));
-            json!({ "name": name, "id": format!("{name}@1"), "metadata": metadata })
+            json!({ "name": name, "id": id(name), "metadata": metadata })
         };
-        let node = |(name, _, below): &(&str, Option<&[&str]>, &[&str])| {
-            let ids: Vec<_> = below.iter().map(|name| format!("{name}@1")).collect();
+        let node = |(name, _, below): &Package| {
+            let ids: Vec<_> = below.iter().map(|name| id(name)).collect();
             let deps: Vec<_> = ids.iter().map(|id| json!({ "pkg": id })).collect();
-            json!({ "id": format!("{name}@1"), "dependencies": ids, "deps": deps })
+            json!({ "id": id(name), "dependencies": ids, "deps": deps })
         };
-        let packages_json: Vec<_> = packages.iter().map(package).collect();
         let nodes: Vec<_> = packages.iter().map(node).collect();
-        json!({ "packages": packages_json, "resolve": { "root": format!("{}@1", packages[0].0), "nodes": nodes } })
+        let listed: Vec<_> = packages.iter().map(package).collect();
+        json!({ "packages": listed, "resolve": { "root": id(packages[0].0), "nodes": nodes } })
     }
 
     #[test]

@@ -136,17 +136,17 @@ async fn answer(
         Content::CompleteRequest(_) | Content::InspectRequest(_) => channel == Channel::Shell && !is_running,
         _ => false,
     };
+    let outputs = &shared.outputs;
+    let state = |state: &str| json!({ "execution_state": state });
     if is_for_kernel {
         if !shared.interrupts.has_started() {
             // The last a client heard may be that it is idle, after a request that needs no evcxr.
-            shared.outputs.publish("status", json!({ "execution_state": "busy" }), Some(&message)).await;
+            outputs.publish("status", state("busy"), Some(&message)).await;
         }
         // It fails only where the kernel's thread is gone, at the very end.
         let _ = requests.send(message);
         return;
     }
-    let outputs = &shared.outputs;
-    let state = |state: &str| json!({ "execution_state": state });
     outputs.publish("status", state("busy"), Some(&message)).await;
     let reply = match &message.content {
         Content::KernelInfoRequest(_) => {

@@ -95,8 +95,6 @@ impl Copy {
 
     /// Takes the spare copy or makes one, and removes the copies of kernels that were killed.
     pub fn take_spare_or_fill(&self) -> io::Result<()> {
-        // Of a killed kernel that had the same process number.
-        remove_folder(&self.folder)?;
         match fs::rename(self.cells.join(SPARE), &self.folder) {
             Ok(()) => self.sweep(),
             Err(_) => self.fill(),
@@ -105,6 +103,7 @@ impl Copy {
 
     /// Copies the master folder, and removes the copies of kernels that were killed.
     pub fn fill(&self) -> io::Result<()> {
+        // Of a killed kernel that had the same process number.
         remove_folder(&self.folder)?;
         self.copy_master(&self.folder, || Ok(()))?;
         self.sweep()

@@ -22,8 +22,8 @@ struct Evaluated {
 }
 
 impl Kernel {
-    /// Runs a cell and replies; says whether the cells that wait are to be aborted.
-    pub(crate) fn execute(&mut self, request: &JupyterMessage, content: &ExecuteRequest) -> bool {
+    /// Runs a cell and replies; returns the requests that waited for it, where its cells are to be aborted.
+    pub(crate) fn execute(&mut self, request: &JupyterMessage, content: &ExecuteRequest) -> Vec<JupyterMessage> {
         let count = self.next_count;
         let is_stored = content.store_history && !content.silent;
         let audience = if content.silent { Audience::Nobody } else { Audience::Clients };
@@ -57,8 +57,10 @@ impl Kernel {
         let is_stopped = reply["status"] == "error" && (content.stop_on_error || reply["ename"] == "Interrupted");
         self.remember_names();
         self.shared.outputs.wait_for_published();
+        // Before the reply: a cell that is sent after it is to run.
+        let stopped = if is_stopped { self.waiting() } else { Vec::new() };
         self.reply(request, reply);
-        is_stopped
+        stopped
     }
 
     /// Runs code and says what it came to. `client` is who can be asked for input, if that is allowed.

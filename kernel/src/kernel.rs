@@ -74,7 +74,7 @@ impl Kernel {
         kernel.shared.display().begin(None, Audience::Nobody);
         kernel.start_up();
         if kernel.shared.interrupts.end_of_start() {
-            kernel.abort_waiting();
+            kernel.abort(kernel.waiting());
         }
         // Whoever asks already would wait longer for it than for the cell.
         match kernel.requests.try_recv() {
@@ -96,9 +96,9 @@ impl Kernel {
     /// Answers one request, between busy and idle.
     pub(crate) fn answer(&mut self, request: &JupyterMessage) {
         self.say_state("busy", request);
-        let mut is_stopped = false;
+        let mut stopped = Vec::new();
         match &request.content {
-            JupyterMessageContent::ExecuteRequest(content) => is_stopped = self.execute(request, content),
+            JupyterMessageContent::ExecuteRequest(content) => stopped = self.execute(request, content),
             JupyterMessageContent::CompleteRequest(content) => {
                 let reply = match &mut self.context {
                     Ok(context) => assist::complete(context, &content.code, content.cursor_pos),
@@ -116,15 +116,17 @@ impl Kernel {
             _ => unreachable!("the front sends no other requests here"),
         }
         self.say_state("idle", request);
-        if is_stopped {
-            self.abort_waiting();
-        }
+        self.abort(stopped);
     }
 
-    /// Aborts the cells that wait; answers what else waits.
-    fn abort_waiting(&mut self) {
-        let waiting: Vec<JupyterMessage> = self.requests.try_iter().collect();
-        for request in waiting {
+    /// The requests that wait.
+    pub(crate) fn waiting(&self) -> Vec<JupyterMessage> {
+        self.requests.try_iter().collect()
+    }
+
+    /// Aborts the cells among these requests; answers the others.
+    fn abort(&mut self, stopped: Vec<JupyterMessage>) {
+        for request in stopped {
             if matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
                 self.say_state("busy", &request);
                 // Without a number: it has not run.

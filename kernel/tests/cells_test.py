@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, Kernel, KernelCase
+from harness import KERNEL, TIMEOUT, Kernel, KernelCase
 
 SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"
 
@@ -120,6 +120,13 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         requests = [self.kernel.send(code) for code in ('panic!("stop")', "1", "2")]
         cells = [self.kernel.gather(request) for request in requests]
         self.assertEqual([cell.reply["status"] for cell in cells], ["error", "aborted", "aborted"])
+
+    def test_a_cell_that_is_sent_after_an_error_runs(self):
+        for _ in range(50):
+            self.kernel.send(":no_such_command")
+            # The quickest client sends its next cell as soon as it has this reply.
+            self.assertEqual(self.kernel.client.get_shell_msg(timeout=TIMEOUT)["content"]["status"], "error")
+            self.assertEqual(self.run_cell(":vars").reply["status"], "ok")
 
     def test_an_interrupt_asks_through_the_file_and_keeps_variables(self):
         self.run_cell("let before = 7;")

@@ -86,8 +86,12 @@ class Kernel:
         while True:
             message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
             self.kept.append(message)
-            if message["parent_header"].get("msg_id") == request and message["msg_type"] == kind:
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["msg_type"] == kind:
                 return message["content"]
+            if message["content"].get("execution_state") == "idle":
+                raise AssertionError(f"the cell ended without {kind}: {self.gather(request)}")
 
     def run(self, code, **options):
         """Runs a cell to its end."""

@@ -3,6 +3,7 @@
 mod architecture;
 mod dropout;
 mod layer;
+mod linear;
 mod lowering;
 mod network;
 mod notation;

@@ -1,6 +1,7 @@
 //! A built network: the tensors of a [`Plan`] and the way through them.
 
 use super::dropout::DropoutMask;
+use super::linear::linear;
 use super::lowering::{self, Step};
 use super::{FeatureShape, Layer, Plan, PlannedLayer, sub_pixel};
 use crate::device::{Precision, Purpose, generator, normal_values, uniform_values};
@@ -269,7 +270,7 @@ impl Network {
                     1,
                     [1, 1],
                 )?,
-                Layer::Linear { .. } => x.f_linear(&tensors[0], Some(&tensors[1]))?,
+                Layer::Linear { .. } => linear(&x, &tensors[0], &tensors[1])?,
                 Layer::MaxPool { kernel, stride, padding } => {
                     x.f_max_pool2d(side(kernel), side(stride), side(padding), [1, 1], false)?
                 }

@@ -44,12 +44,24 @@ impl DropoutMask {
         }
         let mut factors = Tensor::f_empty([self.n_values as i64], (Kind::Float, device))?;
         let n_in_chunk = WORDS_IN_CHUNK * 64 / self.n_bits;
-        let chunks = self.words.chunks(WORDS_IN_CHUNK).zip(values_mut(&mut factors).chunks_mut(n_in_chunk));
-        threads::for_each(chunks, |(words, factors)| match self.n_bits {
-            1 => fill_from_bits(words, self.factor, factors),
-            _ => fill_from_sixteenths(words, self.threshold as u32, self.factor, factors),
+        let chunks = values_mut(&mut factors).chunks_mut(n_in_chunk).enumerate();
+        threads::for_each(chunks, |(index, factors)| {
+            self.each_factor(index * n_in_chunk, factors, |value, factor| *value = factor);
         });
         Ok(factors)
+    }
+
+    /// Multiplies some of the values by their factors. `start`, the place of the first, is a multiple of 64.
+    pub(super) fn multiply(&self, start: usize, values: &mut [f32]) {
+        self.each_factor(start, values, |value, factor| *value *= factor);
+    }
+
+    fn each_factor(&self, start: usize, values: &mut [f32], change: impl Fn(&mut f32, f32)) {
+        let words = &self.words[start * self.n_bits / 64..];
+        match self.n_bits {
+            1 => each_of_bits(words, self.factor, values, change),
+            _ => each_of_sixteen_bits(words, self.threshold as u32, self.factor, values, change),
+        }
     }
 
     /// The same where only the bits travel to the device.
@@ -63,21 +75,27 @@ impl DropoutMask {
     }
 }
 
-fn fill_from_bits(words: &[u64], factor: f32, factors: &mut [f32]) {
-    for (&word, factors) in words.iter().zip(factors.chunks_mut(64)) {
-        for (half, factors) in [word as u32, (word >> 32) as u32].into_iter().zip(factors.chunks_mut(32)) {
-            for (lane, value) in factors.iter_mut().enumerate() {
-                *value = if half & (1 << lane) != 0 { factor } else { 0.0 };
+fn each_of_bits(words: &[u64], factor: f32, values: &mut [f32], change: impl Fn(&mut f32, f32)) {
+    for (&word, values) in words.iter().zip(values.chunks_mut(64)) {
+        for (half, values) in [word as u32, (word >> 32) as u32].into_iter().zip(values.chunks_mut(32)) {
+            for (lane, value) in values.iter_mut().enumerate() {
+                change(value, if half & (1 << lane) != 0 { factor } else { 0.0 });
             }
         }
     }
 }
 
-fn fill_from_sixteenths(words: &[u64], threshold: u32, factor: f32, factors: &mut [f32]) {
-    for (&word, factors) in words.iter().zip(factors.chunks_mut(4)) {
-        for (lane, value) in factors.iter_mut().enumerate() {
+fn each_of_sixteen_bits(
+    words: &[u64],
+    threshold: u32,
+    factor: f32,
+    values: &mut [f32],
+    change: impl Fn(&mut f32, f32),
+) {
+    for (&word, values) in words.iter().zip(values.chunks_mut(4)) {
+        for (lane, value) in values.iter_mut().enumerate() {
             let draw = u32::from((word >> (16 * lane)) as u16);
-            *value = if draw >= threshold { factor } else { 0.0 };
+            change(value, if draw >= threshold { factor } else { 0.0 });
         }
     }
 }

@@ -1,8 +1,10 @@
 //! A built network: the tensors of a [`Plan`] and the way through them.
 
+use super::block::Block;
 use super::dropout::DropoutMask;
 use super::linear::linear;
 use super::lowering::{self, Step};
+use super::trace::Trace;
 use super::{FeatureShape, Layer, Plan, PlannedLayer, sub_pixel};
 use crate::device::{Precision, Purpose, generator, normal_values, uniform_values};
 use crate::error::TorchContext;
@@ -11,9 +13,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Kind, TchError, Tensor};
 
 /// Share of the newest batch in the running mean and variance: PyTorch's default.
-const BATCH_NORM_MOMENTUM: f64 = 0.1;
+pub(super) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 /// Added to the variance before its root is taken: PyTorch's default.
-const BATCH_NORM_EPSILON: f64 = 1e-5;
+pub(super) const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 /// The tensors of a planned architecture.
 ///
@@ -30,6 +32,8 @@ pub(crate) struct Network {
     decoder: BuiltPart,
     /// Whether images lie in memory with their channels side by side, which the CPU's convolutions and pools prefer.
     is_channels_last: bool,
+    /// Whether a training computes batch norm and what follows it as one [`Block`].
+    has_blocks: bool,
 }
 
 /// The layers of one part as planned, and the order in which they are computed.
@@ -44,6 +48,8 @@ struct BuiltPart {
 struct BuiltLayer {
     layer: Layer,
     output: FeatureShape,
+    /// Where its trained values begin among all.
+    place: usize,
     /// Trained tensors with PyTorch's names for them, as in ("weight", ..).
     trained: Vec<(&'static str, Tensor)>,
     running: Vec<(&'static str, Tensor)>,
@@ -56,6 +62,8 @@ pub(crate) struct Pass {
     pub(crate) reconstruction: Tensor,
     /// Of a Gaussian waist only.
     pub(crate) waist: Option<GaussianWaist>,
+    /// The way back from a loss to the weights.
+    pub(crate) trace: Trace,
 }
 
 /// Mean and log variance of the latents, both `[n, latents]`.
@@ -124,7 +132,10 @@ impl Network {
                 |planned: &PlannedLayer| matches!(planned.layer, Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. });
             let is_channels_last =
                 device == tch::Device::Cpu && plan.encoder.iter().chain(&plan.decoder).any(is_convolution);
-            Ok(Self { encoder, decoder, plan: plan.clone(), parameters, statistics, is_channels_last })
+            // A loss that begins in the middle of the network, too, would not find its way back across them.
+            let is_gaussian = |planned: &PlannedLayer| matches!(planned.layer, Layer::Gaussian { .. });
+            let has_blocks = is_channels_last && !plan.encoder.iter().any(is_gaussian);
+            Ok(Self { encoder, decoder, plan: plan.clone(), parameters, statistics, is_channels_last, has_blocks })
         };
         build().doing("building the network")
     }
@@ -140,20 +151,6 @@ impl Network {
     /// All trained values, `[n_parameters]`. Changing it changes the layers.
     pub(crate) fn parameters(&self) -> &Tensor {
         &self.parameters
-    }
-
-    /// The gradient of `loss` by every trained value, in flat pieces that follow each other as in [`Network::parameters`].
-    pub(crate) fn gradients(&self, loss: &Tensor) -> Result<Vec<Tensor>> {
-        let leaves: Vec<&Tensor> =
-            self.layers().flat_map(|layer| layer.trained.iter().map(|(_, tensor)| tensor)).collect();
-        if leaves.is_empty() {
-            return Ok(Vec::new());
-        }
-        let flat = || -> Result<Vec<Tensor>, TchError> {
-            let gradients = Tensor::f_run_backward(&[loss], &leaves, false, false)?;
-            gradients.iter().map(|gradient| gradient.f_reshape([-1])).collect()
-        };
-        flat().doing("working out the gradient")
     }
 
     /// All trained values and running statistics. Changing them changes the layers.
@@ -207,16 +204,18 @@ impl Network {
 
     /// From images `[n, c, h, w]` to codes `[n, d]`; of a Gaussian waist its mean.
     pub(crate) fn encode(&self, images: &Tensor, precision: Precision) -> Result<Tensor> {
-        let (code, _) = self.run(&self.encoder, images, &mut Mode::Evaluation, precision).doing("encoding images")?;
+        let encoded = self.run(&self.encoder, images, &mut Mode::Evaluation, precision, &mut Trace::default());
+        let (code, _) = encoded.doing("encoding images")?;
         code.f_flatten(1, -1).and_then(|code| code.f_to_kind(Kind::Float)).doing("encoding images")
     }
 
     /// From images `[n, c, h, w]` to their reconstructions.
     pub(crate) fn pass(&self, images: &Tensor, mut mode: Mode, precision: Precision) -> Result<Pass> {
         let mut rebuild = || -> Result<Pass, TchError> {
-            let (code, waist) = self.run(&self.encoder, images, &mut mode, precision)?;
-            let (reconstruction, _) = self.run(&self.decoder, &code, &mut mode, precision)?;
-            Ok(Pass { reconstruction: reconstruction.f_to_kind(Kind::Float)?, waist })
+            let mut trace = Trace::default();
+            let (code, waist) = self.run(&self.encoder, images, &mut mode, precision, &mut trace)?;
+            let (reconstruction, _) = self.run(&self.decoder, &code, &mut mode, precision, &mut trace)?;
+            Ok(Pass { reconstruction: reconstruction.f_to_kind(Kind::Float)?, waist, trace })
         };
         rebuild().doing("rebuilding images")
     }
@@ -236,6 +235,7 @@ impl Network {
         input: &Tensor,
         mode: &mut Mode,
         precision: Precision,
+        trace: &mut Trace,
     ) -> Result<(Tensor, Option<GaussianWaist>), TchError> {
         let mut x = match precision {
             Precision::Float32 => input.shallow_clone(),
@@ -245,8 +245,23 @@ impl Network {
         let mut waist = None;
         // Whether nobody else needs what is in `x`, so that the next layer may write over it.
         let mut is_own = false;
-        for step in &part.steps {
+        let mut steps = &part.steps[..];
+        while let Some(step) = steps.first() {
             let built = &part.layers[step.layer];
+            if let Mode::Training(randomness) = mode
+                && self.has_blocks
+                && let Some(block) = Block::at(steps.iter().map(|step| (&part.layers[step.layer].layer, step.n_copies)))
+                && block.takes(&x)
+            {
+                let [trained, running] = [&built.trained, &built.running].map(|named| two(named));
+                let passed = block.forward(&x, trained, running, &mut randomness.generator)?;
+                x = trace.cut(x, built.place, passed)?;
+                is_own = false;
+                steps = &steps[block.n_steps..];
+                continue;
+            }
+            steps = &steps[1..];
+            trace.add(built.place, built.trained.iter().map(|(_, tensor)| tensor));
             let tensors = built.trained_as(precision)?;
             let side = |size: &usize| [*size as i64; 2];
             let was_own = std::mem::replace(&mut is_own, leaves_output_free(&built.layer));
@@ -314,10 +329,6 @@ impl Network {
         }
         Ok((x, waist))
     }
-
-    fn layers(&self) -> impl Iterator<Item = &BuiltLayer> {
-        self.encoder.layers.iter().chain(&self.decoder.layers)
-    }
 }
 
 /// Cuts a flat tensor into the layers' tensors.
@@ -338,11 +349,13 @@ impl Carver<'_> {
 
 impl BuiltLayer {
     fn new(planned: &PlannedLayer, trained: &mut Carver, running: &mut Carver) -> Result<Self, TchError> {
+        let place = trained.offset as usize;
         let leaf =
             |(name, shape): (&'static str, Vec<i64>)| Ok((name, trained.next(&shape)?.f_set_requires_grad(true)?));
         Ok(Self {
             layer: planned.layer.clone(),
             output: planned.output,
+            place,
             trained: parameter_shapes(planned).into_iter().map(leaf).collect::<Result<_, TchError>>()?,
             running: statistic_names(&planned.layer)
                 .map(|(name, channels)| Ok((name, running.next(&[channels as i64])?)))
@@ -386,6 +399,12 @@ fn dropout_factors(x: &Tensor, probability: f64, generator: &mut Xoshiro256PlusP
     }
 }
 
+/// Batch norm's trained tensors or its running ones.
+fn two<'a>(named: &'a [(&'static str, Tensor)]) -> [&'a Tensor; 2] {
+    let [(_, first), (_, second)] = named else { unreachable!("batch norm has two of either kind") };
+    [first, second]
+}
+
 /// The same images with the channels of a pixel side by side in memory.
 fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
     images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
@@ -396,14 +415,13 @@ fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
 /// Copies change neither mean nor variance. But the running variance is that of a sample, `n / (n - 1)` times the
 /// batch's own, and `n` counts the copies.
 fn batch_norm(x: &Tensor, built: &BuiltLayer, n_copies: usize, is_training: bool) -> Result<Tensor, TchError> {
-    let [(_, running_mean), (_, running_variance)] = &built.running[..] else {
-        unreachable!("batch norm has a running mean and a running variance")
-    };
+    let [weight, bias] = two(&built.trained);
+    let [running_mean, running_variance] = two(&built.running);
     let corrects = is_training && n_copies > 1;
     let without_copies = if corrects { running_variance.copy() } else { running_variance.shallow_clone() };
     let normed = x.f_batch_norm(
-        Some(&built.trained[0].1),
-        Some(&built.trained[1].1),
+        Some(weight),
+        Some(bias),
         Some(running_mean),
         Some(&without_copies),
         is_training,
@@ -529,76 +547,83 @@ mod tests {
     use super::*;
     use crate::model::Architecture;
 
-    /// In double precision, in which different orders of the same sums agree to many digits.
-    fn network(architecture: &Architecture) -> Network {
+    fn network(architecture: &Architecture, kind: Kind) -> Network {
         let mut network = Network::new(architecture.plan([3, 32, 32]).unwrap(), 5, tch::Device::Cpu).unwrap();
         for layer in network.encoder.layers.iter_mut().chain(&mut network.decoder.layers) {
-            let double = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double);
-            layer.trained.iter_mut().for_each(|(_, tensor)| *tensor = double(tensor).set_requires_grad(true));
-            layer.running.iter_mut().for_each(|(_, tensor)| *tensor = double(tensor));
+            let in_kind = |tensor: &Tensor| tensor.detach().to_kind(kind);
+            layer.trained.iter_mut().for_each(|(_, tensor)| *tensor = in_kind(tensor).set_requires_grad(true));
+            layer.running.iter_mut().for_each(|(_, tensor)| *tensor = in_kind(tensor));
         }
         network
+    }
+
+    fn running(network: &Network) -> impl Iterator<Item = &(&'static str, Tensor)> {
+        network.encoder.layers.iter().chain(&network.decoder.layers).flat_map(|layer| &layer.running)
     }
 
     /// The network as planned: layer after layer, channels apart.
     fn as_planned(mut network: Network) -> Network {
         network.is_channels_last = false;
+        network.has_blocks = false;
         for part in [&mut network.encoder, &mut network.decoder] {
             part.steps = (0..part.layers.len()).map(|layer| Step { layer, n_copies: 1 }).collect();
         }
         network
     }
 
-    #[track_caller]
-    fn check_close(what: &str, ours: &Tensor, planned: &Tensor) {
-        assert_eq!(ours.size(), planned.size(), "{what}");
-        let error = (ours - planned).abs().max().double_value(&[]);
-        let largest = planned.abs().max().double_value(&[]).max(1.0);
-        assert!(error <= 1e-5 * largest, "{what}: {error}, of {largest}");
-    }
-
     #[test]
     fn images_are_not_written_over() {
         let encoder = "Dropout(0.5) / ReLU() / Tanh() / Conv2d(3, 4, 3, 1, 1) / Dropout(0.5) / Tanh() / ReLU()";
         let architecture = Architecture::parse(encoder, "Conv2d(4, 3, 3, 1, 1) / ReLU() / Dropout(0.5)").unwrap();
-        let network = network(&architecture);
+        let network = network(&architecture, Kind::Double);
         let images = Tensor::linspace(-1, 1, 4 * 3072, (Kind::Double, tch::Device::Cpu)).view([4, 3, 32, 32]);
         let before = images.copy();
         for mode in [Mode::Evaluation, Mode::Training(StepRandomness::new(7, 1, 1))] {
-            let rebuilt = network.pass(&images, mode, Precision::Float32).unwrap().reconstruction;
+            let pass = network.pass(&images, mode, Precision::Float32).unwrap();
             // libtorch refuses where a layer has written over what a gradient needs.
-            network.gradients(&rebuilt.mse_loss(&images, tch::Reduction::Sum)).unwrap();
+            pass.trace.gradients(&pass.reconstruction.mse_loss(&images, tch::Reduction::Sum)).unwrap();
             assert_eq!(images, before);
         }
     }
 
-    /// Two training steps and an evaluation of the network as it is computed and as it is planned.
+    /// Two training steps and an evaluation of the network as it is computed, in `kind`, and as it is planned, in double
+    /// precision, in which different orders of the same sums agree to many digits.
     #[track_caller]
-    fn check_lowered(architecture: &Architecture, n_images: i64) {
-        let (network, plain) = (self::network(architecture), as_planned(self::network(architecture)));
+    fn check_lowered(kind: Kind, architecture: &Architecture, n_images: i64) {
+        let network = self::network(architecture, kind);
+        let plain = as_planned(self::network(architecture, Kind::Double));
+        let check_close = |what: &str, ours: &Tensor, planned: &Tensor| {
+            assert_eq!(ours.size(), planned.size(), "{what}");
+            let [error, largest] = [ours - planned, planned.shallow_clone()].map(|it| it.abs().max().double_value(&[]));
+            let tolerance = if kind == Kind::Double { 1e-5 } else { 1e-4 };
+            assert!(error <= tolerance * largest.max(1.0), "{}, {what}: {error}, of {largest}", architecture.name);
+        };
         let pixels = uniform_values(n_images as usize * 3072, 1.0, &mut generator(1, Purpose::Weights, 0, 0));
         let images = Tensor::from_slice(&pixels).view([n_images, 3, 32, 32]).to_kind(Kind::Double);
         for step in 1..=2 {
-            let train = |network: &Network| {
+            let train = |network: &Network, kind: Kind| {
                 let mode = Mode::Training(StepRandomness::new(7, 1, step));
-                let rebuilt = network.pass(&images, mode, Precision::Float32).unwrap().reconstruction;
-                let loss = rebuilt.mse_loss(&images, tch::Reduction::Sum);
-                (rebuilt, Tensor::cat(&network.gradients(&loss).unwrap(), 0))
+                let pass = network.pass(&images.to_kind(kind), mode, Precision::Float32).unwrap();
+                let mut loss = pass.reconstruction.mse_loss(&images.to_kind(Kind::Float), tch::Reduction::Sum);
+                if let Some(waist) = &pass.waist {
+                    loss = loss + waist.mean.square().sum(Kind::Float) + waist.log_variance.square().sum(Kind::Float);
+                }
+                (pass.reconstruction, Tensor::cat(&pass.trace.gradients(&loss).unwrap(), 0))
             };
-            let ((ours, our_gradient), (planned, planned_gradient)) = (train(&network), train(&plain));
+            let (ours, our_gradient) = train(&network, kind);
+            let (planned, planned_gradient) = train(&plain, Kind::Double);
             check_close("training output", &ours, &planned);
             check_close("gradient", &our_gradient, &planned_gradient);
-            for (ours, planned) in network.layers().zip(plain.layers()) {
-                for ((name, ours), (_, planned)) in ours.running.iter().zip(&planned.running) {
-                    check_close(name, ours, planned);
-                }
+            for ((name, ours), (_, planned)) in running(&network).zip(running(&plain)) {
+                check_close(name, ours, planned);
             }
         }
-        let evaluate = |network: &Network| {
+        let evaluate = |network: &Network, kind: Kind| {
+            let images = images.to_kind(kind);
             let rebuilt = network.pass(&images, Mode::Evaluation, Precision::Float32).unwrap().reconstruction;
             (rebuilt, network.encode(&images, Precision::Float32).unwrap())
         };
-        let ((ours, our_code), (planned, planned_code)) = (evaluate(&network), evaluate(&plain));
+        let ((ours, our_code), (planned, planned_code)) = (evaluate(&network, kind), evaluate(&plain, Kind::Double));
         check_close("reconstruction", &ours, &planned);
         check_close("code", &our_code, &planned_code);
     }
@@ -606,19 +631,36 @@ mod tests {
     #[test]
     fn computed_networks_equal_planned_ones() {
         for architecture in [Architecture::report_cnn(), Architecture::conv(), Architecture::fcn()] {
-            check_lowered(&architecture, 5);
+            check_lowered(Kind::Double, &architecture, 5);
         }
         let all_sorts = Architecture::parse(
             "Conv2d(3, 8, 3, 1, 1) / MaxPool(4, 4, 0) / BatchNorm2d(8) / Dropout(0.3) / LeakyReLU(0.1)",
             "Upsample(2) / Upsample(2) / BatchNorm2d(8) / Sigmoid() / Dropout(0.2) / LeakyReLU(0.2) / BatchNorm2d(8)
              ConvTranspose2d(8, 3, 3, 1, 1) / BatchNorm2d(3) / Tanh()",
         );
-        check_lowered(&all_sorts.unwrap(), 5);
+        check_lowered(Kind::Double, &all_sorts.unwrap(), 5);
         // One image with one pixel to a channel: a variance only by its copies.
         let one_pixel = Architecture::parse(
             "MaxPool(32, 32, 0) / Conv2d(3, 4, 1, 1, 0)",
             "Upsample(32) / BatchNorm2d(4) / Sigmoid() / ConvTranspose2d(4, 3, 1, 1, 0)",
         );
-        check_lowered(&one_pixel.unwrap(), 1);
+        check_lowered(Kind::Double, &one_pixel.unwrap(), 1);
+    }
+
+    #[test]
+    fn networks_with_blocks_equal_planned_ones() {
+        check_lowered(Kind::Float, &Architecture::report_cnn(), 16);
+        // Before any convolution, one after the other, with and without what may follow, and at the very end.
+        let many = Architecture::parse(
+            "BatchNorm2d(3) / Conv2d(3, 8, 3, 2, 1) / BatchNorm2d(8) / BatchNorm2d(8) / LeakyReLU(0.1) / Dropout(0.3)",
+            "ConvTranspose2d(8, 5, 4, 2, 1) / ReLU() / BatchNorm2d(5) / Tanh() / Conv2d(5, 3, 1, 1, 0) / BatchNorm2d(3)",
+        );
+        check_lowered(Kind::Float, &many.unwrap().named("many"), 7);
+        // Its loss begins in the middle, too.
+        let gaussian = Architecture::parse(
+            "Conv2d(3, 8, 3, 2, 1) / BatchNorm2d(8) / ReLU() / Gaussian(6)",
+            "Linear(6, 128) / Unflatten(8, 4, 4) / BatchNorm2d(8) / Upsample(8) / Conv2d(8, 3, 3, 1, 1)",
+        );
+        check_lowered(Kind::Float, &gaussian.unwrap().named("gaussian"), 7);
     }
 }

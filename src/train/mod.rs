@@ -20,7 +20,7 @@ pub use settings::{Keep, KlTerm, Optimizer, Training};
 use crate::data::Split;
 use crate::device::{ResidentImages, shuffled_rows};
 use crate::error::TorchContext;
-use crate::model::{Architecture, GaussianWaist, Mode, Network, StepRandomness};
+use crate::model::{Architecture, GaussianWaist, Mode, Network, StepRandomness, Trace};
 use crate::{Error, Result, interrupt};
 use keeper::Keeper;
 use losses::{Losses, Reading};
@@ -276,14 +276,14 @@ impl Loop {
     fn take_step(&mut self, epoch: usize, step: usize, batch_rows: &Tensor, losses: &mut Losses) -> Result<()> {
         let batch = self.network.arranged(self.images.batch(batch_rows)?).doing("arranging a batch")?;
         let randomness = StepRandomness::new(self.training.seed, epoch, step);
-        let loss = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
+        let (loss, trace) = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
         let known = losses.push(&loss)?;
         if epoch == 1 && step == 1 {
             self.history.loss_first = known[0];
         }
         if known.iter().all(|loss| loss.is_finite()) {
             self.keeper.before_step(&self.network, &loss, known, epoch)?;
-            let gradients = self.network.gradients(&loss)?;
+            let gradients = trace.gradients(&loss)?;
             // The gradient is final here: processes that train together would average it at this line.
             self.optimizer.step(self.network.parameters(), &gradients)?;
         }
@@ -313,13 +313,13 @@ impl Loop {
     }
 }
 
-/// The loss of one minibatch, a scalar that knows its gradient.
+/// The loss of one minibatch, a scalar, and the way back from it to the weights.
 fn minibatch_loss(
     network: &Network,
     batch: &Tensor,
     randomness: StepRandomness,
     training: &Training,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Trace)> {
     let pass = network.pass(batch, Mode::Training(randomness), training.precision)?;
     let loss = || -> Result<Tensor, TchError> {
         let mse = pass.reconstruction.f_mse_loss(batch, tch::Reduction::Mean)?;
@@ -328,7 +328,7 @@ fn minibatch_loss(
             Some(waist) => mse.f_add(&kl_loss(waist, batch, training.kl_term)?),
         }
     };
-    loss().doing("working out the loss")
+    Ok((loss().doing("working out the loss")?, pass.trace))
 }
 
 /// Divergence of `N(mean, exp(log_variance))` from `N(0, 1)` in closed form (Kingma and Welling, 2014, appendix B),

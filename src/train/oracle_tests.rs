@@ -102,8 +102,8 @@ fn check_against_pytorch(key: &str, architecture: Architecture, training: Traini
     for step in 0..10 {
         let noise = wave_tensor(16, 20, 900 + step);
         let randomness = StepRandomness::new(0, 1, 1).with_noise(&noise);
-        let loss = minibatch_loss(&network, &images(16, step + 1), randomness, &training).unwrap();
-        optimizer.step(network.parameters(), &network.gradients(&loss).unwrap()).unwrap();
+        let (loss, trace) = minibatch_loss(&network, &images(16, step + 1), randomness, &training).unwrap();
+        optimizer.step(network.parameters(), &trace.gradients(&loss).unwrap()).unwrap();
         losses.push(loss.double_value(&[]));
     }
     check_close("loss", &losses, &fixture(&format!("{key}.losses")), |theirs| 1e-4 * theirs);

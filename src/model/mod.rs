@@ -12,6 +12,7 @@ mod plan;
 mod shapes;
 mod signatures;
 mod sub_pixel;
+mod tanh;
 mod trace;
 
 pub use architecture::Architecture;

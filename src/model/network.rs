@@ -4,8 +4,10 @@ use super::block::Block;
 use super::dropout::DropoutMask;
 use super::linear::linear;
 use super::lowering::{self, Step};
+use super::sub_pixel::SubPixel;
+use super::tanh::tanh;
 use super::trace::Trace;
-use super::{FeatureShape, Layer, Plan, PlannedLayer, sub_pixel};
+use super::{FeatureShape, Layer, Plan, PlannedLayer};
 use crate::device::{Precision, Purpose, generator, normal_values, uniform_values};
 use crate::error::TorchContext;
 use crate::{Error, Result, memory};
@@ -53,6 +55,8 @@ struct BuiltLayer {
     /// Trained tensors with PyTorch's names for them, as in ("weight", ..).
     trained: Vec<(&'static str, Tensor)>,
     running: Vec<(&'static str, Tensor)>,
+    /// Where it is computed by blocks of pixels.
+    sub_pixel: Option<SubPixel>,
 }
 
 /// What one pass gives.
@@ -123,7 +127,7 @@ impl Network {
             let mut trained = Carver { flat: &parameters, offset: 0 };
             let mut running = Carver { flat: &statistics, offset: 0 };
             let mut built = |layers: &[PlannedLayer]| -> Result<BuiltPart, TchError> {
-                let each = layers.iter().map(|planned| BuiltLayer::new(planned, &mut trained, &mut running));
+                let each = layers.iter().map(|planned| BuiltLayer::new(planned, &mut trained, &mut running, device));
                 Ok(BuiltPart { layers: each.collect::<Result<_, _>>()?, steps: lowering::order(layers) })
             };
             let encoder = built(&plan.encoder)?;
@@ -264,27 +268,23 @@ impl Network {
             trace.add(built.place, built.trained.iter().map(|(_, tensor)| tensor));
             let tensors = built.trained_as(precision)?;
             let side = |size: &usize| [*size as i64; 2];
-            let was_own = std::mem::replace(&mut is_own, leaves_output_free(&built.layer));
+            let was_own = std::mem::replace(&mut is_own, built.leaves_output_free());
             x = match &built.layer {
                 Layer::Conv2d { stride, padding, .. } => {
                     x.f_conv2d(&tensors[0], Some(&tensors[1]), side(stride), side(padding), [1, 1], 1)?
                 }
-                Layer::ConvTranspose2d { stride, padding, .. }
-                    if self.is_channels_last && sub_pixel::is_faster(&tensors[0], *stride) =>
-                {
-                    // A view, which autograd would have to write around.
-                    is_own = false;
-                    sub_pixel::conv_transpose(&x, &tensors[0], &tensors[1], *stride, *padding)?
-                }
-                Layer::ConvTranspose2d { stride, padding, .. } => x.f_conv_transpose2d(
-                    &tensors[0],
-                    Some(&tensors[1]),
-                    side(stride),
-                    side(padding),
-                    [0, 0],
-                    1,
-                    [1, 1],
-                )?,
+                Layer::ConvTranspose2d { stride, padding, .. } => match &built.sub_pixel {
+                    Some(sub_pixel) => sub_pixel.conv_transpose(&x, &tensors[0], &tensors[1])?,
+                    None => x.f_conv_transpose2d(
+                        &tensors[0],
+                        Some(&tensors[1]),
+                        side(stride),
+                        side(padding),
+                        [0, 0],
+                        1,
+                        [1, 1],
+                    )?,
+                },
                 Layer::Linear { .. } => linear(&x, &tensors[0], &tensors[1])?,
                 Layer::MaxPool { kernel, stride, padding } => {
                     x.f_max_pool2d(side(kernel), side(stride), side(padding), [1, 1], false)?
@@ -312,8 +312,7 @@ impl Network {
                     x.f_prelu(&Tensor::f_from_slice(&[*slope as f32])?.f_to(x.device())?.f_to_kind(x.kind())?)?
                 }
                 Layer::Sigmoid => x.f_sigmoid()?,
-                Layer::Tanh if was_own => x.f_tanh_()?,
-                Layer::Tanh => x.f_tanh()?,
+                Layer::Tanh => tanh(x, was_own)?,
                 Layer::Flatten => x.f_flatten(1, -1)?,
                 Layer::Unflatten { shape: [c, h, w] } => {
                     self.arranged(x.f_view([-1, *c as i64, *h as i64, *w as i64])?)?
@@ -348,7 +347,12 @@ impl Carver<'_> {
 }
 
 impl BuiltLayer {
-    fn new(planned: &PlannedLayer, trained: &mut Carver, running: &mut Carver) -> Result<Self, TchError> {
+    fn new(
+        planned: &PlannedLayer,
+        trained: &mut Carver,
+        running: &mut Carver,
+        device: tch::Device,
+    ) -> Result<Self, TchError> {
         let place = trained.offset as usize;
         let leaf =
             |(name, shape): (&'static str, Vec<i64>)| Ok((name, trained.next(&shape)?.f_set_requires_grad(true)?));
@@ -360,6 +364,7 @@ impl BuiltLayer {
             running: statistic_names(&planned.layer)
                 .map(|(name, channels)| Ok((name, running.next(&[channels as i64])?)))
                 .collect::<Result<_, TchError>>()?,
+            sub_pixel: if device == tch::Device::Cpu { SubPixel::of(&planned.layer)? } else { None },
         })
     }
 
@@ -373,20 +378,23 @@ impl BuiltLayer {
         };
         self.trained.iter().map(cast).collect()
     }
-}
 
-/// Whether no gradient needs what this layer gives, but for the layer after it.
-fn leaves_output_free(layer: &Layer) -> bool {
-    matches!(
-        layer,
-        Layer::Conv2d { .. }
-            | Layer::ConvTranspose2d { .. }
-            | Layer::Linear { .. }
-            | Layer::MaxPool { .. }
-            | Layer::Upsample { .. }
-            | Layer::BatchNorm2d { .. }
-            | Layer::Dropout { .. }
-    )
+    /// Whether no gradient needs what this layer gives, but for the layer after it.
+    fn leaves_output_free(&self) -> bool {
+        // That of blocks of pixels is a view, which autograd would have to write around.
+        let is_view = self.sub_pixel.is_some();
+        let is_free = matches!(
+            self.layer,
+            Layer::Conv2d { .. }
+                | Layer::ConvTranspose2d { .. }
+                | Layer::Linear { .. }
+                | Layer::MaxPool { .. }
+                | Layer::Upsample { .. }
+                | Layer::BatchNorm2d { .. }
+                | Layer::Dropout { .. }
+        );
+        is_free && !is_view
+    }
 }
 
 /// For each value of `x` what dropout multiplies it by. Drawn in one order in memory whatever that of x, which may differ
@@ -567,6 +575,7 @@ mod tests {
         network.has_blocks = false;
         for part in [&mut network.encoder, &mut network.decoder] {
             part.steps = (0..part.layers.len()).map(|layer| Step { layer, n_copies: 1 }).collect();
+            part.layers.iter_mut().for_each(|layer| layer.sub_pixel = None);
         }
         network
     }

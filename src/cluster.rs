@@ -5,6 +5,7 @@
 
 use crate::latent::{check_points, check_points_of, mean};
 use crate::{Error, Result, interrupt};
+use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -390,18 +391,21 @@ fn shifts(centres: ArrayView2<f32>, place: &Array1<f32>) -> (Array2<f32>, Array1
 fn nearest_centres(points: ArrayView2<f32>, centres: &Array2<f32>) -> Vec<u32> {
     let (shifts, half_norms) = shifts(centres.view(), &mean(centres));
     let nearest_of = |block: ArrayView2<f32>| -> Vec<u32> {
-        let products = block.dot(&shifts.t());
-        let nearest = |products: ArrayView1<f32>| {
-            let mut best = (f32::NEG_INFINITY, 0);
-            for (centre, (product, half_norm)) in products.iter().zip(&half_norms).enumerate() {
+        // Points side by side, so that many are compared at once.
+        let mut products = Array2::zeros((centres.nrows(), block.nrows()));
+        general_mat_mul(1.0, &shifts, &block.t(), 0.0, &mut products);
+        let mut closest = vec![f32::NEG_INFINITY; block.nrows()];
+        let mut nearest = vec![0; block.nrows()];
+        for (centre, (products, half_norm)) in products.rows().into_iter().zip(&half_norms).enumerate() {
+            let products = products.to_slice().expect("rows lie in one piece");
+            for ((product, closest), nearest) in products.iter().zip(&mut closest).zip(&mut nearest) {
                 let closeness = product - half_norm;
-                if closeness > best.0 {
-                    best = (closeness, centre as u32);
-                }
+                let is_closer = closeness > *closest;
+                *closest = if is_closer { closeness } else { *closest };
+                *nearest = if is_closer { centre as u32 } else { *nearest };
             }
-            best.1
-        };
-        products.rows().into_iter().map(nearest).collect()
+        }
+        nearest
     };
     blocks(points).map(nearest_of).collect::<Vec<_>>().concat()
 }

@@ -1,6 +1,6 @@
 //! Eigenvectors of a covariance matrix: all of them for codes, the first few for the pixels of images.
 
-use crate::device::host::values_mut;
+use crate::device::host::{values, values_mut};
 use crate::error::TorchContext;
 use crate::latent::mean;
 use crate::{Result, interrupt};
@@ -108,10 +108,10 @@ fn all_at_once(centred: &Tensor, n_components: i64) -> Result<Eigen, TchError> {
 /// By iteration; nothing when it does not get there.
 fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Option<Eigen>> {
     let (n, d) = centred.size2().doing(doing)?;
-    // By the norm: squares of all points would take as much memory as they do.
-    let norm =
-        centred.f_norm_scalaropt_dtype(2.0, Kind::Double).and_then(|norm| norm.f_double_value(&[])).doing(doing)?;
-    let total = norm.powi(2) / (n - 1) as f64;
+    // Not by libtorch's norm, which would turn all points into doubles first.
+    let squares = |values: &[f32]| values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
+    let parts: Vec<f64> = values(centred).par_chunks(1 << 16).map(squares).collect();
+    let total = parts.iter().sum::<f64>() / (n - 1) as f64;
     let times_covariance = |vectors: &Tensor| -> Result<Tensor, TchError> {
         let along = centred.f_matmul(&vectors.f_to_kind(Kind::Float)?)?;
         // In this order: with the points turned instead, the library takes six times as long for so few vectors.

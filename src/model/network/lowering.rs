@@ -3,7 +3,7 @@
 //! Nearest-neighbour upsampling repeats values, so what treats every value alike gives the same before it, on a fraction
 //! of the values. The layers, their names and their weights stay as planned.
 
-use super::{FeatureShape, Layer, PlannedLayer};
+use crate::model::{FeatureShape, Layer, PlannedLayer};
 
 /// One layer in the order of computation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,23 +1,32 @@
 //! A built network: the tensors of a [`Plan`] and the way through them.
 
-use super::block::Block;
-use super::dropout::DropoutMask;
-use super::linear::linear;
-use super::lowering::{self, Step};
-use super::sub_pixel::SubPixel;
-use super::tanh::tanh;
-use super::trace::Trace;
+mod block;
+mod built;
+mod dropout;
+mod linear;
+mod lowering;
+mod sub_pixel;
+mod tanh;
+mod trace;
+
+pub(crate) use trace::Trace;
+
 use super::{FeatureShape, Layer, Plan, PlannedLayer};
-use crate::device::{Precision, Purpose, generator, normal_values, uniform_values};
+use crate::device::{Precision, Purpose, generator, normal_values};
 use crate::error::TorchContext;
 use crate::{Error, Result, memory};
+use block::Block;
+use built::{BuiltLayer, BuiltPart, Carver, initial_parameters, initial_statistics, two};
+use dropout::DropoutMask;
+use linear::linear;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use tanh::tanh;
 use tch::{Kind, TchError, Tensor};
 
 /// Share of the newest batch in the running mean and variance: PyTorch's default.
-pub(super) const BATCH_NORM_MOMENTUM: f64 = 0.1;
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
 /// Added to the variance before its root is taken: PyTorch's default.
-pub(super) const BATCH_NORM_EPSILON: f64 = 1e-5;
+const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 /// The tensors of a planned architecture.
 ///
@@ -36,27 +45,6 @@ pub(crate) struct Network {
     is_channels_last: bool,
     /// Whether a training computes batch norm and what follows it as one [`Block`].
     has_blocks: bool,
-}
-
-/// The layers of one part as planned, and the order in which they are computed.
-#[derive(Debug)]
-struct BuiltPart {
-    layers: Vec<BuiltLayer>,
-    steps: Vec<Step>,
-}
-
-/// A layer and the tensors it owns, in the order in which they lie in memory.
-#[derive(Debug)]
-struct BuiltLayer {
-    layer: Layer,
-    output: FeatureShape,
-    /// Where its trained values begin among all.
-    place: usize,
-    /// Trained tensors with PyTorch's names for them, as in ("weight", ..).
-    trained: Vec<(&'static str, Tensor)>,
-    running: Vec<(&'static str, Tensor)>,
-    /// Where it is computed by blocks of pixels.
-    sub_pixel: Option<SubPixel>,
 }
 
 /// What one pass gives.
@@ -124,14 +112,9 @@ impl Network {
         let build = || -> Result<Self, TchError> {
             let parameters = Tensor::f_from_slice(values)?.f_to(device)?;
             let statistics = Tensor::f_from_slice(running)?.f_to(device)?;
-            let mut trained = Carver { flat: &parameters, offset: 0 };
-            let mut running = Carver { flat: &statistics, offset: 0 };
-            let mut built = |layers: &[PlannedLayer]| -> Result<BuiltPart, TchError> {
-                let each = layers.iter().map(|planned| BuiltLayer::new(planned, &mut trained, &mut running, device));
-                Ok(BuiltPart { layers: each.collect::<Result<_, _>>()?, steps: lowering::order(layers) })
-            };
-            let encoder = built(&plan.encoder)?;
-            let decoder = built(&plan.decoder)?;
+            let [mut trained, mut running] = [&parameters, &statistics].map(Carver::new);
+            let encoder = BuiltPart::new(&plan.encoder, &mut trained, &mut running, device)?;
+            let decoder = BuiltPart::new(&plan.decoder, &mut trained, &mut running, device)?;
             let is_convolution =
                 |planned: &PlannedLayer| matches!(planned.layer, Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. });
             let is_channels_last =
@@ -330,73 +313,6 @@ impl Network {
     }
 }
 
-/// Cuts a flat tensor into the layers' tensors.
-struct Carver<'a> {
-    flat: &'a Tensor,
-    offset: i64,
-}
-
-impl Carver<'_> {
-    /// The next tensor of this shape, sharing the flat tensor's memory.
-    fn next(&mut self, shape: &[i64]) -> Result<Tensor, TchError> {
-        let n = shape.iter().product();
-        let view = self.flat.f_narrow(0, self.offset, n)?.f_view(shape)?.f_detach()?;
-        self.offset += n;
-        Ok(view)
-    }
-}
-
-impl BuiltLayer {
-    fn new(
-        planned: &PlannedLayer,
-        trained: &mut Carver,
-        running: &mut Carver,
-        device: tch::Device,
-    ) -> Result<Self, TchError> {
-        let place = trained.offset as usize;
-        let leaf =
-            |(name, shape): (&'static str, Vec<i64>)| Ok((name, trained.next(&shape)?.f_set_requires_grad(true)?));
-        Ok(Self {
-            layer: planned.layer.clone(),
-            output: planned.output,
-            place,
-            trained: parameter_shapes(planned).into_iter().map(leaf).collect::<Result<_, TchError>>()?,
-            running: statistic_names(&planned.layer)
-                .map(|(name, channels)| Ok((name, running.next(&[channels as i64])?)))
-                .collect::<Result<_, TchError>>()?,
-            sub_pixel: if device == tch::Device::Cpu { SubPixel::of(&planned.layer)? } else { None },
-        })
-    }
-
-    /// The layer's tensors in the precision of the computation.
-    fn trained_as(&self, precision: Precision) -> Result<Vec<Tensor>, TchError> {
-        // Batch norm takes 16-bit images but keeps its own numbers in 32.
-        let is_cast = precision == Precision::Bfloat16 && !matches!(self.layer, Layer::BatchNorm2d { .. });
-        let cast = |(_, tensor): &(&str, Tensor)| match is_cast {
-            true => tensor.f_to_kind(Kind::BFloat16),
-            false => Ok(tensor.shallow_clone()),
-        };
-        self.trained.iter().map(cast).collect()
-    }
-
-    /// Whether no gradient needs what this layer gives, but for the layer after it.
-    fn leaves_output_free(&self) -> bool {
-        // That of blocks of pixels is a view, which autograd would have to write around.
-        let is_view = self.sub_pixel.is_some();
-        let is_free = matches!(
-            self.layer,
-            Layer::Conv2d { .. }
-                | Layer::ConvTranspose2d { .. }
-                | Layer::Linear { .. }
-                | Layer::MaxPool { .. }
-                | Layer::Upsample { .. }
-                | Layer::BatchNorm2d { .. }
-                | Layer::Dropout { .. }
-        );
-        is_free && !is_view
-    }
-}
-
 /// For each value of `x` what dropout multiplies it by. Drawn in one order in memory whatever that of x, which may differ
 /// between devices.
 fn dropout_factors(x: &Tensor, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Result<Tensor, TchError> {
@@ -405,12 +321,6 @@ fn dropout_factors(x: &Tensor, probability: f64, generator: &mut Xoshiro256PlusP
         [n, c, h, w] => factors.f_view([n, h, w, c])?.f_permute([0, 3, 1, 2]),
         ref size => factors.f_view(size),
     }
-}
-
-/// Batch norm's trained tensors or its running ones.
-fn two<'a>(named: &'a [(&'static str, Tensor)]) -> [&'a Tensor; 2] {
-    let [(_, first), (_, second)] = named else { unreachable!("batch norm has two of either kind") };
-    [first, second]
 }
 
 /// The same images with the channels of a pixel side by side in memory.
@@ -462,66 +372,6 @@ fn draw(mean: &Tensor, log_variance: &Tensor, mode: &mut Mode) -> Result<Tensor,
     mean.f_add(&noise.f_mul(&log_variance.f_mul_scalar(0.5)?.f_exp()?)?)
 }
 
-/// Names and shapes of a layer's trained tensors, as PyTorch has them.
-fn parameter_shapes(planned: &PlannedLayer) -> Vec<(&'static str, Vec<i64>)> {
-    let weight_and_bias = |weight: &[usize], bias: usize| {
-        vec![("weight", weight.iter().map(|&size| size as i64).collect()), ("bias", vec![bias as i64])]
-    };
-    match planned.layer {
-        Layer::Conv2d { in_channels, out_channels, kernel, .. } => {
-            weight_and_bias(&[out_channels, in_channels, kernel, kernel], out_channels)
-        }
-        Layer::ConvTranspose2d { in_channels, out_channels, kernel, .. } => {
-            weight_and_bias(&[in_channels, out_channels, kernel, kernel], out_channels)
-        }
-        Layer::Linear { in_features, out_features } => weight_and_bias(&[out_features, in_features], out_features),
-        Layer::BatchNorm2d { channels } => weight_and_bias(&[channels], channels),
-        Layer::Gaussian { latents } => {
-            let FeatureShape::Vector(features) = planned.input else {
-                unreachable!("the plan gives Gaussian a vector")
-            };
-            let (latents, features) = (latents as i64, features as i64);
-            vec![
-                ("mean.weight", vec![latents, features]),
-                ("mean.bias", vec![latents]),
-                ("log_variance.weight", vec![latents, features]),
-                ("log_variance.bias", vec![latents]),
-            ]
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn statistic_names(layer: &Layer) -> impl Iterator<Item = (&'static str, usize)> + use<> {
-    let channels = match layer {
-        Layer::BatchNorm2d { channels } => Some(*channels),
-        _ => None,
-    };
-    channels.into_iter().flat_map(|channels| [("running_mean", channels), ("running_var", channels)])
-}
-
-/// PyTorch's defaults: even draws within `1 / sqrt(fan_in)` of zero for weights and biases (its Kaiming start with
-/// `a = sqrt(5)`), one and zero for batch norm.
-fn initial_parameters(planned: &PlannedLayer, generator: &mut Xoshiro256PlusPlus) -> Vec<f32> {
-    if let Layer::BatchNorm2d { channels } = planned.layer {
-        return [vec![1.0; channels], vec![0.0; channels]].concat();
-    }
-    let shapes = parameter_shapes(planned);
-    let Some((_, weight)) = shapes.first() else { return Vec::new() };
-    // PyTorch takes the second dimension of the weight as the inputs, for ConvTranspose2d too.
-    let fan_in: i64 = weight[1..].iter().product();
-    let bound = 1.0 / (fan_in as f32).sqrt();
-    let n = shapes.iter().map(|(_, shape)| shape.iter().product::<i64>() as usize).sum();
-    uniform_values(n, bound, generator)
-}
-
-fn initial_statistics(planned: &PlannedLayer) -> Vec<f32> {
-    match planned.layer {
-        Layer::BatchNorm2d { channels } => [vec![0.0; channels], vec![1.0; channels]].concat(),
-        _ => Vec::new(),
-    }
-}
-
 impl Network {
     /// Builds the network from tensors named as in [`Network::named_tensors`].
     ///
@@ -552,7 +402,9 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use super::lowering::Step;
     use super::*;
+    use crate::device::uniform_values;
     use crate::model::Architecture;
 
     fn network(architecture: &Architecture, kind: Kind) -> Network {

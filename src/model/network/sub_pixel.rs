@@ -5,7 +5,7 @@
 //! layer?", 2016). Images have one or three channels, and a vector of the processor has room for sixteen: four times as
 //! many channels are computed faster.
 
-use super::Layer;
+use crate::model::Layer;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Output channels up to which the convolution is faster, even with what laying out its pixels takes.

@@ -6,11 +6,11 @@
 //! Formulas: Ioffe and Szegedy, "Batch Normalization", 2015, section 3. Sums over chunks of fixed size are added in order,
 //! so that no digit depends on the number of threads.
 
-use super::Layer;
 use super::dropout::DropoutMask;
-use super::network::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM};
+use super::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM};
 use crate::device::host::{values, values_mut};
 use crate::device::threads;
+use crate::model::Layer;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use std::array::from_fn;
 use tch::{Device, Kind, TchError, Tensor};

@@ -7,7 +7,7 @@
 //! so that no digit depends on the number of threads.
 
 use super::dropout::DropoutMask;
-use super::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM};
+use super::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, side_by_side};
 use crate::device::host::{values, values_mut};
 use crate::device::threads;
 use crate::model::Layer;
@@ -20,7 +20,7 @@ const N_LANES: usize = 16;
 type Lanes = [f32; N_LANES];
 
 /// Which layers one step stands for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Block {
     /// How many steps of the order it takes the place of.
     pub(super) n_steps: usize,
@@ -62,7 +62,7 @@ impl Block {
     }
 
     /// Sends features `[n, c, h, w]` through the block and moves the running mean and variance; gives the output, which
-    /// knows nothing of the input, and what the gradient needs.
+    /// knows nothing of the input, and what the gradient needs: `x` among it, which nobody may write over from now on.
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -75,7 +75,7 @@ impl Block {
         let channels = Channels { n: input.size()[3] as usize };
         let n = (x.len() / channels.n) as f64;
 
-        let mean: Vec<f64> = channels.sums(x, &[0.0], |x, _| x).iter().map(|sum| sum / n).collect();
+        let mean: Vec<f64> = channels.sums(x, &vec![0.0; channels.n], |x, _| x).iter().map(|sum| sum / n).collect();
         let squares = channels.sums(x, &mean, |x, mean| (x - mean) * (x - mean));
         move_running(running_mean, mean.iter().copied());
         // That of a sample, in which every value has its copies.
@@ -86,9 +86,11 @@ impl Block {
         let [weight, bias] = [weight, bias].map(|tensor| values(tensor).iter().map(|&value| f64::from(value)));
         let factor: Vec<f64> = weight.zip(&inverse_deviation).map(|(weight, inverse)| weight * inverse).collect();
         let shift: Vec<f64> = bias.zip(&mean).zip(&factor).map(|((bias, mean), factor)| bias - mean * factor).collect();
+        // As the layer by itself, so that the masks after it are the same.
+        let drop_probability = self.drop_probability.filter(|&probability| probability > 0.0);
         let passed = Passed {
             slope: self.slope.unwrap_or(1.0),
-            mask: self.drop_probability.map(|probability| DropoutMask::draw(x.len(), probability, generator)),
+            mask: drop_probability.map(|probability| DropoutMask::draw(x.len(), probability, generator)),
             mean: channels.tiled(&mean),
             factor: channels.tiled(&factor),
             shift: channels.tiled(&shift),
@@ -182,14 +184,14 @@ impl Passed {
 
         let n = (x.len() / channels.n) as f64;
         let offset = channels.tiled(&plain.iter().map(|sum| sum / n).collect::<Vec<_>>());
-        let slopes = far.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum / n * inverse.powi(2));
-        let slopes = channels.tiled(&slopes.collect::<Vec<_>>());
+        let rises = far.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum / n * inverse.powi(2));
+        let rises = channels.tiled(&rises.collect::<Vec<_>>());
         let chunks = channels.chunks(x).zip(channels.chunks_mut(values_mut(&mut by_x)));
         map_chunks(chunks, |_, (x, gradient)| {
             for (x, gradient) in lanes(x).chunks(mean.len()).zip(lanes_mut(gradient).chunks_mut(mean.len())) {
                 for (index, (x, gradient)) in x.iter().zip(gradient).enumerate() {
-                    let (factor, mean, offset, slope) = (&factor[index], &mean[index], &offset[index], &slopes[index]);
-                    let along = |lane: usize| offset[lane] + (x[lane] - mean[lane]) * slope[lane];
+                    let (factor, mean, offset, rise) = (&factor[index], &mean[index], &offset[index], &rises[index]);
+                    let along = |lane: usize| offset[lane] + (x[lane] - mean[lane]) * rise[lane];
                     *gradient = from_fn(|lane| factor[lane] * (gradient[lane] - along(lane)));
                 }
             }
@@ -222,9 +224,9 @@ struct Channels {
 }
 
 impl Channels {
-    /// One number for each channel, or one for all, repeated in the order of the images' values until lanes are full.
+    /// One number for each channel, repeated in the order of the images' values until lanes are full.
     fn tiled(self, numbers: &[f64]) -> Vec<Lanes> {
-        let tiled: Vec<f32> = (0..self.n_tiled()).map(|index| numbers[index % self.n % numbers.len()] as f32).collect();
+        let tiled: Vec<f32> = (0..self.n_tiled()).map(|index| numbers[index % self.n] as f32).collect();
         lanes(&tiled).to_vec()
     }
 
@@ -234,7 +236,8 @@ impl Channels {
         self.n / shared * N_LANES
     }
 
-    /// Values that one thread works on at a time: some ten thousand, a multiple of 64 and of [`Channels::n_tiled`].
+    /// Values that one thread works on at a time: a multiple of 64 and of [`Channels::n_tiled`], some ten thousand where
+    /// the channels are few or even.
     fn chunk_length(self) -> usize {
         64 * self.n_tiled() * (256 / self.n_tiled()).max(1)
     }
@@ -290,11 +293,6 @@ fn lanes_mut(values: &mut [f32]) -> &mut [Lanes] {
     values.as_chunks_mut().0
 }
 
-/// Images `[n, c, h, w]` as `[n, h, w, c]`, in that order in memory too; copied only where they are in another.
-fn side_by_side(images: &Tensor) -> Result<Tensor, TchError> {
-    images.f_permute([0, 2, 3, 1])?.f_contiguous()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,7 +325,7 @@ mod tests {
     }
 
     /// Output, running statistics and gradients against libtorch's layers in double precision, with the same mask, for
-    /// enough values for several chunks of unequal length.
+    /// one chunk of values or several of unequal length.
     #[track_caller]
     fn check(notation: &str, n_channels: i64, n_images: i64) {
         let block = block(notation, 1).unwrap();
@@ -383,6 +381,8 @@ mod tests {
         check("BatchNorm2d(12) / Dropout(0.5) / ReLU()", 12, 9);
         check("BatchNorm2d(3) / LeakyReLU(0.2) / Dropout(0.3)", 3, 40);
         check("BatchNorm2d(7)", 7, 2);
-        check("BatchNorm2d(96) / ReLU()", 96, 8);
+        check("BatchNorm2d(96) / Dropout(0) / ReLU()", 96, 8);
+        check("BatchNorm2d(1) / ReLU()", 1, 65);
+        check("BatchNorm2d(255)", 255, 5);
     }
 }

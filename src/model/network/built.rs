@@ -113,7 +113,7 @@ impl BuiltLayer {
 }
 
 /// Batch norm's trained tensors or its running ones.
-pub(super) fn two<'a>(named: &'a [(&'static str, Tensor)]) -> [&'a Tensor; 2] {
+pub(super) fn pair<'a>(named: &'a [(&'static str, Tensor)]) -> [&'a Tensor; 2] {
     let [(_, first), (_, second)] = named else { unreachable!("batch norm has two of either kind") };
     [first, second]
 }

@@ -64,7 +64,7 @@ impl DropoutMask {
         }
     }
 
-    /// The same where only the bits travel to the device.
+    /// As [`DropoutMask::factors`], where only the bits travel to the device.
     fn factors_from_bits(&self, device: Device) -> Result<Tensor, TchError> {
         let words: Vec<i64> = self.words.iter().map(|&word| word as i64).collect();
         let words = Tensor::f_from_slice(&words)?.f_to(device)?.f_unsqueeze(1)?;

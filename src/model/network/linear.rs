@@ -1,8 +1,8 @@
 //! Large linear layers by oneDNN.
 //!
 //! libtorch gives matrix products to MKL, which computes with vectors of 8 on processors that Intel did not make, even on
-//! those that have vectors of 16. oneDNN, which libtorch has for convolutions, takes the longest there are: large layers
-//! are up to twice as fast, with what copying to its own kind of tensor and back costs.
+//! those that have vectors of 16. oneDNN, which libtorch has for convolutions, takes the longest there are, and wins
+//! more than copying to its own kind of tensor and back costs: an epoch of fcn takes a quarter less time.
 
 use std::sync::OnceLock;
 use tch::{Device, Kind, TchError, Tensor};

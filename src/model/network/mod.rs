@@ -16,7 +16,7 @@ use crate::device::{Precision, Purpose, generator, normal_values};
 use crate::error::TorchContext;
 use crate::{Error, Result, memory};
 use block::Block;
-use built::{BuiltLayer, BuiltPart, Carver, initial_parameters, initial_statistics, two};
+use built::{BuiltLayer, BuiltPart, Carver, initial_parameters, initial_statistics, pair};
 use dropout::DropoutMask;
 use linear::linear;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -210,7 +210,7 @@ impl Network {
     /// Images `[n, c, h, w]` in the order in memory that this network computes with; values and shape stay.
     pub(crate) fn arranged(&self, images: Tensor) -> Result<Tensor, TchError> {
         match self.is_channels_last && images.dim() == 4 {
-            true => channels_last(&images),
+            true => side_by_side(&images)?.f_permute([0, 3, 1, 2]),
             false => Ok(images),
         }
     }
@@ -240,7 +240,7 @@ impl Network {
                 && let Some(block) = Block::at(steps.iter().map(|step| (&part.layers[step.layer].layer, step.n_copies)))
                 && block.takes(&x)
             {
-                let [trained, running] = [&built.trained, &built.running].map(|named| two(named));
+                let [trained, running] = [&built.trained, &built.running].map(|named| pair(named));
                 let passed = block.forward(&x, trained, running, &mut randomness.generator)?;
                 x = trace.cut(x, built.place, passed)?;
                 is_own = false;
@@ -323,9 +323,9 @@ fn dropout_factors(x: &Tensor, probability: f64, generator: &mut Xoshiro256PlusP
     }
 }
 
-/// The same images with the channels of a pixel side by side in memory.
-fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
-    images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])
+/// Images `[n, c, h, w]` as `[n, h, w, c]`, in that order in memory too; copied only where they are in another.
+fn side_by_side(images: &Tensor) -> Result<Tensor, TchError> {
+    images.f_permute([0, 2, 3, 1])?.f_contiguous()
 }
 
 /// Batch norm of images of which every value stands for `n_copies` equal ones.
@@ -333,8 +333,8 @@ fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
 /// Copies change neither mean nor variance. But the running variance is that of a sample, `n / (n - 1)` times the
 /// batch's own, and `n` counts the copies.
 fn batch_norm(x: &Tensor, built: &BuiltLayer, n_copies: usize, is_training: bool) -> Result<Tensor, TchError> {
-    let [weight, bias] = two(&built.trained);
-    let [running_mean, running_variance] = two(&built.running);
+    let [weight, bias] = pair(&built.trained);
+    let [running_mean, running_variance] = pair(&built.running);
     let corrects = is_training && n_copies > 1;
     let without_copies = if corrects { running_variance.copy() } else { running_variance.shallow_clone() };
     let normed = x.f_batch_norm(
@@ -513,7 +513,7 @@ mod tests {
         check_lowered(Kind::Float, &Architecture::report_cnn(), 16);
         // Before any convolution, one after the other, with and without what may follow, and at the very end.
         let many = Architecture::parse(
-            "BatchNorm2d(3) / Conv2d(3, 8, 3, 2, 1) / BatchNorm2d(8) / BatchNorm2d(8) / LeakyReLU(0.1) / Dropout(0.3)",
+            "BatchNorm2d(3) / Conv2d(3, 8, 3, 2, 1) / BatchNorm2d(8) / Dropout(0) / BatchNorm2d(8) / LeakyReLU(0.1) / Dropout(0.3)",
             "ConvTranspose2d(8, 5, 4, 2, 1) / ReLU() / BatchNorm2d(5) / Tanh() / Conv2d(5, 3, 1, 1, 0) / BatchNorm2d(3)",
         );
         check_lowered(Kind::Float, &many.unwrap().named("many"), 7);

@@ -2,14 +2,16 @@
 //!
 //! Where the stride divides the kernel, every block of `stride x stride` output pixels is a small convolution of the input,
 //! with one output channel for each pixel of the block (Shi et al., "Is the deconvolution layer the same as a convolutional
-//! layer?", 2016). Images have one or three channels, and a vector of the processor has room for sixteen: four times as
-//! many channels are computed faster.
+//! layer?", 2016). Images have one or three channels, and a vector of the processor has room for sixteen: more
+//! channels are computed faster.
 
 use crate::model::Layer;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Output channels up to which the convolution is faster, even with what laying out its pixels takes.
 const MOST_CHANNELS: usize = 12;
+/// Weights up to which their order takes no memory that anybody would miss.
+const MOST_WEIGHTS: usize = 1 << 20;
 
 /// A transposed convolution that is computed in this way, on a CPU.
 #[derive(Debug)]
@@ -30,13 +32,14 @@ impl SubPixel {
         let &Layer::ConvTranspose2d { in_channels, out_channels, kernel, stride, padding } = layer else {
             return Ok(None);
         };
-        if stride == 1 || !kernel.is_multiple_of(stride) || out_channels > MOST_CHANNELS {
+        let n_weights = [in_channels, out_channels, kernel, kernel].into_iter().fold(1, usize::saturating_mul);
+        if stride == 1 || !kernel.is_multiple_of(stride) || out_channels > MOST_CHANNELS || n_weights > MOST_WEIGHTS {
             return Ok(None);
         }
         let [kernel, stride, padding, in_channels, out_channels] =
             [kernel, stride, padding, in_channels, out_channels].map(|size| size as i64);
         let taps = kernel / stride;
-        let order = Tensor::f_arange(in_channels * out_channels * kernel * kernel, (Kind::Int64, Device::Cpu))?
+        let order = Tensor::f_arange(n_weights as i64, (Kind::Int64, Device::Cpu))?
             .f_view([in_channels, out_channels, taps, stride, taps, stride])?
             .f_flip([2, 4])?
             .f_permute([3, 5, 1, 0, 2, 4])?

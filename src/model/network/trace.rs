@@ -1,6 +1,7 @@
 //! The way back from a loss to the weights, across blocks that have a gradient of their own.
 
 use super::block::Passed;
+use super::side_by_side;
 use crate::Result;
 use crate::error::TorchContext;
 use tch::{TchError, Tensor};
@@ -9,14 +10,14 @@ use tch::{TchError, Tensor};
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     cuts: Vec<Cut>,
-    /// Those of the stretch after the last block.
+    /// The trained tensors of the stretch after the last block.
     trained: Vec<Trained>,
 }
 
 /// A trained tensor.
 #[derive(Debug)]
 struct Trained {
-    /// Of its layer: where this begins among all trained values.
+    /// Where its layer's values begin among all trained ones.
     place: usize,
     tensor: Tensor,
 }
@@ -90,5 +91,5 @@ fn backward(root: &Tensor, trained: &[Trained], begin: Option<&Tensor>) -> Resul
 
 /// All values of images `[n, c, h, w]` in the order in which they lie in memory, those of a pixel side by side.
 fn flat(images: &Tensor) -> Result<Tensor, TchError> {
-    images.f_permute([0, 2, 3, 1])?.f_reshape([-1])
+    side_by_side(images)?.f_view([-1])
 }

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -36,10 +37,14 @@ pub fn without_cargo_variables(mut command: Command) -> Command {
     command
 }
 
+/// How often a program is looked at that prints nothing.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
 /// Runs `command` to its end and returns its standard output. Both of its outputs are written to `log`.
 ///
 /// # Errors
-/// When the command cannot be started, or fails: then with `doing`, the end of the log and where it is.
+/// When the command cannot be started, or fails: then with `doing`, the end of the log and where it is. When another step
+/// fails meanwhile, the command is killed and the error is [`Stopped`](crate::progress::Stopped).
 pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let mut log_file = log_file(log)?;
@@ -60,7 +65,16 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
         scope.spawn(move || each_line(stderr, |line| drop(sender.send((false, line)))));
         let mut output = String::new();
         let mut has_bar = false;
-        for (is_stdout, line) in lines {
+        loop {
+            if let Err(stopped) = step.go_on() {
+                child.kill().and_then(|()| child.wait()).context("ending a program")?;
+                return Err(stopped.into());
+            }
+            let (is_stdout, line) = match lines.recv_timeout(BETWEEN_LOOKS) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             writeln!(log_file, "{line}").with_context(cannot_log)?;
             if is_stdout {
                 output.push_str(&line);
@@ -182,6 +196,23 @@ mod tests {
         assert!(message.contains("installing it failed"), "{message}");
         assert!(message.contains("no space left on device") && !message.contains("thiserror"), "{message}");
         assert!(message.contains(log.to_str().unwrap()), "{message}");
+    }
+
+    #[test]
+    fn a_program_is_ended_when_another_step_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let (progress, log) = (Progress::new(), folder.path().join("log"));
+        let error = thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let mut command = Command::new("sleep");
+                command.arg("3600");
+                progress.run("test", "waits", |step| Ok((run(command, "waiting", &log, step)?, String::new())))
+            });
+            let failing = progress.run("other", "fails", |_| -> Result<((), String)> { bail!("no network") });
+            assert_eq!(failing.unwrap_err().to_string(), "no network");
+            waiting.join().unwrap().unwrap_err()
+        });
+        assert!(error.is::<crate::progress::Stopped>(), "{error:#}");
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! `cargo diabolo lab`: JupyterLab on the notebooks, in an environment of its own that is made when it is first asked for.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cache::Cache;
 use crate::progress::Progress;
-use crate::python::{Locked, Python};
+use crate::python::{self, Locked, Python};
 use crate::setup;
 use crate::workspace::Workspace;
 
@@ -37,7 +37,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
     setup::ensure(&workspace, &progress)?;
     let python = ensure(&Cache::find()?, &progress)?;
-    let mut command = Command::new(&python);
+    let mut command = python::command(&python);
     command.args(["-m", "jupyterlab"]).arg(format!("--notebook-dir={}", workspace.root().join("notebooks").display()));
     if options.no_browser {
         command.arg("--no-browser");

@@ -127,43 +127,84 @@ impl Libtorch {
 
 /// Installs PyPI's torch in the cache: whole where there is an NVIDIA driver, else only what a CPU needs.
 pub fn install(cache: &Cache, python: &Python, progress: &Progress) -> Result<Libtorch> {
-    let is_whole = has_nvidia_driver();
-    let (form, reason) = match is_whole {
-        true => ("whole", "none was found and this machine has an NVIDIA driver: PyPI's, with CUDA"),
-        false => ("slim", "none was found and there is no NVIDIA driver: PyPI's, the part that a CPU needs"),
-    };
-    let part = Part::new(cache.part("libtorch").join(format!("{WANTED_VERSION}-{form}")));
-    let found = |folder| Libtorch { folder, reason: reason.to_string() };
-    if let Some(folder) = part.read_stamp().map(PathBuf::from).filter(|folder| is_libtorch(folder)) {
-        return Ok(found(folder));
+    let form = Form::of(has_nvidia_driver());
+    match form.installed(cache) {
+        Some(found) => Ok(found),
+        None => form.install(cache, python, progress),
     }
-    let size = if is_whole { "5 GB" } else { "1.3 GB" };
-    let purpose = format!("installing PyPI's torch {WANTED_VERSION}, {form} ({size}): the library that computes");
-    progress.run("libtorch", &purpose, |step| {
-        let _lock = cache.lock("libtorch", step)?;
-        // pip takes what it once installed for whole, whatever was deleted since.
-        if Python::at(&python::inside(&part.folder)).is_ok_and(|inner| inner.torch.is_some()) {
-            fs::remove_dir_all(&part.folder).with_context(|| format!("removing {}", part.folder.display()))?;
+}
+
+/// Which parts of PyPI's torch are installed.
+struct Form {
+    is_whole: bool,
+    name: &'static str,
+    size: &'static str,
+    reason: &'static str,
+}
+
+impl Form {
+    fn of(is_whole: bool) -> Self {
+        match is_whole {
+            true => Self {
+                is_whole,
+                name: "whole",
+                size: "5 GB",
+                reason: "none was found and this machine has an NVIDIA driver: PyPI's, with CUDA",
+            },
+            false => Self {
+                is_whole,
+                name: "slim",
+                size: "1.3 GB",
+                reason: "none was found and there is no NVIDIA driver: PyPI's, the part that a CPU needs",
+            },
         }
-        let inner = python.environment(&part.folder, cache, step)?;
-        let mut command = python::pip_install(&inner);
-        command.arg(format!("torch=={WANTED_VERSION}"));
-        if !is_whole {
-            command.arg("--no-deps");
-            if cfg!(target_os = "linux") {
-                command.args(SLIM_PACKAGES);
+    }
+
+    fn part(&self, cache: &Cache) -> Part {
+        Part::new(cache.part("libtorch").join(format!("{WANTED_VERSION}-{}", self.name)))
+    }
+
+    /// The one that an earlier set-up has finished.
+    fn installed(&self, cache: &Cache) -> Option<Libtorch> {
+        let folder = self.part(cache).read_stamp().map(PathBuf::from).filter(|folder| is_libtorch(folder))?;
+        Some(Libtorch { folder, reason: self.reason.to_string() })
+    }
+
+    fn install(&self, cache: &Cache, python: &Python, progress: &Progress) -> Result<Libtorch> {
+        let Self { is_whole, name, size, .. } = *self;
+        let part = self.part(cache);
+        let purpose = format!("installing PyPI's torch {WANTED_VERSION}, {name} ({size}): the library that computes");
+        progress.run("libtorch", &purpose, |step| {
+            let _lock = cache.lock("libtorch", step)?;
+            // Another set-up may have installed it while this one waited.
+            if let Some(found) = self.installed(cache) {
+                return Ok((found, format!("torch {WANTED_VERSION} ({name}) was installed by another set-up")));
             }
-        }
-        commands::run(command, "installing torch", &cache.log("libtorch"), step)?;
-        let Some((_, folder)) = Python::at(&inner)?.torch.filter(|(_, folder)| is_libtorch(folder)) else {
-            bail!(
-                "torch was installed in {}, but it holds no libtorch; remove that folder and try again",
-                part.folder.display()
-            );
-        };
-        part.complete(&folder.to_string_lossy())?;
-        Ok((found(folder), format!("torch {WANTED_VERSION} ({form}) is installed")))
-    })
+            // pip takes what it once installed for whole, whatever was deleted since.
+            if Python::at(&python::inside(&part.folder)).is_ok_and(|inner| inner.torch.is_some()) {
+                fs::remove_dir_all(&part.folder).with_context(|| format!("removing {}", part.folder.display()))?;
+            }
+            let inner = python.environment(&part.folder, cache, step)?;
+            let mut command = python::pip_install(&inner);
+            command.arg(format!("torch=={WANTED_VERSION}"));
+            if !is_whole {
+                command.arg("--no-deps");
+                if cfg!(target_os = "linux") {
+                    command.args(SLIM_PACKAGES);
+                }
+            }
+            commands::run(command, "installing torch", &cache.log("libtorch"), step)?;
+            let Some((_, folder)) = Python::at(&inner)?.torch.filter(|(_, folder)| is_libtorch(folder)) else {
+                bail!(
+                    "torch was installed in {}, but it holds no libtorch; remove that folder and try again",
+                    part.folder.display()
+                );
+            };
+            part.complete(&folder.to_string_lossy())?;
+            let found = Libtorch { folder, reason: self.reason.to_string() };
+            Ok((found, format!("torch {WANTED_VERSION} ({name}) is installed")))
+        })
+    }
 }
 
 /// The slim form serves only as long as there is no NVIDIA driver.
@@ -229,6 +270,20 @@ mod tests {
         assert_eq!(found.damaged_file(), None, "Python's own files are not needed");
         fs::remove_file(folder.join("lib/libc10.so")).unwrap();
         assert_eq!(found.damaged_file(), Some(folder.join("lib/libc10.so")));
+    }
+
+    #[test]
+    fn what_another_set_up_installed_meanwhile_is_taken_and_not_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let (cache, form) = (Cache::at(root.path()), Form::of(false));
+        cache.create().unwrap();
+        // Finished between the first look and the lock.
+        let part = form.part(&cache);
+        let folder = libtorch(&part.folder, "torch", WANTED_VERSION);
+        part.complete(&folder.to_string_lossy()).unwrap();
+        let found = form.install(&cache, &Python::find().unwrap(), &Progress::new()).unwrap();
+        assert_eq!(found.folder, folder);
+        assert!(is_libtorch(&folder), "it is still there");
     }
 
     #[test]

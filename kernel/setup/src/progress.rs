@@ -1,7 +1,9 @@
 //! Steps that run side by side, each with one moving line; plain lines where there is no terminal.
 
+use std::fmt;
 use std::io::{IsTerminal, stderr};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -11,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 pub struct Progress {
     bars: Option<MultiProgress>,
     started: Instant,
+    has_failed: Arc<AtomicBool>,
 }
 
 /// One step: what it does, what it is doing now, and how it ended.
@@ -20,12 +23,26 @@ pub struct Step {
     name: String,
     started: Instant,
     last_plain_line: Mutex<Instant>,
+    has_failed: Arc<AtomicBool>,
 }
+
+/// The error of a step that was stopped because another one had failed.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stopped, because another step failed")
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 impl Progress {
     /// Moving lines on a terminal, plain ones elsewhere.
     pub fn new() -> Self {
-        Self { bars: stderr().is_terminal().then(MultiProgress::new), started: Instant::now() }
+        let bars = stderr().is_terminal().then(MultiProgress::new);
+        Self { bars, started: Instant::now(), has_failed: Arc::default() }
     }
 
     /// Begins a step. `purpose` says what it does and why.
@@ -40,10 +57,18 @@ impl Progress {
             eprintln!("{name:>10}  {purpose}");
         }
         let now = Instant::now();
-        Step { bar, bars: self.bars.clone(), name: name.into(), started: now, last_plain_line: Mutex::new(now) }
+        Step {
+            bar,
+            bars: self.bars.clone(),
+            name: name.into(),
+            started: now,
+            last_plain_line: Mutex::new(now),
+            has_failed: Arc::clone(&self.has_failed),
+        }
     }
 
-    /// Runs one step: `work` returns its result and a sentence about it.
+    /// Runs one step: `work` returns its result and a sentence about it. When it fails, the programs of all steps are
+    /// stopped, so that the reason is not told minutes later.
     pub fn run<T>(&self, name: &str, purpose: &str, work: impl FnOnce(&Step) -> Result<(T, String)>) -> Result<T> {
         let step = self.step(name, purpose);
         match work(&step) {
@@ -52,6 +77,7 @@ impl Progress {
                 Ok(result)
             }
             Err(error) => {
+                self.has_failed.store(true, Ordering::Relaxed);
                 step.failed(&error.to_string());
                 Err(error)
             }
@@ -89,12 +115,17 @@ impl Step {
         }
     }
 
+    /// An error once another step has failed.
+    pub fn go_on(&self) -> Result<(), Stopped> {
+        if self.has_failed.load(Ordering::Relaxed) { Err(Stopped) } else { Ok(()) }
+    }
+
     /// Ends the step well: one line stays.
     fn done(self, result: &str) {
         self.end(&format!("{result}  ({})", words(self.started.elapsed())));
     }
 
-    /// Ends the step badly. Other steps may go on for minutes, so the reason is not kept until then.
+    /// Ends the step badly.
     fn failed(self, error: &str) {
         let reason = error.lines().next().unwrap_or_default();
         self.end(&format!("failed after {}: {reason}", words(self.started.elapsed())));

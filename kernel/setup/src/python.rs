@@ -65,6 +65,11 @@ impl Python {
         })
     }
 
+    /// Starts it.
+    pub fn command(&self) -> Command {
+        Command::new(&self.executable)
+    }
+
     /// Where it is.
     pub fn executable(&self) -> &Path {
         &self.executable
@@ -74,7 +79,7 @@ impl Python {
     pub fn environment(&self, folder: &Path, cache: &Cache, step: &Step) -> Result<PathBuf> {
         let inner = inside(folder);
         let has_pip = |python: &Path| {
-            let answer = Command::new(python).args(["-m", "pip", "--version"]).output();
+            let answer = command(python).args(["-m", "pip", "--version"]).output();
             answer.is_ok_and(|output| output.status.success())
         };
         if !has_pip(&inner) {
@@ -132,7 +137,13 @@ impl Locked {
 
     /// Its place in the cache, and what it is made from.
     fn place(&self, cache: &Cache, outer: &Python) -> (Part, String) {
-        let key = Key::default().add(self.lock_file).add(outer.executable().as_os_str().as_encoded_bytes()).finish();
+        // A Python that is replaced by a newer one in the same place leaves its environments broken.
+        let [major, minor] = outer.version;
+        let key = Key::default()
+            .add(self.lock_file)
+            .add(outer.executable().as_os_str().as_encoded_bytes())
+            .add(format!("{major}.{minor}"))
+            .finish();
         (Part::new(cache.part("jupyter").join(format!("{}-{key}", self.name))), key)
     }
 }
@@ -142,9 +153,22 @@ pub fn inside(folder: &Path) -> PathBuf {
     folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
 }
 
-/// A pip command of an environment.
-pub fn pip_install(python: &Path) -> Command {
+/// Starts the Python of a virtual environment, which finds its own packages and no others.
+pub fn command(python: &Path) -> Command {
     let mut command = Command::new(python);
+    command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+    command
+}
+
+/// A pip command of a virtual environment. It installs there, whatever the user's settings say of other installs; where
+/// packages come from, a proxy or a mirror, stays the user's choice.
+pub fn pip_install(python: &Path) -> Command {
+    let mut command = command(python);
+    for elsewhere in ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON"] {
+        command.env_remove(elsewhere);
+    }
+    // A 0 also goes before `user = true` in pip's own files.
+    command.env("PIP_USER", "0");
     command.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
     command
 }

@@ -12,9 +12,10 @@ use crate::files;
 use crate::jupyter;
 use crate::kernel;
 use crate::libtorch::{self, Candidates, Libtorch};
-use crate::progress::{Progress, words};
+use crate::machine;
+use crate::progress::{Progress, Stopped, words};
 use crate::python::Python;
-use crate::workspace::Workspace;
+use crate::workspace::{self, Workspace};
 
 /// What set-up provides.
 pub struct Ready {
@@ -41,10 +42,10 @@ pub fn run() -> Result<ExitCode> {
         None => {
             outside_a_clone(&progress)?;
             println!(
-                "Ready after {} as far as that goes outside of a clone. The kernel is built in one: run `git clone {}`, \
-                 change into it and run `cargo diabolo setup` again.",
+                "Ready after {} as far as that goes outside of a clone. The kernel is built in one: {} and run \
+                 `cargo diabolo setup` again.",
                 words(progress.elapsed()),
-                env!("CARGO_PKG_REPOSITORY")
+                workspace::how_to_get_a_clone()
             );
         }
     }
@@ -54,8 +55,10 @@ pub fn run() -> Result<ExitCode> {
 /// Does what is still missing for `workspace`; takes a moment where nothing is.
 pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<Ready> {
     let cache = Cache::find()?;
+    let python = Python::find();
+    machine::require(workspace, &cache, &python, progress)?;
+    let python = python?;
     cache.create()?;
-    let python = Python::find()?;
     let found = choose(Some(workspace), &cache, &python)?;
     // libtorch and Jupyter are downloads, the kernel is compiled: side by side they take as long as the longest.
     let (libtorch, jupyter, kernel) = thread::scope(|scope| {
@@ -64,7 +67,7 @@ pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<Ready> {
         let kernel = kernel::build(workspace, &cache, progress);
         (joined(libtorch), joined(jupyter), kernel)
     });
-    let (libtorch, jupyter, kernel) = (libtorch?, jupyter?, kernel?);
+    let (libtorch, jupyter, kernel) = all_or_the_cause(libtorch, jupyter, kernel)?;
     let cells = kernel::warm(workspace, &cache, &kernel, &libtorch, progress)?;
     kernel::register(workspace, &kernel, &cells, &libtorch)?;
     Ok(Ready { libtorch, jupyter, cells })
@@ -168,6 +171,18 @@ fn toml_string(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// The results of three steps, or the error of the one that failed by itself.
+fn all_or_the_cause<A, B, C>(a: Result<A>, b: Result<B>, c: Result<C>) -> Result<(A, B, C)> {
+    match (a, b, c) {
+        (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
+        (a, b, c) => {
+            let mut errors = [a.err(), b.err(), c.err()].into_iter().flatten().collect::<Vec<_>>();
+            errors.sort_by_key(|error| error.is::<Stopped>());
+            Err(errors.swap_remove(0))
+        }
+    }
+}
+
 fn joined<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -183,6 +198,15 @@ mod tests {
         let chosen = Libtorch { folder: "/a \"strange\"/torch".into(), reason: "it was the first".into() };
         fs::write(&path, cargo_config(&chosen, &Cache::at(folder.path()))).unwrap();
         assert_eq!(read_cargo_config(&path), Some(chosen));
+    }
+
+    #[test]
+    fn the_error_that_is_told_is_that_of_the_step_that_failed_by_itself() {
+        let stopped = || Err::<(), _>(anyhow::Error::from(Stopped));
+        let told = all_or_the_cause(stopped(), Err::<(), _>(anyhow::anyhow!("no network")), stopped());
+        assert_eq!(told.unwrap_err().to_string(), "no network");
+        assert!(all_or_the_cause(Ok(1), Ok(2), stopped()).unwrap_err().is::<Stopped>());
+        assert_eq!(all_or_the_cause(Ok(1), Ok(2), Ok(3)).unwrap(), (1, 2, 3));
     }
 
     #[test]

@@ -27,12 +27,8 @@ impl Workspace {
     /// # Errors
     /// Outside of one, because `command` needs its files.
     pub fn required_for(command: &str) -> Result<Self> {
-        Self::find()?.with_context(|| {
-            format!(
-                "`cargo diabolo {command}` works in a clone of diabolo; run `git clone {}` and change into it",
-                env!("CARGO_PKG_REPOSITORY")
-            )
-        })
+        Self::find()?
+            .with_context(|| format!("`cargo diabolo {command}` works in a clone of diabolo; {}", how_to_get_a_clone()))
     }
 
     /// The clone's folder.
@@ -54,6 +50,14 @@ impl Workspace {
     pub fn read(&self, path: &str) -> Result<Vec<u8>> {
         let path = self.root.join(path);
         fs::read(&path).with_context(|| format!("reading {}; is the clone complete?", path.display()))
+    }
+}
+
+/// The end of a sentence; without an address while the manifest names none.
+pub fn how_to_get_a_clone() -> String {
+    match env!("CARGO_PKG_REPOSITORY") {
+        "" => "change into yours, or clone it first".into(),
+        address => format!("run `git clone {address}` and change into it"),
     }
 }
 

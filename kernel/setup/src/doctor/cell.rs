@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::cuda;
-use super::finding::Finding;
 use crate::commands;
+use crate::finding::Finding;
 use crate::kernel::KERNEL_NAME;
 
 const PROGRAM: &str = include_str!("cell.py");
@@ -103,8 +103,8 @@ fn finding_of(line: &str, has_driver: bool) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
     use super::*;
+    use crate::finding::State;
 
     #[test]
     fn a_computer_without_a_gpu_is_well_and_one_that_does_not_use_it_is_not() {

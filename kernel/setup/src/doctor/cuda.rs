@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::finding::Finding;
+use crate::finding::Finding;
 use crate::libtorch::{self, Libtorch};
 
 /// What mends a CUDA that does not work where there is a driver.
@@ -43,8 +43,8 @@ fn version_of(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
     use super::*;
+    use crate::finding::State;
 
     #[test]
     fn a_driver_says_its_version() {

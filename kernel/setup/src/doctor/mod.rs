@@ -2,33 +2,26 @@
 
 mod cell;
 mod cuda;
-mod finding;
 
-use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::json;
 
 use crate::cache::Cache;
+use crate::finding::{Finding, State};
 use crate::jupyter;
 use crate::kernel::{self, Warm};
 use crate::libtorch::{self, Libtorch};
-use crate::python::Python;
+use crate::machine::{self, first_line};
+use crate::python::{self, Python};
 use crate::setup;
 use crate::workspace::Workspace;
-use finding::{Finding, State};
 
 /// What most broken parts want.
 const SET_UP: &str = "cargo diabolo setup";
-
-/// What a set-up from nothing puts on the disk: libtorch 1.2 GB, builds, environments of Python.
-const SET_UP_GIGABYTES: f64 = 8.0;
-
-/// What notebooks want beside that: each running kernel has a copy of small files.
-const RUNNING_GIGABYTES: f64 = 1.0;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -72,32 +65,22 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
     let workspace = Workspace::find().and_then(|found| found.context("this folder is in no clone of diabolo"));
     tell(match &workspace {
-        Ok(workspace) => compiler(workspace.rustc()),
+        Ok(workspace) => machine::compiler(workspace.rustc()),
         Err(error) => {
             let mend = "install Rust from https://rustup.rs, then run this in a clone of diabolo";
             Finding::broken("rustc", format!("{error:#}"), mend)
         }
     });
-    tell(cpp_compiler(&env::var("CXX").unwrap_or_else(|_| "c++".into())));
-    let sources = standard_library_sources();
+    tell(machine::cpp_compiler());
+    let sources = machine::standard_library_sources();
     let has_sources = sources.state != State::Broken;
     tell(sources);
     let python = Python::find();
-    tell(match &python {
-        Ok(python) => Finding::ok("Python", numbers(python.version), python.executable().display()),
-        Err(error) => {
-            Finding::broken("Python", format!("{error:#}"), "install Python 3.10 or newer, with its venv module")
-        }
-    });
+    machine::python(&python).into_iter().for_each(&mut *tell);
     let cache = Cache::find();
     let libtorch = all([workspace.as_ref().err(), python.as_ref().err(), cache.as_ref().err()])
         .and_then(|()| chosen_libtorch(workspace.as_ref().ok(), cache.as_ref().ok(), python.as_ref().ok()));
-    tell(match &cache {
-        Ok(cache) => disk_space(cache.root(), libtorch.is_ok()),
-        Err(error) => {
-            Finding::broken("disk space", format!("{error:#}"), "set DIABOLO_CACHE to a folder with room for it")
-        }
-    });
+    machine::folders(&cache, libtorch.is_ok()).into_iter().for_each(&mut *tell);
     tell(match &libtorch {
         Ok(libtorch) => libtorch_version(libtorch, cache.as_ref().ok()),
         Err(error) => Finding::broken("libtorch", format!("{error:#}"), SET_UP),
@@ -129,72 +112,6 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
 /// The first error, said once more.
 fn all<const N: usize>(errors: [Option<&anyhow::Error>; N]) -> Result<()> {
     errors.into_iter().flatten().next().map_or(Ok(()), |error| Err(anyhow!("{error:#}")))
-}
-
-fn compiler(rustc: &str) -> Finding {
-    let version = rustc.split_whitespace().nth(1).unwrap_or("unknown");
-    let wanted = env!("CARGO_PKG_RUST_VERSION");
-    let parsed = |text: &str| text.split(['.', '-']).map_while(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
-    match parsed(version) >= parsed(wanted) {
-        true => Finding::ok("rustc", version, format!("{wanted} or newer is wanted")),
-        false => Finding::broken(
-            "rustc",
-            format!("{version}, but {wanted} or newer is wanted"),
-            "rustup update stable; rustup default stable",
-        ),
-    }
-}
-
-fn cpp_compiler(program: &str) -> Finding {
-    let mend = match env::consts::OS {
-        "macos" => "xcode-select --install",
-        "windows" => "install the C++ build tools of Visual Studio",
-        _ => "install g++: apt install g++, dnf install gcc-c++ or pacman -S gcc",
-    };
-    match first_line(Command::new(program).arg("--version")) {
-        Ok(line) => {
-            let version = line.split_whitespace().rfind(|word| word.starts_with(|first: char| first.is_ascii_digit()));
-            Finding::ok("C++ compiler", version.unwrap_or_default(), &line)
-        }
-        Err(error) => Finding::broken("C++ compiler", format!("{error:#}"), mend),
-    }
-}
-
-fn standard_library_sources() -> Finding {
-    let mend = "rustup component add rust-src";
-    match first_line(Command::new("rustc").args(["--print", "sysroot"])) {
-        Ok(sysroot) => {
-            let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std");
-            match sources.is_dir() {
-                true => Finding::ok("rust-src", "", sources.display()),
-                false => Finding::broken("rust-src", format!("not in {}", sources.display()), mend),
-            }
-        }
-        Err(error) => Finding::broken("rust-src", format!("{error:#}"), mend),
-    }
-}
-
-/// Space on the disk of the cache, as `df` tells it.
-fn disk_space(cache: &Path, is_set_up: bool) -> Finding {
-    let existing = cache.ancestors().find(|folder| folder.exists()).unwrap_or(cache);
-    let output = Command::new("df").arg("-Pk").arg(existing).output();
-    let free = output.ok().and_then(|output| free_gigabytes(&String::from_utf8_lossy(&output.stdout)));
-    let wanted = if is_set_up { RUNNING_GIGABYTES } else { SET_UP_GIGABYTES };
-    match free {
-        Some(free) if free < wanted => Finding::broken(
-            "disk space",
-            format!("{free:.1} GB free for {}, but {wanted} GB are wanted", cache.display()),
-            "free some, or set DIABOLO_CACHE to a folder on another disk",
-        ),
-        Some(free) => Finding::ok("disk space", format!("{free:.1} GB"), format!("free for {}", cache.display())),
-        None => Finding::note("disk space", "no `df` here to ask", ""),
-    }
-}
-
-/// The fourth column of the line of a file system.
-fn free_gigabytes(df: &str) -> Option<f64> {
-    let kibibytes: f64 = df.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
-    Some(kibibytes * 1024.0 / 1e9)
 }
 
 /// The libtorch that set-up chose or would take.
@@ -231,7 +148,7 @@ fn jupyter_environment(python: Option<&Path>) -> Finding {
         return Finding::broken("Jupyter", "what runs notebooks is not installed", SET_UP);
     };
     let probe = "import nbclient, nbconvert, jupyter_client; print(jupyter_client.__version__)";
-    match first_line(Command::new(python).args(["-c", probe])) {
+    match first_line(python::command(python).args(["-c", probe])) {
         Ok(version) => Finding::ok("Jupyter", format!("client {version}"), python.display()),
         Err(error) => {
             // Set-up takes an environment with a stamp for a whole one.
@@ -298,47 +215,9 @@ fn registration(name: &str, wanted: &str) -> Finding {
     }
 }
 
-/// The first line that a program prints.
-fn first_line(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().with_context(|| format!("cannot start `{program}`"))?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
-    if !output.status.success() {
-        let said = text(&output.stderr);
-        return Err(anyhow!("`{program}` fails: {}", said.lines().last().unwrap_or_default()));
-    }
-    Ok(text(&output.stdout).lines().next().unwrap_or_default().to_string())
-}
-
-fn numbers([major, minor]: [u64; 2]) -> String {
-    format!("{major}.{minor}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_old_compiler_is_told_from_a_new_one_by_numbers() {
-        assert_eq!(compiler("rustc 1.200.0 (abc 2030-01-01)\nhost: x").state, State::Ok);
-        let old = compiler("rustc 1.9.0 (abc 2016-01-01)");
-        assert_eq!((old.state, old.mend.as_str()), (State::Broken, "rustup update stable; rustup default stable"));
-    }
-
-    #[test]
-    fn a_missing_compiler_is_named_with_how_to_get_one() {
-        let finding = cpp_compiler("/nowhere/c++");
-        assert_eq!(finding.state, State::Broken);
-        assert!(finding.detail.contains("/nowhere/c++"), "{finding}");
-        assert!(!finding.mend.is_empty());
-    }
-
-    #[test]
-    fn space_is_read_from_what_df_prints() {
-        let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/a 1000 1 2000000 1% /\n";
-        assert_eq!(free_gigabytes(text), Some(2.048));
-        assert_eq!(free_gigabytes(""), None);
-    }
 
     #[test]
     fn an_environment_that_does_not_import_is_removed_before_it_is_made_again() {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::verdict::Probe;
+use crate::python;
 
 const SCRIPT: &str = include_str!("execute.py");
 
@@ -36,7 +37,7 @@ impl Executor {
     /// Starts the process; kernels inherit `environment`. What libraries have to say goes to the file `log`.
     pub fn start(python: &Path, environment: &[(&str, String)], log: &Path) -> Result<Self> {
         let log_file = std::fs::File::create(log).with_context(|| format!("writing the log {}", log.display()))?;
-        let mut child = Command::new(python)
+        let mut child = python::command(python)
             .args(["-c", SCRIPT])
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())

@@ -3,9 +3,11 @@
 //! Each part is a folder named by a key of what it was made from. Its stamp file is written last, so a part without its
 //! stamp is unfinished and is continued.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -15,6 +17,9 @@ use crate::progress::Step;
 
 /// The folders in the cache that set-up makes; others, such as downloaded data, are not its own.
 pub const PARTS: [&str; 6] = ["libtorch", "jupyter", "kernel", "cells", "build", "logs"];
+
+/// How many parts of a kind [`Cache::old_parts`] leaves.
+const N_KEPT: usize = 2;
 
 /// The cache's root folder.
 #[derive(Clone)]
@@ -73,6 +78,26 @@ impl Cache {
         })
     }
 
+    /// What older sources, compilers and Pythons have left: all but the two parts of each kind that were used last, without
+    /// those that a program holds a lock in.
+    pub fn old_parts(&self) -> Vec<PathBuf> {
+        let mut kinds: BTreeMap<PathBuf, Vec<(SystemTime, PathBuf)>> = BTreeMap::new();
+        for part in [self.part("kernel"), self.part("cells"), self.part("jupyter")] {
+            for entry in fs::read_dir(&part).into_iter().flatten().flatten().filter(|entry| entry.path().is_dir()) {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                // Folders are named by a key, some with a name before it.
+                let kind = name.rsplit_once('-').map_or("", |(kind, _)| kind);
+                let used = entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+                kinds.entry(part.join(kind)).or_default().push((used, entry.path()));
+            }
+        }
+        let is_old = |mut parts: Vec<(SystemTime, PathBuf)>| {
+            parts.sort();
+            parts.into_iter().rev().skip(N_KEPT).map(|(_, folder)| folder).filter(|folder| !is_locked(folder))
+        };
+        kinds.into_values().flat_map(is_old).collect()
+    }
+
     /// Locks what has this name against another set-up at the same time; waits for that one and says so.
     pub fn lock(&self, name: &str, step: &Step) -> Result<File> {
         let path = self.part("logs").join(format!("{name}.lock"));
@@ -91,6 +116,17 @@ impl Cache {
         }
         Ok(lock)
     }
+}
+
+/// Does a program hold a lock file in `folder`, or in a folder in it?
+fn is_locked(folder: &Path) -> bool {
+    let is_held = |path: &Path| {
+        let file = File::options().read(true).append(true).open(path);
+        file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+    };
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let inner = entries(folder).filter(|path| path.is_dir()).flat_map(|path| entries(&path).collect::<Vec<_>>());
+    entries(folder).chain(inner).any(|path| path.extension().is_some_and(|end| end == "lock") && is_held(&path))
 }
 
 /// A part of the cache that is finished once its stamp says so.
@@ -121,10 +157,20 @@ impl Part {
         self.read_stamp().is_some_and(|stamp| stamp == key)
     }
 
+    /// Remembers that somebody wants it today; what nobody has wanted for longest is the first that `clean --old` removes.
+    pub fn mark_as_used(&self) {
+        mark_as_used(&self.folder);
+    }
+
     /// Marks the part as finished, made from `key`.
     pub fn complete(&self, key: &str) -> Result<()> {
         files::write_if_changed(&self.stamp, key.as_bytes()).map(drop)
     }
+}
+
+/// Sets the time of a folder to now. A folder that cannot be marked only counts as older than it is.
+pub fn mark_as_used(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.set_modified(SystemTime::now()));
 }
 
 /// A short name for everything that was added to it.
@@ -203,6 +249,35 @@ mod tests {
         assert_ne!(renamed, first);
         fs::write(folder.path().join("b.rs"), "fn b() {}").unwrap();
         assert_ne!(key(), renamed);
+    }
+
+    #[test]
+    fn the_two_parts_of_a_kind_that_were_used_last_stay_and_so_does_one_that_is_held() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let now = SystemTime::now();
+        let make = |name: &str, days: u64| {
+            let folder = root.path().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            let used = now - std::time::Duration::from_secs(days * 86_400);
+            File::open(&folder).unwrap().set_modified(used).unwrap();
+            folder
+        };
+        let cells = ["cells/a", "cells/b", "cells/c", "cells/d"].map(|name| {
+            fs::create_dir_all(root.path().join(name).join("running")).unwrap();
+            fs::write(root.path().join(name).join("running/1.lock"), "").unwrap();
+            name
+        });
+        let cells = [make(cells[0], 4), make(cells[1], 3), make(cells[2], 2), make(cells[3], 1)];
+        let environments = [make("jupyter/lab-1", 9), make("jupyter/lab-2", 8), make("jupyter/jupyter-1", 7)];
+        let held = File::options().append(true).open(cells[1].join("running/1.lock")).unwrap();
+        held.lock().unwrap();
+        assert_eq!(cache.old_parts(), [cells[0].clone()], "the second one is held by a kernel");
+        drop(held);
+        assert_eq!(cache.old_parts(), [cells[1].clone(), cells[0].clone()]);
+        mark_as_used(&cells[0]);
+        assert_eq!(cache.old_parts(), [cells[2].clone(), cells[1].clone()]);
+        assert!(environments.iter().all(|folder| folder.is_dir()), "nothing is removed by looking");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::workspace::Workspace;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
+  cargo diabolo clean --old         what older sources, compilers and Pythons have left; the two last of each stay
   cargo diabolo clean --dry-run     only say what would be removed, and how large it is
   cargo diabolo clean               remove it; `cargo diabolo setup` makes it again
 
@@ -23,19 +24,15 @@ pub struct Options {
     /// Say what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
+    /// Remove only what set-ups of older sources have left, and nothing that is in use
+    #[arg(long)]
+    old: bool,
 }
 
 /// Runs `cargo diabolo clean`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let cache = Cache::find()?;
-    let mut doomed: Vec<PathBuf> = PARTS.map(|part| cache.part(part)).into();
-    for name in [kernel::KERNEL_NAME, kernel::STOCK_KERNEL_NAME] {
-        doomed.extend(own_registration(name, &cache)?);
-    }
-    // Without it plain cargo would look for a libtorch and a build folder that are gone.
-    doomed.extend(Workspace::find()?.map(|workspace| workspace.config_file()));
-    doomed.retain(|path| path.exists());
-
+    let doomed = if options.old { cache.old_parts() } else { everything(&cache)? };
     let mut n_bytes = 0;
     for path in &doomed {
         let size = files::size_bytes(path);
@@ -46,6 +43,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
     }
     match (doomed.is_empty(), options.dry_run) {
+        (true, _) if options.old => println!("Nothing to remove: {} holds nothing old.", cache.root().display()),
         (true, _) => println!("Nothing to remove: {} holds nothing of set-up.", cache.root().display()),
         (false, true) => println!("{:>9}  would be removed", megabytes(n_bytes)),
         (false, false) => println!("{:>9}  removed", megabytes(n_bytes)),
@@ -54,6 +52,18 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         remove_if_nothing_else_is_there(cache.root());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All that set-up made and that is there.
+fn everything(cache: &Cache) -> Result<Vec<PathBuf>> {
+    let mut doomed: Vec<PathBuf> = PARTS.map(|part| cache.part(part)).into();
+    for name in [kernel::KERNEL_NAME, kernel::STOCK_KERNEL_NAME] {
+        doomed.extend(own_registration(name, cache)?);
+    }
+    // Without it plain cargo would look for a libtorch and a build folder that are gone.
+    doomed.extend(Workspace::find()?.map(|workspace| workspace.config_file()));
+    doomed.retain(|path| path.exists());
+    Ok(doomed)
 }
 
 /// A kernel's registration, if it starts a kernel in this cache.

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::cache::{Cache, Key, Part};
+use crate::cache::{self, Cache, Key, Part};
 use crate::commands;
 use crate::files;
 use crate::libtorch::Libtorch;
@@ -53,6 +53,7 @@ pub fn program(workspace: &Workspace, cache: &Cache) -> Result<PathBuf> {
 pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
     let program = program(workspace, cache)?;
     if program.exists() {
+        program.parent().into_iter().for_each(cache::mark_as_used);
         return Ok(program);
     }
     progress.run("kernel", "compiling the Jupyter kernel (evcxr), once", |step| {
@@ -124,6 +125,7 @@ pub fn warm(
 ) -> Result<PathBuf> {
     let warm = Warm::of(workspace, cache, libtorch)?;
     if warm.is_complete() {
+        warm.part.mark_as_used();
         return Ok(warm.cells);
     }
     let Warm { cells, part, sources } = warm;

@@ -106,10 +106,11 @@ pub struct Locked {
 impl Locked {
     /// The environment's Python, once everything in the lock file is installed; `outer` makes the environment.
     pub fn ensure(&self, cache: &Cache, outer: &Python, progress: &Progress) -> Result<PathBuf> {
+        let (part, key) = self.place(cache, outer);
         if let Some(inner) = self.find(cache, outer) {
+            part.mark_as_used();
             return Ok(inner);
         }
-        let (part, key) = self.place(cache, outer);
         let inner = inside(&part.folder);
         let doing = format!("installing {}", self.what);
         progress.run(self.name, &format!("{doing}, once"), |step| {

@@ -198,6 +198,22 @@ impl Error {
     }
 }
 
+/// The known word that `word` is most likely a misspelling of, if it is like any: for "did you mean ...?".
+///
+/// # Example
+/// ```
+/// use diabolo::error::nearest;
+/// assert_eq!(nearest("epoch", ["epochs", "seed"]), Some("epochs"));
+/// assert_eq!(nearest("zebra", ["epochs", "seed"]), None);
+/// ```
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    const LEAST_SIMILARITY: f64 = 0.7;
+    let word = word.to_lowercase();
+    let scored = known.into_iter().map(|known| (strsim::jaro_winkler(&word, known), known));
+    let near = scored.filter(|(similarity, _)| *similarity > LEAST_SIMILARITY);
+    near.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+}
+
 /// What a file or a user wrote, of which a message shows no more than some lines.
 fn in_short(text: impl Into<String>) -> String {
     const MOST_CHARACTERS: usize = 400;

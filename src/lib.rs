@@ -19,7 +19,7 @@
 pub mod error;
 mod interrupt;
 mod memory;
-mod files;
+pub mod files;
 pub mod data;
 pub mod device;
 pub mod model;

@@ -2,9 +2,11 @@
 
 use crate::data::Images;
 use crate::error::TorchContext;
+use crate::files::write_whole;
 use crate::train::Autoencoder;
 use crate::{Error, Result};
 use std::fmt;
+use std::path::Path;
 use tch::Kind;
 
 /// One number per image; higher is more anomalous, for every kind of score.
@@ -89,6 +91,32 @@ pub struct Pick {
     pub mse: f64,
     /// Root of the sum of the squared pixel differences: `sqrt(mse * c * h * w)`. The report prints this as its "mse".
     pub l2_norm: f64,
+}
+
+impl Scores {
+    /// Writes the scores as a CSV file with a line for each image: `id`, its index from 0, and `anomaly`, its score. This
+    /// is what the course's competition takes.
+    ///
+    /// # Errors
+    /// [`Error::File`] naming the path; a file that was there before is then still there.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let path = folder.path().join("prediction.csv");
+    /// let scores = model.score(&data.test)?;
+    /// scores.write_csv(&path)?;
+    /// let table = std::fs::read_to_string(&path).unwrap();
+    /// let lines: Vec<&str> = table.lines().collect();
+    /// assert_eq!((lines[0], lines.len()), ("id,anomaly", 49));
+    /// assert_eq!(lines[48], format!("47,{}", scores.values[47]));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn write_csv(&self, path: impl AsRef<Path>) -> Result<()> {
+        let lines = (0..).zip(&self.values).map(|(id, score)| format!("{id},{score}\n"));
+        write_whole(path.as_ref(), ("id,anomaly\n".to_string() + &lines.collect::<String>()).as_bytes())
+    }
 }
 
 impl Autoencoder {

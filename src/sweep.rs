@@ -5,7 +5,7 @@
 
 use crate::data::Split;
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
-use crate::files::{fingerprint, lock, make_folder, write_whole};
+use crate::files::{Lock, expand_home, fingerprint, lock, make_folder, write_whole};
 use crate::model::Architecture;
 use crate::run::read_versioned;
 use crate::train::{Progress, StoppedBecause, Training, fit};
@@ -196,12 +196,14 @@ pub fn run(
 ) -> Result<Sweep> {
     // Distances fitted as the report fitted them, so that AUCs can be compared with its own.
     let settings = SweepSettings::new(architecture, split, training, evaluations.to_vec(), FitOn::Test);
+    let folder = &expand_home(folder)?;
     let path = settings.path(folder);
     make_folder(folder)?;
-    let _lock = lock(&path.with_extension("lock"))?.ok_or_else(|| {
-        let doing = format!("writing {}", path.display());
-        Error::data(doing, "another sweep of these settings at work", "one at a time", "wait for it, or stop it")
-    })?;
+    let lock = lock(&path.with_extension("lock"))?;
+    if let Lock::Busy = lock {
+        let (doing, found) = (format!("writing {}", path.display()), "another sweep of these settings at work");
+        return Err(Error::data(doing, found, "one at a time", "wait for it, or stop it"));
+    }
     let mut sweep = Sweep::resume(settings, &path)?;
     for (number, held_out) in (1..).zip(pairs) {
         if sweep.rows.iter().any(|row| row.held_out == *held_out) {

@@ -19,6 +19,9 @@ use std::process::Command;
 /// The process that saves over and over: its seed and the path.
 const WRITER: &str = "DIABOLO_TEST_WRITER";
 
+/// The process whose home folder is another one.
+const AT_HOME: &str = "DIABOLO_TEST_AT_HOME";
+
 fn few() -> Split {
     let split = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
     let some = |images: &Images| images.select(&Vec::from_iter((0..40).map(|index| index * 49))).unwrap();
@@ -163,6 +166,37 @@ fn processes_that_save_under_one_name_leave_the_files_of_one_of_them() {
     model(seed).save(&alone).unwrap();
     let weights = |path: &Path| fs::read(path.with_extension("safetensors")).unwrap();
     assert!(weights(&path) == weights(&alone), "weights and description are of two writers");
+}
+
+#[test]
+fn a_tilde_is_the_home_folder() {
+    if std::env::var_os(AT_HOME).is_some() {
+        let runs = |name: &str| format!("~/runs/{name}");
+        let training = || Training::default().epochs(1).device(Device::Cpu);
+        model(1).save("~/small").unwrap();
+        Autoencoder::open("~/small").unwrap();
+        train_in(runs("a"), small(), &few(), training(), |_| ControlFlow::Continue(())).unwrap();
+        diabolo::run::Run::open(runs("a")).unwrap();
+        run_sweep(Path::new("~/sweep")).unwrap();
+        dot().save("~/dot.png").unwrap();
+        model(1).score(&few().test).unwrap().write_csv("~/prediction.csv").unwrap();
+        let grey = figure::picture(&Array3::zeros((1, 32, 32)), 1, "grey").unwrap();
+        fs::create_dir(std::env::home_dir().unwrap().join("photographs")).unwrap();
+        (0..5).for_each(|number| grey.save(format!("~/photographs/{number}.png")).unwrap());
+        open("~/photographs").unwrap();
+        ImageStream::open("~/photographs", [3, 32, 32]).unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (home, here) = (folder.path().join("home"), folder.path().join("here"));
+    [&home, &here].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["a_tilde_is_the_home_folder", "--exact"]).env(AT_HOME, "").env("HOME", &home).current_dir(&here);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(names_in(&here).is_empty(), "{:?}", names_in(&here));
+    let saved = ["dot.png", "photographs", "prediction.csv", "runs", "small.json", "small.safetensors", "sweep"];
+    assert_eq!(names_in(&home), saved);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What the TOML files of `diabolo train` and `diabolo sweep` say, in the words of the notebook's own settings.
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use diabolo::error::nearest;
+use diabolo::files::expand_home;
 use diabolo::model::Architecture;
 use diabolo::prelude::{Evaluation, OpenOptions, Split, Training, open_with};
 use serde::de::{DeserializeOwned, Error as _};
@@ -89,29 +91,80 @@ fn architecture<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Architectu
     }
 }
 
-/// Reads a file.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    parse(&text).with_context(|| format!("reading {}", path.display()))
+/// What a settings file says.
+pub trait Settings: DeserializeOwned {
+    /// The paths in it, by their keys: the folder that is written to, and the data that are opened.
+    fn paths(&mut self) -> [(&'static str, &mut PathBuf); 2];
+}
+
+impl Settings for Train {
+    fn paths(&mut self) -> [(&'static str, &mut PathBuf); 2] {
+        [("folder", &mut self.folder), ("open", &mut self.data.open)]
+    }
+}
+
+impl Settings for Sweeping {
+    fn paths(&mut self) -> [(&'static str, &mut PathBuf); 2] {
+        [("folder", &mut self.folder), ("open", &mut self.data.open)]
+    }
+}
+
+/// Reads a file. The paths in it are relative to its own folder, so that it means the same from everywhere.
+pub fn read<T: Settings>(path: &Path) -> Result<T> {
+    let path = &expand_home(path)?;
+    let reading = || format!("reading {}", path.display());
+    let bytes = std::fs::read(path).with_context(reading)?;
+    let mut settings: T = text(bytes).and_then(|text| parse(&text)).with_context(reading)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    for (key, path) in settings.paths() {
+        *path = beside(folder, key, path).with_context(reading)?;
+    }
+    Ok(settings)
+}
+
+/// A file as text. Windows' programs write UTF-16, with a mark at its beginning.
+fn text(bytes: Vec<u8>) -> Result<String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        bail!("found text in UTF-16, wanted UTF-8; save it as UTF-8");
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let n_lines =
+            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
+        anyhow!("found bytes in line {} that are no UTF-8, wanted text in UTF-8; save it as UTF-8", n_lines + 1)
+    })
 }
 
 /// Reads TOML; a key or value that is not known is answered with the nearest one that is.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     toml::from_str(text).map_err(|error| {
         let message = error.to_string();
-        match nearest_known(error.message()) {
-            Some(nearest) => anyhow!("{}\ndid you mean `{nearest}`?", message.trim_end()),
-            None => anyhow!("{}", message.trim_end()),
-        }
+        let hint = match nearest_known(error.message()) {
+            Some(nearest) => format!("\ndid you mean `{nearest}`?"),
+            None if error.message().contains("escape") => format!("\n{ABOUT_BACKSLASHES}"),
+            None => String::new(),
+        };
+        anyhow!("{}{hint}", message.trim_end())
     })
+}
+
+const ABOUT_BACKSLASHES: &str = "in double quotes a backslash begins an escape, as in \"\\n\" for a new line; write paths \
+                                 with /, as in \"C:/photos\"";
+
+/// A path of a settings file in `folder`. Names of data sets, whole paths and those from `~` mean the same everywhere.
+fn beside(folder: &Path, key: &str, path: &Path) -> Result<PathBuf> {
+    // What "C:\new" says is a line break and "ew".
+    if path.to_string_lossy().contains(char::is_control) {
+        bail!("`{key}` has a control character in it: {ABOUT_BACKSLASHES}");
+    }
+    let is_name = key == "open" && diabolo::data::names().iter().any(|name| path == Path::new(name));
+    Ok(if is_name { path.into() } else { folder.join(expand_home(path)?) })
 }
 
 /// Serde says "unknown field `a`, expected one of `b`, `c`"; the nearest of those after the first.
 fn nearest_known(message: &str) -> Option<&str> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let found = quoted.next().filter(|_| message.starts_with("unknown "))?;
-    let scored = quoted.map(|known| (strsim::jaro_winkler(found, known), known));
-    scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+    nearest(found, quoted)
 }
 
 #[cfg(test)]
@@ -167,6 +220,37 @@ mod tests {
         check_refused(&WHOLE.replace("open", "opne"), &["did you mean `open`?"]);
         check_refused(&WHOLE.replace("fcn", "con"), &["line 2", "unknown network `con`", "did you mean `conv`?"]);
         check_refused(&(WHOLE.to_string() + "optimizer = 'adamw'"), &["line 7", "did you mean `adam_w`?"]);
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file_and_names_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("run.toml");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            read::<Train>(&file).map(|train| (train.folder, train.data.open))
+        };
+        let here = folder.path();
+        assert_eq!(read(WHOLE).unwrap(), (here.join("runs/a"), "scenes".into()));
+        let path = WHOLE.replace("'scenes'", "'photographs'");
+        assert_eq!(read(&path).unwrap(), (here.join("runs/a"), here.join("photographs")));
+        let whole = path.replace("runs/a", "/runs/a").replace("photographs", "~/photographs");
+        let home = expand_home("~/photographs").unwrap();
+        assert_eq!(read(&whole).unwrap(), ("/runs/a".into(), home));
+        // A run folder may be called as data are.
+        assert_eq!(read(&WHOLE.replace("runs/a", "scenes")).unwrap().0, here.join("scenes"));
+        for escaped in [r#""C:\photos""#, r#""data\new""#] {
+            let message = format!("{:#}", read(&WHOLE.replace("'scenes'", escaped)).unwrap_err());
+            assert!(message.contains("write paths with /"), "{message}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_called_so() {
+        let message = |bytes: &[u8]| text(bytes.to_vec()).unwrap_err().to_string();
+        let utf16 = "a = 1".encode_utf16().flat_map(u16::to_le_bytes);
+        assert!(message(&Vec::from_iter([0xff, 0xfe].into_iter().chain(utf16))).contains("found text in UTF-16"));
+        assert!(message(b"a = 1\nb = 'caf\xe9'").contains("line 2"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod images;
+mod output;
 mod progress;
 mod train;
 
@@ -9,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::{Shell, generate};
 use diabolo::prelude::Run;
+use output::{READER_IS_GONE, is_reader_gone, say, tell};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,7 +19,7 @@ use std::process::ExitCode;
     name = "diabolo",
     version,
     about = "Trains, scores and ranks with autoencoders, in run folders that survive",
-    after_help = "Exit codes: 0 all is well; 1 it did not work, and the message says why; 2 the command cannot be read."
+    after_help = "Exit codes: 0 all is well; 1 it did not work, and the message says why; 2 the command cannot be read; 141 nobody reads the output any longer."
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -44,7 +46,7 @@ A folder of image files and a .bin file are read a part at a time and may be lar
         run: PathBuf,
         /// A folder of images, a .bin file, or a data set by name or path
         images: PathBuf,
-        /// The file to write [default: standard output]
+        /// The file to write, or - [default: standard output]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -107,7 +109,7 @@ const TRAIN_HELP: &str = r#"Example of a file:
   seed = 0
   device = "auto"                      # or "cpu", { cuda = 0 }
 
-It is safe to press Ctrl-C: run the command again to go on where the last saved epoch ended."#;
+Paths are relative to this file. It is safe to press Ctrl-C: run the command again to go on where the last saved epoch ended."#;
 
 const SWEEP_HELP: &str = r#"Example of a file:
   folder = "runs"                      # the results go here
@@ -119,13 +121,17 @@ const SWEEP_HELP: &str = r#"Example of a file:
   open = "cifar10"
 
   [training]
-  epochs = 5"#;
+  epochs = 5
+
+Paths are relative to this file."#;
 
 fn main() -> ExitCode {
     match run(CommandLine::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Quietly, as other programs end in a pipe.
+        Err(error) if is_reader_gone(&error) => ExitCode::from(READER_IS_GONE),
         Err(error) => {
-            eprintln!("error: {}", whole_message(&error));
+            tell(format!("error: {}", whole_message(&error)));
             ExitCode::FAILURE
         }
     }
@@ -148,15 +154,16 @@ fn run(command: Command) -> Result<()> {
         Command::Sweep { file } => train::sweep(&file),
         Command::Show { run, figure } => show(&run, figure.as_deref()),
         Command::Completions { shell } => {
-            generate(shell, &mut CommandLine::command(), "diabolo", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            generate(shell, &mut CommandLine::command(), "diabolo", &mut script);
+            say(String::from_utf8(script)?.trim_end())
         }
     }
 }
 
 fn show(folder: &Path, figure: Option<&Path>) -> Result<()> {
     let run = Run::open(folder)?;
-    println!("{run}");
+    say(&run)?;
     if let Some(path) = figure {
         run.model.history.figure().context("the run has no loss curve yet")?.save(path)?;
     }
@@ -184,7 +191,7 @@ mod tests {
     #[test]
     fn the_examples_of_the_help_can_be_read() {
         let example = |help: &str| {
-            let lines = help.lines().skip(1).take_while(|line| !line.starts_with("It is safe"));
+            let lines = help.lines().skip(1).take_while(|line| !line.starts_with("Paths are"));
             lines.collect::<Vec<_>>().join("\n")
         };
         let train: Train = configuration::parse(&example(TRAIN_HELP)).unwrap();

@@ -1,5 +1,6 @@
 //! A bar on a terminal; a line now and then elsewhere.
 
+use crate::output::tell;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ impl Bar {
             }
             None if self.last_line.elapsed() >= BETWEEN_LINES => {
                 self.last_line = Instant::now();
-                eprintln!("{}", text());
+                tell(text());
             }
             None => {}
         }

@@ -1,6 +1,7 @@
 //! `diabolo train` and `diabolo sweep`.
 
 use crate::configuration::{self, Sweeping, Train};
+use crate::output::say;
 use crate::progress::Bar;
 use anyhow::{Result, bail};
 use diabolo::run::train_in;
@@ -20,7 +21,9 @@ pub fn train(file: &Path) -> Result<()> {
         ControlFlow::Continue(())
     })?;
     drop(bar);
-    println!("{model}\nin {}", folder.display());
+    // The whole path, since the one in the file is relative to it.
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
+    say(format_args!("{model}\nin {}", folder.display()))?;
     match model.history.stopped_because {
         StoppedBecause::Finished | StoppedBecause::TimeLimit { .. } => Ok(()),
         reason => bail!("the training did not finish: {reason}; the best model so far is in {}", folder.display()),
@@ -43,6 +46,5 @@ pub fn sweep(file: &Path) -> Result<()> {
         ControlFlow::Continue(())
     })?;
     drop(bar);
-    println!("{swept}\n{}", swept.table());
-    Ok(())
+    say(format_args!("{swept}\n{}", swept.table()))
 }

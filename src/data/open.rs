@@ -4,6 +4,7 @@ use super::images::Images;
 use super::options::OpenOptions;
 use super::split::{Split, by_chance_note, nearest};
 use super::{cifar, class_folders, homework, idx, npz, photographs, scenes};
+use crate::files::expand_home;
 use crate::{Error, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -150,7 +151,7 @@ pub(super) fn open_source(path: &Path, options: &OpenOptions) -> Result<Opened> 
     }
     match NAMED.iter().find(|named| path == Path::new(named.name)) {
         Some(named) => open_path(&find_named(named, &data_folders())?, options),
-        None => open_path(path, options),
+        None => open_path(&expand_home(path)?, options),
     }
 }
 
@@ -171,7 +172,8 @@ pub(super) fn own_data_folder() -> Option<PathBuf> {
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    let folder = std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)?;
+    Some(expand_home(&folder).unwrap_or(folder))
 }
 
 fn find_named(named: &Named, data_folders: &[PathBuf]) -> Result<PathBuf> {

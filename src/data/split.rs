@@ -332,7 +332,5 @@ pub(super) fn check_test_share(test_share: f64) -> Result<()> {
 
 /// The known name that looks most like `name`, if any does.
 pub(super) fn nearest<'a>(name: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str> {
-    let similarity = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), known);
-    let scored = known.iter().map(AsRef::as_ref).map(|known| (similarity(known), known));
-    scored.filter(|(score, _)| *score > 0.7).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
+    crate::error::nearest(name, known.iter().map(AsRef::as_ref))
 }

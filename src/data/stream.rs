@@ -4,6 +4,7 @@ use super::images::{ImageShape, Images};
 use super::open::Opened;
 use super::options::OpenOptions;
 use super::{cifar, class_folders, open, photographs};
+use crate::files::{expand_home, path_text};
 use crate::{Error, Result};
 use std::fmt;
 use std::fs::File;
@@ -119,7 +120,7 @@ impl ImageStream {
     /// ```
     pub fn open_with(name_or_path: impl AsRef<Path>, shape: ImageShape, options: OpenOptions) -> Result<Self> {
         options.check()?;
-        let path = name_or_path.as_ref();
+        let path = &expand_home(name_or_path)?;
         let [channels, height_px, width_px] = shape;
         let is_side = |side: usize| (1..=OpenOptions::LARGEST_SIDE_PX).contains(&side);
         if !matches!(channels, 1 | 3) || !is_side(height_px) || !is_side(width_px) {
@@ -174,7 +175,7 @@ impl ImageStream {
         match &mut self.source {
             Source::Files { folder, paths, shape, options } => {
                 let paths = &paths[start..end];
-                let names = paths.iter().map(|path| path.display().to_string()).collect();
+                let names = paths.iter().map(|path| path_text(path)).collect();
                 Ok(Part { names, images: class_folders::read_all(folder, paths, *shape, options)? })
             }
             Source::Records(batch) => Ok(Part { names: numbers(), images: batch.read_some(end - start)? }),

@@ -15,7 +15,7 @@ use super::read_versioned;
 use super::tensors::{self, serialize};
 use crate::data::{ImageShape, Split};
 use crate::device::Device;
-use crate::files::{fingerprint, lock, make_folder, write_whole};
+use crate::files::{Lock, expand_home, fingerprint, lock, make_folder, write_whole};
 use crate::model::{Architecture, Network, Plan};
 use crate::train::{
     Autoencoder, Checkpoint, Epoch, History, Loop, OptimizerMemory, Progress, StoppedBecause, Training,
@@ -25,7 +25,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -161,18 +160,20 @@ pub(super) struct InFolder {
     folder: PathBuf,
     training: Loop,
     /// Held until the model is saved.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Takes a folder and finds out how far the training in it is.
 pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split, training: Training) -> Result<Begun> {
     training.check()?;
     let description = Description::new(&architecture, split, &training)?;
+    let folder = &expand_home(folder)?;
     make_folder(folder)?;
-    let lock = lock(&folder.join("lock"))?.ok_or_else(|| {
-        let doing = format!("training in {}", folder.display());
-        Error::data(doing, "another training at work there", "one at a time", "wait for it, or name another folder")
-    })?;
+    let lock = lock(&folder.join("lock"))?;
+    if let Lock::Busy = lock {
+        let (doing, found) = (format!("training in {}", folder.display()), "another training at work there");
+        return Err(Error::data(doing, found, "one at a time", "wait for it, or name another folder"));
+    }
     let start = match description.begin(folder)? {
         Stage::New => None,
         Stage::Begun(checkpoint) => Some(*checkpoint),
@@ -422,9 +423,8 @@ impl Run {
     /// assert!(message.starts_with("opening no/such/run/run.json"));
     /// ```
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let Description { data, architecture, training, .. } = Description::open(folder)?;
-        let folder = folder.to_path_buf();
+        let folder = expand_home(folder)?;
+        let Description { data, architecture, training, .. } = Description::open(&folder)?;
         if let Some(model) = ended_model(&folder)? {
             let is_finished = is_final(&model.history.stopped_because);
             return Ok(Self { folder, data, model, is_finished });

@@ -4,7 +4,7 @@ use super::read_versioned;
 use super::tensors::{self, serialize};
 use crate::data::ImageShape;
 use crate::device::Device;
-use crate::files::write_together;
+use crate::files::{expand_home, write_together};
 use crate::model::{Architecture, Network};
 use crate::train::{Autoencoder, History, Training};
 use crate::{Error, Result};
@@ -56,7 +56,7 @@ impl Autoencoder {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let [weights_path, description_path] = paths(path.as_ref());
+        let [weights_path, description_path] = paths(&expand_home(path)?);
         let network = self.network();
         let description = Description {
             format_version: FORMAT_VERSION,
@@ -91,7 +91,7 @@ impl Autoencoder {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let [weights_path, description_path] = paths(path.as_ref());
+        let [weights_path, description_path] = paths(&expand_home(path)?);
         let description = read_description(&description_path)?;
         let plan = description.architecture.plan(description.image_shape).map_err(|misfit| {
             let found = format!("layers that do not fit ({misfit})");

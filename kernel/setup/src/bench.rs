@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cache::Cache;
 use crate::commands;
 use crate::files;
+use crate::output::say;
 use crate::progress::{Progress, Step};
 use crate::python::{Locked, Python};
 use crate::setup;
@@ -124,14 +125,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         programs.make_codes(&cache, &progress)?;
     }
 
-    println!("{:<24}{:>10}{:>11}{:>8}{:>16}  peer", "", "peer s", "diabolo s", "ratio", "rounds' ratios");
+    say(format_args!("{:<24}{:>10}{:>11}{:>8}{:>16}  peer", "", "peer s", "diabolo s", "ratio", "rounds' ratios"))?;
     let mut results = Vec::new();
     for row in rows {
         let n_rounds = options.rounds.unwrap_or(row.n_rounds);
         let times = progress.run(row.name, &format!("{n_rounds} rounds of {} and of diabolo", row.peer), |step| {
             programs.take_turns(row, n_rounds, step).map(|times| (times, "measured".into()))
         })?;
-        println!("{}", times.line(row));
+        say(times.line(row))?;
         results.push(times.to_json(row));
     }
     if let Some(path) = &options.json {
@@ -143,7 +144,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// CIFAR-10's folder of batches.
 fn find_data(given: Option<&Path>, cache: &Cache) -> Result<PathBuf> {
-    let variable = env::var_os("DIABOLO_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = files::folder_in("DIABOLO_DATA")?;
     let folders: Vec<PathBuf> = match given {
         Some(folder) => vec![folder.into()],
         None => variable.into_iter().chain([cache.root().join("data")]).collect(),

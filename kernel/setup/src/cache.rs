@@ -30,8 +30,8 @@ pub struct Cache {
 impl Cache {
     /// `$DIABOLO_CACHE`, else `diabolo` in the platform's cache folder. It is made when it is first written to.
     pub fn find() -> Result<Self> {
-        let root = match env::var_os("DIABOLO_CACHE").filter(|value| !value.is_empty()) {
-            Some(folder) => std::path::absolute(folder)?,
+        let root = match files::folder_in("DIABOLO_CACHE")? {
+            Some(folder) => folder,
             None => {
                 platform_cache().context("no cache folder: set HOME, or DIABOLO_CACHE to a folder")?.join("diabolo")
             }

@@ -11,6 +11,7 @@ use clap::Args;
 use crate::cache::{Cache, PARTS};
 use crate::files;
 use crate::kernel;
+use crate::output::say;
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -37,16 +38,18 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     for path in &doomed {
         let size = files::size_bytes(path);
         n_bytes += size;
-        println!("{:>9}  {}", megabytes(size), path.display());
+        say(format_args!("{:>9}  {}", megabytes(size), path.display()))?;
         if !options.dry_run {
             remove(path)?;
         }
     }
     match (doomed.is_empty(), options.dry_run) {
-        (true, _) if options.old => println!("Nothing to remove: {} holds nothing old.", cache.root().display()),
-        (true, _) => println!("Nothing to remove: {} holds nothing of set-up.", cache.root().display()),
-        (false, true) => println!("{:>9}  would be removed", megabytes(n_bytes)),
-        (false, false) => println!("{:>9}  removed", megabytes(n_bytes)),
+        (true, _) if options.old => {
+            say(format_args!("Nothing to remove: {} holds nothing old.", cache.root().display()))?;
+        }
+        (true, _) => say(format_args!("Nothing to remove: {} holds nothing of set-up.", cache.root().display()))?,
+        (false, true) => say(format_args!("{:>9}  would be removed", megabytes(n_bytes)))?,
+        (false, false) => say(format_args!("{:>9}  removed", megabytes(n_bytes)))?,
     }
     if !options.dry_run {
         remove_if_nothing_else_is_there(cache.root());

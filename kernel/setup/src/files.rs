@@ -1,11 +1,31 @@
 //! Writing files so that nobody ever reads half of one, and measuring folders.
 
+use std::env;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+
+/// The folder that an environment variable names, as a whole path; none where it is empty or not set.
+pub fn folder_in(variable: &str) -> Result<Option<PathBuf>> {
+    let folder = env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder.map(|folder| Ok(std::path::absolute(expand_home(folder, env::home_dir())?)?)).transpose()
+}
+
+/// `~` at the beginning is the home folder, which a shell puts there only where it is not quoted.
+fn expand_home(folder: PathBuf, home: Option<PathBuf>) -> Result<PathBuf> {
+    match folder.strip_prefix("~") {
+        Ok(rest) => {
+            let home = home.filter(|home| !home.as_os_str().is_empty());
+            let home = home.with_context(|| format!("{}: no home folder; write the whole path", folder.display()))?;
+            // Joining nothing would end it with a slash.
+            Ok(if rest.as_os_str().is_empty() { home } else { home.join(rest) })
+        }
+        Err(_) => Ok(folder),
+    }
+}
 
 /// Writes `content` aside and renames it into place; does nothing when the file already holds it.
 ///
@@ -73,6 +93,16 @@ fn n_links(_: &fs::Metadata) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tilde_at_the_beginning_is_the_home_folder() {
+        let expand = |folder: &str| expand_home(folder.into(), Some("/home/me".into())).unwrap();
+        assert_eq!(
+            ["~", "~/a", "a/~", "~you"].map(expand),
+            ["/home/me", "/home/me/a", "a/~", "~you"].map(PathBuf::from)
+        );
+        assert!(expand_home("~/a".into(), None).unwrap_err().to_string().contains("write the whole path"));
+    }
 
     #[test]
     fn an_unchanged_file_is_left_alone() {

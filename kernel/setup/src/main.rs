@@ -15,6 +15,7 @@ mod kernel;
 mod lab;
 mod libtorch;
 mod machine;
+mod output;
 mod progress;
 mod python;
 mod report;
@@ -81,7 +82,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::tell(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

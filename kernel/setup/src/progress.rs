@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::output::tell;
+
 /// The moving lines of several steps.
 pub struct Progress {
     bars: Option<MultiProgress>,
@@ -54,7 +56,7 @@ impl Progress {
             bar
         });
         if bar.is_none() {
-            eprintln!("{name:>10}  {purpose}");
+            tell(format_args!("{name:>10}  {purpose}"));
         }
         let now = Instant::now();
         Step {
@@ -89,7 +91,7 @@ impl Progress {
         match &self.bars {
             // A closed terminal is no reason to stop.
             Some(bars) => drop(bars.println(line)),
-            None => eprintln!("{line}"),
+            None => tell(line),
         }
     }
 
@@ -109,7 +111,7 @@ impl Step {
                 let mut last = self.last_plain_line.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 if last.elapsed() > Duration::from_secs(20) {
                     *last = Instant::now();
-                    eprintln!("{:>10}  {doing} ({})", self.name, words(self.started.elapsed()));
+                    tell(format_args!("{:>10}  {doing} ({})", self.name, words(self.started.elapsed())));
                 }
             }
         }
@@ -139,7 +141,7 @@ impl Step {
                 // Printed above the lines that still move; a closed terminal is no reason to stop.
                 let _ = bars.println(line);
             }
-            _ => eprintln!("{line}"),
+            _ => tell(&line),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::jupyter;
 use crate::kernel;
 use crate::libtorch::{self, Candidates, Libtorch};
 use crate::machine;
+use crate::output::say;
 use crate::progress::{Progress, Stopped, words};
 use crate::python::Python;
 use crate::workspace::{self, Workspace};
@@ -33,20 +34,20 @@ pub fn run() -> Result<ExitCode> {
     match Workspace::find()? {
         Some(workspace) => {
             ensure(&workspace, &progress)?;
-            println!(
+            say(format_args!(
                 "Ready after {}. Next: `cargo diabolo report`, or open a notebook in Jupyter or VS Code and choose the \
                  kernel \"Rust (diabolo)\".",
                 words(progress.elapsed())
-            );
+            ))?;
         }
         None => {
             outside_a_clone(&progress)?;
-            println!(
+            say(format_args!(
                 "Ready after {} as far as that goes outside of a clone. The kernel is built in one: {} and run \
                  `cargo diabolo setup` again.",
                 words(progress.elapsed()),
                 workspace::how_to_get_a_clone()
-            );
+            ))?;
         }
     }
     Ok(ExitCode::SUCCESS)

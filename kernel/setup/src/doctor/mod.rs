@@ -16,6 +16,7 @@ use crate::jupyter;
 use crate::kernel::{self, Warm};
 use crate::libtorch::{self, Libtorch};
 use crate::machine::{self, first_line};
+use crate::output::say;
 use crate::python::{self, Python};
 use crate::setup;
 use crate::workspace::Workspace;
@@ -40,22 +41,25 @@ pub struct Options {
 
 /// Runs `cargo diabolo doctor`.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let mut findings = Vec::new();
+    let (mut findings, mut printed) = (Vec::new(), Ok(()));
     look(options, &mut |finding| {
-        if !options.json {
-            println!("{finding}");
+        if !options.json && printed.is_ok() {
+            printed = say(&finding);
         }
         findings.push(finding);
     });
+    printed?;
     let n_broken = findings.iter().filter(|finding| finding.state == State::Broken).count();
     if options.json {
         let list = findings.iter().map(Finding::as_json).collect::<Vec<_>>();
-        println!("{}", serde_json::to_string_pretty(&json!(list))?);
+        say(serde_json::to_string_pretty(&json!(list))?)?;
     } else {
         match n_broken {
-            0 => println!("\nAll is well."),
-            1 => println!("\nOne part is broken: run what stands after \"mend:\", then this again."),
-            n => println!("\n{n} parts are broken: run what stands after \"mend:\", from the top, then this again."),
+            0 => say("\nAll is well.")?,
+            1 => say("\nOne part is broken: run what stands after \"mend:\", then this again.")?,
+            n => say(format_args!(
+                "\n{n} parts are broken: run what stands after \"mend:\", from the top, then this again."
+            ))?,
         }
     }
     Ok(if n_broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

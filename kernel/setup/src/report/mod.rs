@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::cache::Cache;
 use crate::files;
 use crate::kernel;
+use crate::output::{say, tell};
 use crate::progress::{Progress, Step, words};
 use crate::setup::{self, Ready};
 use crate::workspace::Workspace;
@@ -124,10 +125,10 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
     let made = made(options, &workspace, &ready, &executor.date()?, started);
     folder.write(&runs, &gathered, mode(options), &made)?;
-    println!("The report is {} ({}).", folder.path.join("index.html").display(), words(progress.elapsed()));
+    say(format_args!("The report is {} ({}).", folder.path.join("index.html").display(), words(progress.elapsed())))?;
     let failures = gathered.failures();
     for failure in &failures {
-        eprintln!("error: the report is written, but {failure}");
+        tell(format_args!("error: the report is written, but {failure}"));
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -250,8 +251,8 @@ fn notebook_environment(options: &Options) -> Result<Vec<(&'static str, String)>
         environment.push((HOLD_OUT_VARIABLE, classes.join(",")));
     }
     // Notebooks run in their own folder, where a relative path means something else.
-    if let Some(folder) = std::env::var_os("DIABOLO_DATA").filter(|value| !value.is_empty()) {
-        environment.push(("DIABOLO_DATA", std::path::absolute(folder)?.to_string_lossy().into_owned()));
+    if let Some(folder) = files::folder_in("DIABOLO_DATA")? {
+        environment.push(("DIABOLO_DATA", folder.to_string_lossy().into_owned()));
     }
     Ok(environment)
 }

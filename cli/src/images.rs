@@ -34,8 +34,7 @@ fn write_scores(run: &Run, stream: ImageStream, output: impl Write, doing: &str)
     let n_images = stream.n_images();
     let mut bar = Bar::new(n_images);
     let mut table = csv::Writer::from_writer(output);
-    // A csv::Error does not give its cause, which says whether the reader is gone.
-    let mut write = |record: &[&str]| table.write_record(record).map_err(io::Error::from).context(doing.to_string());
+    let mut write = |record: &[&str]| table.write_record(record).map_err(cause_of).context(doing.to_string());
     let (mut scores, mut anomalies) = (Vec::new(), Some(Vec::new()));
     for part in stream {
         let Part { names, images } = part?;
@@ -68,6 +67,14 @@ fn write_scores(run: &Run, stream: ImageStream, output: impl Write, doing: &str)
         Some(Err(error)) => format!(", no AUC: {error}"),
     };
     Ok(format!("{} images, mean MSE {mean:.4}{auc}", scores.len()))
+}
+
+/// What a csv::Error hides: the error of the output, which says whether its reader is gone.
+fn cause_of(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// Whether each image is of a class that the training did not see; `None` where that is not known.

@@ -1,6 +1,5 @@
 //! `cargo diabolo bench`: diabolo and what one would take instead of it, in turns, in one run on one machine.
 
-use std::env;
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};

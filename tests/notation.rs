@@ -345,10 +345,10 @@ fn any_size(random: &mut Xoshiro256PlusPlus, least: usize, end: usize) -> usize 
     least + (random.next_u32() as usize >> (32 - bits)) % (end - least)
 }
 
-fn any_layer(random: &mut Xoshiro256PlusPlus, is_waist: bool) -> Layer {
+fn any_layer(random: &mut Xoshiro256PlusPlus, is_bottleneck: bool) -> Layer {
     const END: usize = i32::MAX as usize;
     let share = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-    let kind = random.next_u32() % if is_waist { 14 } else { 13 };
+    let kind = random.next_u32() % if is_bottleneck { 14 } else { 13 };
     let mut size = |least| any_size(random, least, END);
     let [a, b, kernel, stride, padding] = [size(1), size(1), size(1), size(1), size(0)];
     match kind {

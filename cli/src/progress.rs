@@ -1,4 +1,4 @@
-//! A bar on a terminal; a line now and then elsewhere.
+//! A progress bar on a terminal; a line every ten seconds elsewhere.
 
 use crate::output::tell;
 use indicatif::{ProgressBar, ProgressStyle};

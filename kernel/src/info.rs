@@ -1,4 +1,4 @@
-//! What the kernel says about itself.
+//! `kernel_info_reply`.
 
 use std::process::Command;
 use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! Reading what is compressed, up to a limit: what an archive claims is never believed, and never allocated.
+//! Decompression up to a limit: the sizes that an archive claims are neither trusted nor allocated.
 
 use super::options::OpenOptions;
 use crate::{Error, interrupt};

@@ -1,4 +1,4 @@
-//! Something that a running cell shows and then replaces, in the diabolo kernel.
+//! Output that a running cell updates in place, in the diabolo kernel.
 
 use diabolo_protocol::{Message, MimeBundle, is_available, send};
 use std::time::{SystemTime, UNIX_EPOCH};

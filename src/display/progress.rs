@@ -1,4 +1,4 @@
-//! Progress of long calls: a bar and a loss curve that grow in the diabolo kernel, lines of text elsewhere.
+//! Progress of long calls: a bar and a loss curve in the diabolo kernel, lines of text elsewhere.
 
 use super::live::Live;
 use crate::data::Download;
@@ -23,7 +23,7 @@ impl Bar {
         Self { live: Live::new(what), last: None }
     }
 
-    /// Whether enough time has passed for the reader to be told again; true once more each time it has.
+    /// Whether it is time for the next line.
     fn is_due(&mut self) -> bool {
         let pause = if self.live.is_some() { BETWEEN_UPDATES } else { BETWEEN_LINES };
         // A live bar appears at once; the first line of text waits until there is something to say.

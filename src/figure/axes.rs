@@ -157,7 +157,7 @@ pub(super) fn extent(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 /// A range with room in it.
 fn widened(low: f64, high: f64) -> (f64, f64) {
     let size = low.abs().max(high.abs());
-    // Closer than this, ticks could not be told apart.
+    // Closer than this, ticks could not be distinguished.
     if high - low > size * 1e-9 && high - low > 1e-290 {
         return (low, high);
     }

@@ -1,4 +1,4 @@
-//! Curves in the unit square, as ROC and precision-recall curves.
+//! Curves in the unit square: ROC and precision-recall curves.
 
 use super::axes::{Axis, LegendMark, legend, nothing_to_draw, plot};
 use super::canvas::{Canvas, MARGIN_PX, Rect};

@@ -1,4 +1,4 @@
-//! Histograms side by side, to be compared.
+//! Histograms side by side, with common axes.
 
 use super::axes::{Axis, drawable, extent, left_out, nothing_to_draw, panels, plot};
 use super::canvas::Canvas;

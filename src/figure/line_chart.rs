@@ -1,4 +1,4 @@
-//! Lines over a common axis, as loss over epochs.
+//! Line charts, as loss over epochs.
 
 use super::axes::{self, Axis, LegendMark, Plot, drawable, extent, legend, nothing_to_draw, plot};
 use super::canvas::{Canvas, Drawn, MARGIN_PX, Rect};

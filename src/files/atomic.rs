@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all.
+//! Atomic replacement of files: a reader finds the old or the new one, never a part.
 
 use super::{expand_home, folder_of, sync_folder};
 use crate::{Error, Result, interrupt};

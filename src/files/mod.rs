@@ -1,4 +1,4 @@
-//! Writing files so that a reader finds the old one or the new one, never half of one; locks; and what `~` stands for.
+//! Files that are replaced atomically, file locks, and `~` for the home folder.
 
 mod atomic;
 

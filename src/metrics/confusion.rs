@@ -1,4 +1,4 @@
-//! What a threshold makes of scores: right and wrong calls, and the shares that are made of them.
+//! Confusion matrices at a threshold, and the rates computed from them.
 
 use super::check;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! What scores give at every threshold: ROC and precision-recall curves.
+//! ROC and precision-recall curves: the rates at every threshold.
 
 use super::{check_both_kinds, descending};
 use crate::Result;

@@ -1,4 +1,4 @@
-//! Linear least squares with a few explaining numbers.
+//! Linear least squares with a few explanatory variables.
 
 use crate::{Error, Result};
 

@@ -1,4 +1,4 @@
-//! How values lie between 0 and the largest of them, and whether they have one peak or two.
+//! The spread of values, and whether their distribution has one peak or two (Hartigan's dip).
 
 use super::check_scores;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! From text to layers and back: the notation that the report and PyTorch print.
+//! Parser and printer of the notation that the report and PyTorch use for layers.
 //!
 //! Text becomes [`Call`]s (a name and its arguments) in `Reader`; `signatures` turns a call into a [`Layer`].
 

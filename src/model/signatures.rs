@@ -1,4 +1,4 @@
-//! What each layer's arguments are called, what they default to, and which of PyTorch's are not supported.
+//! The arguments of each layer: names, defaults, and which of PyTorch's are not supported.
 
 use super::Layer;
 use super::layer::{LARGEST, Misfit};

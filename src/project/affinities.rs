@@ -1,4 +1,4 @@
-//! How much each point wants to be near its neighbours.
+//! The pairwise similarities of t-SNE, for a given perplexity.
 
 use rayon::prelude::*;
 

@@ -1,4 +1,4 @@
-//! From many values to few: principal components, distances in units of spread, and maps in the plane.
+//! Dimensionality reduction: PCA, t-SNE, and Mahalanobis distances.
 
 mod affinities;
 mod eigen;

@@ -1,4 +1,4 @@
-//! Principal components: the directions in which points differ most.
+//! Principal component analysis.
 
 use super::eigen::{Spectrum, covariance_spectrum};
 use crate::latent::{check_points, check_points_of};

@@ -1,4 +1,4 @@
-//! A quadtree that stands in for far points by their centre of mass.
+//! The Barnes-Hut quadtree: far points are replaced by their centre of mass.
 //!
 //! Source: Barnes and Hut, "A hierarchical O(N log N) force-calculation algorithm", 1986; van der Maaten, "Accelerating t-SNE
 //! using tree-based algorithms", 2014.

@@ -1,4 +1,4 @@
-//! Tensors as safetensors and back.
+//! Reading and writing safetensors.
 
 use super::read;
 use crate::error::TorchContext;

@@ -1,8 +1,8 @@
-//! How far a training is.
+//! The progress of a training.
 
 use std::fmt;
 
-/// How far a training is, told after every step.
+/// Progress of a training, reported after every step.
 ///
 /// # Example
 /// ```

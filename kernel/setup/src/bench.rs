@@ -1,4 +1,4 @@
-//! `cargo diabolo bench`: diabolo and what one would take instead of it, in turns, in one run on one machine.
+//! `cargo diabolo bench`: benchmarks of diabolo and of its alternatives (PyTorch, scikit-learn), alternating on one machine.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};

@@ -1,4 +1,4 @@
-//! Writing files so that nobody ever reads half of one, and measuring folders.
+//! Atomic replacement of files, sizes of folders, and folders named by environment variables.
 
 use std::env;
 use std::fs;

@@ -1,4 +1,4 @@
-//! `cargo diabolo fuzz`: throws damaged files at every door, and fails on a panic, a hang or too much memory.
+//! `cargo diabolo fuzz`: fuzzes everything that opens files, and fails on a panic, a hang or too much memory.
 //!
 //! libFuzzer itself is in the programs that are built here; `cargo fuzz run NAME` in the clone does the same by hand.
 

@@ -1,4 +1,4 @@
-//! Jupyter's pieces, from lock files: what runs notebooks headless, what tests kernels, and JupyterLab.
+//! Python environments from lock files: for running notebooks without a browser, for testing kernels, and for JupyterLab.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The Jupyter kernel: its program, its registration, and the warm build of what cells need.
+//! The Jupyter kernel: its program, its kernelspec, and the warm build of the dependencies of cells.
 
 use std::collections::BTreeMap;
 use std::env;

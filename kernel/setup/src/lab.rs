@@ -1,4 +1,4 @@
-//! `cargo diabolo lab`: JupyterLab on the notebooks, in an environment of its own that is made when it is first asked for.
+//! `cargo diabolo lab`: JupyterLab on the notebooks, in a Python environment that its first use creates.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

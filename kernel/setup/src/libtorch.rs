@@ -1,4 +1,4 @@
-//! Which libtorch to build with: the user's own where there is one, else PyPI's in the cache.
+//! Which libtorch to build with: an installed one if there is any, else PyPI's in the cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};

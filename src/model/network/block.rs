@@ -1,7 +1,8 @@
-//! Batch norm, activation and dropout as one step of a training on a CPU, with a gradient of its own.
+//! Batch norm, activation and dropout fused into one operation for training on a CPU, with its own backward pass.
 //!
-//! libtorch's steps want more channels than the 3 to 96 of the report's network, and each goes through memory and wakes
-//! threads on its own. Here the three read each value a few times in all, in full vectors whatever the number of channels.
+//! libtorch's operations are vectorised over channels, of which the report's network has only 3 to 96, and each of the
+//! three reads and writes all values and starts threads. Here vectors are full whatever the number of channels, and each
+//! value is read a few times in all.
 //!
 //! Formulas: Ioffe and Szegedy, "Batch Normalization", 2015, section 3. Sums over chunks of fixed size are added in order,
 //! so that no digit depends on the number of threads.
@@ -19,21 +20,21 @@ use tch::{Device, Kind, TchError, Tensor};
 const N_LANES: usize = 16;
 type Lanes = [f32; N_LANES];
 
-/// Which layers one step stands for.
+/// Which layers are fused.
 #[derive(Debug)]
 pub(super) struct Block {
     /// How many steps of the order it takes the place of.
     pub(super) n_steps: usize,
-    /// How many equal values of the plan one value stands for.
+    /// Number of equal values in the plan for each value computed here; above 1 before a postponed upsampling.
     n_copies: usize,
-    /// What the activation multiplies values below 0 by: 0 for a ReLU.
+    /// Slope of the activation below 0: 0 for a ReLU.
     slope: Option<f32>,
     drop_probability: Option<f64>,
 }
 
 impl Block {
     /// The longest block that begins with the first of these steps, each a layer and its number of copies. Activation and
-    /// dropout may come in either order, since dropout's factors are not negative.
+    /// dropout may come in either order, since a dropout mask is not negative.
     pub(super) fn at<'a>(mut steps: impl Iterator<Item = (&'a Layer, usize)>) -> Option<Self> {
         let (Layer::BatchNorm2d { .. }, n_copies) = steps.next()? else { return None };
         let mut block = Self { n_steps: 1, n_copies, slope: None, drop_probability: None };
@@ -102,7 +103,7 @@ impl Block {
     }
 }
 
-/// What the gradient of a block needs of its way forward.
+/// What the backward pass needs from the forward pass.
 #[derive(Debug)]
 pub(super) struct Passed {
     channels: Channels,
@@ -119,7 +120,7 @@ pub(super) struct Passed {
     inverse_deviation: Vec<f64>,
 }
 
-/// The gradient of a loss by what went into a block.
+/// Gradients of the loss with respect to a block's input and parameters.
 #[derive(Debug)]
 pub(super) struct Gradients {
     /// `[n, c, h, w]`.
@@ -152,7 +153,7 @@ impl Passed {
         output.f_permute([0, 3, 1, 2])
     }
 
-    /// From the gradient by the output, `[n, c, h, w]`.
+    /// The backward pass: from the gradient with respect to the output, `[n, c, h, w]`.
     pub(super) fn gradients(self, by_output: &Tensor) -> Result<Gradients, TchError> {
         let Self { channels, mean, factor, shift, mask, slope, .. } = &self;
         let by_output = side_by_side(by_output)?;
@@ -212,7 +213,7 @@ fn move_running(running: &Tensor, batch: impl Iterator<Item = f64>) {
     }
 }
 
-/// What the activation multiplies `z` by.
+/// Slope of the activation at `z`.
 fn gate(z: f32, slope: f32) -> f32 {
     if z > 0.0 { 1.0 } else { slope }
 }

@@ -1,13 +1,13 @@
 //! Large linear layers by oneDNN.
 //!
-//! libtorch gives matrix products to MKL, which computes with vectors of 8 on processors that Intel did not make, even on
-//! those that have vectors of 16. oneDNN, which libtorch has for convolutions, takes the longest there are, and wins
-//! more than copying to its own kind of tensor and back costs: an epoch of fcn takes a quarter less time.
+//! libtorch computes matrix products with MKL, which uses vectors of 8 floats on AMD's processors, even on those that have
+//! vectors of 16. oneDNN, which libtorch brings for convolutions, uses the widest there are, and gains more than the
+//! copies to its own tensor layout and back cost: an epoch of fcn takes a quarter less time.
 
 use std::sync::OnceLock;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Weights from which on more is gained than the copies cost.
+/// Number of weights above which more is gained than the copies cost.
 const FEWEST_WEIGHTS: usize = 100_000;
 
 /// `x weight^T + bias` for `x` `[n, in]`, `weight` `[out, in]` and `bias` `[out]`.

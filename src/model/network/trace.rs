@@ -1,4 +1,4 @@
-//! The way back from a loss to the weights, across blocks that have a gradient of their own.
+//! The backward pass through a network whose fused blocks have their own gradients.
 
 use super::block::Passed;
 use super::side_by_side;
@@ -6,31 +6,31 @@ use crate::Result;
 use crate::error::TorchContext;
 use tch::{TchError, Tensor};
 
-/// What a pass leaves for its gradient: stretches of layers whose gradient libtorch knows, and the blocks between them.
+/// What the forward pass records: runs of layers that libtorch's autograd handles, and the fused blocks between them.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     cuts: Vec<Cut>,
-    /// The trained tensors of the stretch after the last block.
+    /// The parameters of the layers after the last block.
     trained: Vec<Trained>,
 }
 
-/// A trained tensor.
+/// A parameter.
 #[derive(Debug)]
 struct Trained {
-    /// Where its layer's values begin among all trained ones.
+    /// Offset of its layer's values in the flat parameter tensor.
     place: usize,
     tensor: Tensor,
 }
 
-/// A block and the stretch before it.
+/// A block and the layers before it.
 #[derive(Debug)]
 struct Cut {
     trained: Vec<Trained>,
-    /// What the stretch gave.
+    /// The output of the layers before the block.
     input: Tensor,
     place: usize,
     block: Passed,
-    /// What the block gave: to libtorch, the beginning of what follows.
+    /// The block's output: a leaf of libtorch's graph for the layers that follow.
     output: Tensor,
 }
 
@@ -53,7 +53,7 @@ impl Trace {
         Ok(output)
     }
 
-    /// The gradient of a pass's `loss` by every trained value, in flat pieces that follow each other as the values do in
+    /// The gradient of `loss` with respect to every parameter, in flat pieces that follow each other as the values do in
     /// [`Network::parameters`](super::Network::parameters).
     pub(crate) fn gradients(self, loss: &Tensor) -> Result<Vec<Tensor>> {
         self.try_gradients(loss).doing("working out the gradient")
@@ -69,7 +69,7 @@ impl Trace {
             gradients.extend(trained.iter().map(|trained| trained.place).zip(by_stretch));
             let by_block = cut.block.gradients(&by_output)?;
             gradients.extend([(cut.place, by_block.weight), (cut.place, by_block.bias)]);
-            // libtorch begins at numbers: at one whose gradient by the input is this.
+            // libtorch differentiates a scalar: here one whose gradient with respect to the input is this.
             root = flat(&cut.input)?.f_dot(&flat(&by_block.input)?)?;
             trained = cut.trained;
         }
@@ -80,7 +80,7 @@ impl Trace {
     }
 }
 
-/// The gradient of `root` by trained tensors and by what their stretch began with.
+/// The gradient of `root` with respect to parameters and to the input of their layers.
 fn backward(root: &Tensor, trained: &[Trained], begin: Option<&Tensor>) -> Result<Vec<Tensor>, TchError> {
     let inputs: Vec<&Tensor> = trained.iter().map(|trained| &trained.tensor).chain(begin).collect();
     match inputs.is_empty() {

@@ -1,4 +1,4 @@
-//! What can be said of a GPU before a cell runs: the driver, and libtorch's part for it.
+//! Checks of the GPU that need no cell: the NVIDIA driver and libtorch's CUDA library.
 
 use std::fs;
 

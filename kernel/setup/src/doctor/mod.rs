@@ -1,4 +1,4 @@
-//! `cargo diabolo doctor`: looks at every part and says what mends the broken ones. It changes nothing.
+//! `cargo diabolo doctor`: checks every part and names the command that repairs it. It changes nothing.
 
 mod cell;
 mod cuda;

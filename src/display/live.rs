@@ -3,21 +3,21 @@
 use diabolo_protocol::{Message, MimeBundle, is_available, send};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A place below a cell whose content can change while the cell runs.
+/// An output of a cell that can be replaced while the cell runs.
 pub(super) struct Live {
     id: String,
     is_shown: bool,
 }
 
 impl Live {
-    /// A place of its own; `None` where the kernel cannot change what it has shown, or there is none.
+    /// A new output; `None` where the kernel cannot update outputs, or there is none.
     pub(super) fn new(what: &str) -> Option<Self> {
         // Cells are separate libraries, each with its own statics; the clock tells their displays apart.
         let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
         is_available().then(|| Self { id: format!("diabolo-{what}-{nanoseconds}"), is_shown: false })
     }
 
-    /// Shows `blocks` there in place of what was there.
+    /// Replaces the output by `blocks`.
     pub(super) fn show(&mut self, blocks: &[super::Block<'_>]) {
         let data: MimeBundle = blocks.iter().map(|&(mime_type, body)| (mime_type.into(), body.into())).collect();
         let message = match self.is_shown {

@@ -1,4 +1,4 @@
-//! How every public value shows itself in a notebook cell and in a terminal: the only room that prints.
+//! Display of every public value in a notebook cell and in a terminal: the only room that prints.
 //!
 //! A cell of evcxr ends with a call of `evcxr_display`. It writes one block per MIME type between marker lines on
 //! standard output, and the notebook's front end shows the richest type that it can. Outside a notebook the same call

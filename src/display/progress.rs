@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// At most one line in this time: a training of minutes fills a screen, not a book.
 const BETWEEN_LINES: Duration = Duration::from_secs(2);
-/// Smooth to the eye, and nothing beside the time of a training step.
+/// Time between two updates: smooth to the eye, and cheap compared with a training step.
 const BETWEEN_UPDATES: Duration = Duration::from_millis(400);
 
 /// A bar that grows in place, or lines of text where nothing can be replaced.
@@ -54,7 +54,7 @@ impl Bar {
     }
 }
 
-/// Tells the progress of one training.
+/// Shows the progress of one training.
 pub(crate) struct TrainingProgress {
     bar: Bar,
     epoch_losses: Mean,
@@ -81,7 +81,7 @@ impl TrainingProgress {
         self.epoch_losses.add(progress.loss);
         let epochs_done = (progress.epoch - 1) as f64 + progress.step as f64 / progress.n_steps as f64;
         self.losses.add(epochs_done, progress.loss);
-        // Lines of text tell of whole epochs.
+        // Lines of text are written after whole epochs.
         if is_end || ((self.bar.live.is_some() || is_epoch_end) && self.bar.is_due()) {
             self.share = epochs_done / progress.n_epochs as f64;
             self.text = Progress { loss: self.epoch_losses.value(), ..progress.clone() }.to_string();
@@ -101,7 +101,7 @@ impl TrainingProgress {
     }
 }
 
-/// Tells the progress of a sweep: one bar for all its trainings.
+/// Shows the progress of a sweep: one bar for all its trainings.
 pub(crate) struct SweepProgressBar(Bar);
 
 impl SweepProgressBar {
@@ -128,7 +128,7 @@ impl SweepProgressBar {
     }
 }
 
-/// Tells the progress of a download.
+/// Shows the progress of a download.
 pub(crate) struct DownloadProgressBar(Bar);
 
 impl DownloadProgressBar {
@@ -161,7 +161,7 @@ impl Mean {
     }
 }
 
-/// The losses of a training of any length in at most [`Buckets::MOST`] points: when they are full, neighbours join.
+/// The losses of a training of any length as at most [`Buckets::MOST`] points: when they are full, neighbours are merged.
 #[derive(Default)]
 struct Buckets {
     points: Vec<(f64, f64)>,

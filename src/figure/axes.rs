@@ -23,12 +23,12 @@ const RIGHT_PX: i32 = 14;
 /// plotters draws letters of size / 1.24 pixels in an SVG.
 const FONT_SIZE: f64 = 12.0 * 1.24;
 
-/// Whether a value can be given a place on an axis; beyond, differences of values overflow.
+/// Whether a value can be drawn on an axis; beyond, differences of values overflow.
 pub(super) fn drawable(value: f64) -> bool {
     value.abs() <= 1e300
 }
 
-/// The note for `n` things that have no place on an axis; empty for none.
+/// The note for `n` values that cannot be drawn; empty for none.
 pub(super) fn left_out(n: usize, noun: &str) -> String {
     if n == 0 { String::new() } else { format!("Left out, as NaN or infinite: {}.", count(n, noun)) }
 }
@@ -42,7 +42,7 @@ pub(super) fn nothing_to_draw(title: &str, n_left_out: usize) -> Error {
     Error::data(format!("drawing \"{title}\""), found, "at least one finite value", "look at how the values were made")
 }
 
-/// How values turn into places.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Scale {
     Linear,
@@ -114,7 +114,7 @@ impl Axis {
         Self { title: clean(title) + ", log scale", low, high, scale: Scale::Logarithmic, ticks, labels }
     }
 
-    /// Where a value lies: 0 at the low end, 1 at the high end.
+    /// The position of a value on the axis: 0 at the low end, 1 at the high end.
     pub(super) fn share(&self, value: f64) -> f64 {
         match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
@@ -185,7 +185,7 @@ fn tick_label(tick: f64, step: f64, largest: f64) -> String {
     }
 }
 
-/// A plot whose axes are in place.
+/// A plot with its axes drawn.
 pub(super) type Plot<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
 
 /// The part of `rect` that is left for the data.

@@ -49,13 +49,13 @@ pub struct Series {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// Where it stands.
+    /// Its x value.
     pub x: f64,
-    /// What it says, as in "kept: epoch 12".
+    /// Its label, as in "kept: epoch 12".
     pub text: String,
 }
 
-/// One or several lines with what is written around them.
+/// A line chart: lines, titles and marks.
 ///
 /// # Example
 /// ```
@@ -153,7 +153,7 @@ fn is_drawable((x, y): (f64, f64)) -> bool {
     drawable(x) && drawable(y)
 }
 
-/// A line in words.
+/// The alternative text of a line.
 fn describe(series: &Series) -> String {
     let shown: Vec<f64> = series.points.iter().filter(|&&point| is_drawable(point)).map(|&(_, y)| y).collect();
     match shown.as_slice() {
@@ -165,7 +165,7 @@ fn describe(series: &Series) -> String {
     }
 }
 
-/// Draws the line of series `idx`, with a gap at each point that has no place, and dots where there are few points.
+/// Draws the line of series `idx`, with a gap at each point that cannot be drawn, and dots where there are few points.
 pub(super) fn draw_line(plot: &mut Plot<'_, '_>, x: &Axis, idx: usize, points: &[(f64, f64)]) -> Drawn {
     const MAX_DOTS: usize = 40;
     let colour = series_colour(idx);

@@ -22,7 +22,7 @@ pub enum Positive {
     Normal,
 }
 
-/// Numbers of right and wrong calls.
+/// A confusion matrix: numbers of right and wrong predictions.
 ///
 /// # Example
 /// ```
@@ -33,19 +33,19 @@ pub enum Positive {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Confusion {
-    /// Positives that are called so.
+    /// Positives predicted as positive.
     pub true_positives: usize,
-    /// Negatives that are called positive.
+    /// Negatives predicted as positive.
     pub false_positives: usize,
-    /// Negatives that are called so.
+    /// Negatives predicted as negative.
     pub true_negatives: usize,
-    /// Positives that are called negative.
+    /// Positives predicted as negative.
     pub false_negatives: usize,
 }
 
-/// Counts right and wrong calls when images with a score of `threshold` or more are called anomalies.
+/// The confusion matrix when images with a score of `threshold` or more are predicted to be anomalies.
 ///
-/// An infinite threshold calls all images normal; minus infinity calls all anomalies.
+/// With an infinite threshold all images are predicted to be normal; with minus infinity all anomalies.
 ///
 /// # Errors
 /// [`Error::Data`] for lengths that differ, no scores, or a score that is not a number; [`Error::Setting`] for a
@@ -65,7 +65,7 @@ pub fn confusion(scores: &[f64], anomalies: &[bool], threshold: f64, positive: P
     if threshold.is_nan() {
         return Err(Error::setting("threshold", "NaN", "a number, infinite ones included", "choose one by a rule"));
     }
-    // Two infinities compare as equal, and nothing may be called an anomaly then.
+    // An infinite score equals an infinite threshold, which must predict no anomaly.
     let is_called = |score: f64| score >= threshold && threshold != f64::INFINITY;
     let mut counts = Confusion { true_positives: 0, false_positives: 0, true_negatives: 0, false_negatives: 0 };
     for (&score, &anomaly) in scores.iter().zip(anomalies) {
@@ -83,7 +83,7 @@ pub fn confusion(scores: &[f64], anomalies: &[bool], threshold: f64, positive: P
 
 /// Shares are 0..=1, higher is better, and 0 where they would divide by nothing.
 impl Confusion {
-    /// Share of the positives that are called so; also named recall and true positive rate.
+    /// Share of the positives that are predicted as such; also named recall and true positive rate.
     ///
     /// # Example
     /// ```
@@ -95,7 +95,7 @@ impl Confusion {
         share(self.true_positives, self.true_positives + self.false_negatives)
     }
 
-    /// Share of the negatives that are called so; 1 less the false positive rate.
+    /// Share of the negatives that are predicted as such; 1 minus the false positive rate.
     ///
     /// # Example
     /// ```
@@ -107,7 +107,7 @@ impl Confusion {
         share(self.true_negatives, self.true_negatives + self.false_positives)
     }
 
-    /// Share of positives among what is called positive.
+    /// Share of positives among the predicted positives.
     ///
     /// # Example
     /// ```
@@ -136,7 +136,7 @@ impl Confusion {
         share(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
     }
 
-    /// Share of right calls.
+    /// Share of right predictions.
     ///
     /// # Example
     /// ```
@@ -155,9 +155,9 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 /// F1 of a threshold in data of which `prevalence` (0..=1) are anomalies, from its two rates, which do not depend on that
-/// share: `sensitivity` of the anomalies found and `false_positive_rate` of the normal images called anomalies.
+/// share: `sensitivity` of the anomalies found and `false_positive_rate` of the normal images predicted to be anomalies.
 ///
-/// 0..=1, higher is better; 0 where nothing is called positive rightly.
+/// 0..=1, higher is better; 0 where there is no true positive.
 ///
 /// # Example
 /// ```

@@ -16,11 +16,11 @@ use crate::Result;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct RocCurve {
-    /// Falling; scores at or above one are called anomalies. The first is infinite: nothing is called one.
+    /// Decreasing; images with a score at or above it are predicted to be anomalies. The first is infinite: none is.
     pub thresholds: Vec<f64>,
-    /// Share of normal images that are called anomalies, at each threshold: 0..=1, lower is better.
+    /// Share of normal images that are predicted to be anomalies, at each threshold: 0..=1, lower is better.
     pub false_positive_rate: Vec<f64>,
-    /// Share of anomalies that are called so, at each threshold: 0..=1, higher is better.
+    /// Share of anomalies that are predicted as such, at each threshold: 0..=1, higher is better.
     pub true_positive_rate: Vec<f64>,
 }
 
@@ -37,11 +37,11 @@ pub struct RocCurve {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrecisionRecallCurve {
-    /// Rising; scores at or above one are called anomalies.
+    /// Increasing; images with a score at or above it are predicted to be anomalies.
     pub thresholds: Vec<f64>,
-    /// Share of anomalies among what is called so, at each threshold, and a last 1: 0..=1, higher is better.
+    /// Share of anomalies among the predicted ones, at each threshold, and a last 1: 0..=1, higher is better.
     pub precision: Vec<f64>,
-    /// Share of anomalies that are called so, at each threshold, and a last 0.
+    /// Share of anomalies that are predicted as such, at each threshold, and a last 0.
     pub recall: Vec<f64>,
 }
 
@@ -105,8 +105,8 @@ pub fn precision_recall_curve(scores: &[f64], anomalies: &[bool]) -> Result<Prec
     })
 }
 
-/// The mean of the precisions at which each anomaly is found: 0..=1, the share of anomalies is guessing, higher is
-/// better. Unlike the area below the curve it does not interpolate.
+/// Average precision: the mean of the precisions at which each anomaly is found. 0..=1, the share of anomalies is
+/// guessing, higher is better. Unlike the area below the curve it does not interpolate.
 ///
 /// # Errors
 /// As [`super::roc_auc`].
@@ -132,7 +132,7 @@ pub fn average_precision(scores: &[f64], anomalies: &[bool]) -> Result<f64> {
     Ok(sum / counts.n_anomalies as f64)
 }
 
-/// What lies at or above one of the distinct scores.
+/// Numbers of images at or above one of the distinct scores.
 pub(super) struct Step {
     pub(super) threshold: f64,
     /// Anomalies.

@@ -3,7 +3,7 @@
 use super::check_scores;
 use crate::{Error, Result};
 
-/// How wide values spread between 0 (or the smallest, where that is below) and the largest.
+/// How far values spread between 0 (or the smallest, where that is below) and the largest.
 ///
 /// # Example
 /// ```
@@ -16,13 +16,13 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// Where the median lies: 0..=1; near 0 when most values crowd at small ones.
+    /// The median as a share of that range: 0..=1; near 0 when most values are small.
     pub median_share: f64,
     /// Standard deviation as a share of that range.
     pub deviation_share: f64,
 }
 
-/// Measures what the report reads off its histograms: whether values are spread wide or crowd near 0. Values that are all
+/// Measures what the report reads off its histograms: whether values are spread out or concentrated near 0. Values that are all
 /// 0 have no spread.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-/// A symmetric matrix that is mostly empty: for each point the others that it is drawn to, and how much; all sum to 1.
+/// A sparse symmetric matrix of similarities: for each point its neighbours with their weights; all sum to 1.
 pub(super) struct Affinities {
     /// Where each point's part of `others` begins, and where the last ends.
     starts: Vec<usize>,
@@ -35,7 +35,7 @@ impl Affinities {
         Self { starts, others }
     }
 
-    /// The others that `point` is drawn to.
+    /// The neighbours of `point` with their similarities.
     pub(super) fn of(&self, point: usize) -> &[(u32, f64)] {
         &self.others[self.starts[point]..self.starts[point + 1]]
     }
@@ -44,7 +44,7 @@ impl Affinities {
 /// The neighbours' weights, which sum to 1.
 fn weights(neighbours: &[(u32, f64)], perplexity: f64) -> Vec<(u32, f64)> {
     const TOLERANCE: f64 = 1e-5;
-    // The nearest is put at distance 0: a common factor, without which far neighbours would all weigh nothing.
+    // Distances are reduced by the nearest one's: a common factor, without which the weights of far neighbours underflow.
     let nearest = neighbours.first().map_or(0.0, |(_, distance)| distance * distance);
     let squares: Vec<f64> = neighbours.iter().map(|(_, distance)| distance * distance - nearest).collect();
     let scale = squares.iter().sum::<f64>() / squares.len() as f64;

@@ -21,10 +21,10 @@ use ndarray::{Array1, Array2, Axis};
 pub struct Pca {
     /// The points' mean, `[d]`.
     pub mean: Array1<f32>,
-    /// Directions of length 1 at right angles, `[n_components, d]`, those in which points differ most first. The largest
-    /// part of each is above 0, so that a sign is not a matter of chance.
+    /// Orthonormal directions, `[n_components, d]`, by decreasing variance. The largest entry of each is positive, so that
+    /// the signs are determined.
     pub components: Array2<f32>,
-    /// Variance of the points in each direction, divided by their number less 1.
+    /// Variance of the points in each direction, with n - 1 in the denominator.
     pub explained_variance: Vec<f64>,
     /// The same as a share of the variance in all directions, 0..=1.
     pub explained_variance_ratio: Vec<f64>,
@@ -82,7 +82,7 @@ impl Pca {
         Ok(Self { mean, components, explained_variance: variances, explained_variance_ratio })
     }
 
-    /// The points' places along the components, `[n, n_components]`.
+    /// The coordinates of points along the components, `[n, n_components]`.
     ///
     /// # Errors
     /// [`Error::Data`] for points of another number of values.
@@ -99,7 +99,7 @@ impl Pca {
         Ok(self.centred(points)?.dot(&self.components.t()))
     }
 
-    /// L2 norm of the difference between each point `[n, d]` and what the components keep of it; higher is more anomalous.
+    /// L2 norm of the difference between each point `[n, d]` and its projection onto the components; higher is more anomalous.
     ///
     /// # Errors
     /// [`Error::Data`] for points of another number of values.

@@ -13,7 +13,7 @@ const MOST_LEVELS: u32 = 48;
 /// A cell whose side is below this share of its distance is taken as one point.
 const THETA: f64 = 0.5;
 
-/// A square of the plane with some points.
+/// A square cell of the plane with some points.
 struct Cell {
     centre_of_mass: Place,
     mass: f64,
@@ -26,7 +26,7 @@ struct Cell {
     is_leaf: bool,
 }
 
-/// The points of a map in cells, listed from the largest to those inside it.
+/// The cells of a map, each followed by those inside it.
 pub(super) struct Quadtree {
     cells: Vec<Cell>,
     /// The points in an order in which neighbours are near each other.
@@ -57,7 +57,7 @@ impl Quadtree {
         &self.order
     }
 
-    /// What pushes the point at `place` away from all others, `sum of q^2 (y - y_j)`, and `sum of q`, where
+    /// The repulsive force on the point at `place`, `sum of q^2 (y - y_j)`, and `sum of q`, where
     /// `q = 1 / (1 + |y - y_j|^2)`; the point itself, at distance 0, adds 1 to the second.
     pub(super) fn repulsion(&self, place: Place) -> (Place, f64) {
         let (mut push, mut sum) = ([0.0; 2], 0.0);

@@ -59,7 +59,7 @@ pub struct KMeans {
 pub struct Clusters {
     /// `[k, d]`.
     pub centres: Array2<f32>,
-    /// Row of `centres` nearest to each point.
+    /// Row of `centres` nearest to each point, however the run ended.
     pub assignments: Vec<u32>,
     /// Sum of the points' squared distances to their centres; lower is better.
     pub inertia: f64,
@@ -261,6 +261,7 @@ impl<'a> Problem<'a> {
         let mut sums = Array2::<f64>::zeros((k, d));
         let mut counts = vec![0usize; k];
         let mut n_iterations = 0;
+        let mut is_current = false;
         while n_iterations < self.settings.max_iterations {
             interrupt::check(DOING)?;
             n_iterations += 1;
@@ -281,7 +282,8 @@ impl<'a> Problem<'a> {
                 add(&mut sums, new as usize, point, 1.0);
                 *old = new;
             }
-            if n_changed == 0 {
+            is_current = n_changed == 0;
+            if is_current {
                 break;
             }
             self.fill_empty_clusters(&centres, &mut assignments, &mut sums, &mut counts);
@@ -298,9 +300,12 @@ impl<'a> Problem<'a> {
                 }
             }
             if moved <= self.still {
-                assignments = nearest_centres(self.points, &centres);
                 break;
             }
+        }
+        if !is_current {
+            // The centres have moved since.
+            assignments = nearest_centres(self.points, &centres);
         }
         let inertia = assignments
             .par_chunks(BLOCK)

@@ -358,8 +358,12 @@ impl Evaluator<'_> {
             }
             Evaluation::KNearest(k) => {
                 let codes = self.codes()?;
-                // A test code among the codes that were fitted is not its own neighbour.
-                Nearest::new(codes.fitted())?.distances(&codes.test, *k, self.fit_on == FitOn::Test)
+                let nearest = Nearest::new(codes.fitted())?;
+                match self.fit_on {
+                    FitOn::Train => nearest.distances(&codes.test, *k),
+                    // A test code is not its own neighbour.
+                    FitOn::Test => nearest.distances_between_points(*k),
+                }
             }
             Evaluation::Debiased => {
                 let training_images = &self.split.train;

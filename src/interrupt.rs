@@ -12,10 +12,24 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 thread_local! {
     static IS_DETACHED: Cell<bool> = const { Cell::new(false) };
+    #[cfg(test)]
+    static CHECKS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Stops the calls of this thread as if the user pressed stop after it has looked for that `n_checks` times.
+#[cfg(test)]
+pub(crate) fn stop_after_checks(n_checks: Option<u32>) {
+    CHECKS_LEFT.set(n_checks);
 }
 
 /// Whether the user has asked the running cell to stop; never so outside the diabolo kernel.
 pub(crate) fn is_requested() -> bool {
+    #[cfg(test)]
+    match CHECKS_LEFT.get() {
+        Some(0) => return true,
+        Some(left) => CHECKS_LEFT.set(Some(left - 1)),
+        None => {}
+    }
     !IS_DETACHED.get() && diabolo_protocol::interrupted()
 }
 

@@ -48,33 +48,61 @@ impl Autoencoder {
     }
 }
 
-/// Refuses points `[n, d]` of which there are none, or with a value that is not finite.
+/// Sizes of values whose squares, and the squares of their rounding errors, single precision can hold.
+const SMALLEST_SIZE: f32 = 1e-12;
+const LARGEST_SIZE: f32 = 1e15;
+
+/// Refuses points `[n, d]` to be fitted: none, values that are not finite, and values so large or so small that their
+/// squares leave single precision, where distances between them would be infinite or 0.
 pub(crate) fn check_points(doing: &str, points: &Array2<f32>) -> Result<()> {
-    if points.is_empty() {
-        let found = format!("{} points of {} values", points.nrows(), points.ncols());
-        return Err(Error::data(doing, found, "at least one of each", "encode some images"));
+    let largest = check_values(doing, points)?;
+    if largest > 0.0 && largest < SMALLEST_SIZE {
+        return Err(out_of_range(doing, largest));
     }
-    // Without an early end, which would keep the compiler from looking at several values at once.
-    let is_finite = |values: &[f32]| values.iter().fold(true, |all, value| all & value.is_finite());
-    if points.as_slice().is_some_and(|values| values.par_chunks(1 << 16).all(is_finite)) {
-        return Ok(());
-    }
-    match points.rows().into_iter().position(|row| row.iter().any(|value| !value.is_finite())) {
-        None => Ok(()),
-        Some(row) => {
-            let found = format!("a value in row {row} that is not finite");
-            Err(Error::data(doing, found, "finite values", "look at the model's history: did its training diverge?"))
-        }
-    }
+    Ok(())
 }
 
-/// The same, and points of another number of values than `n_values`.
+/// Refuses points of another number of values than the `n_values` of those that were fitted, and what [`check_points`]
+/// refuses; beside those that were fitted, points may be as small as they like.
 pub(crate) fn check_points_of(doing: &str, points: &Array2<f32>, n_values: usize) -> Result<()> {
     if points.ncols() != n_values {
         let (found, wanted) = (format!("points of {} values", points.ncols()), format!("{n_values}, as before"));
         return Err(Error::data(doing, found, wanted, "encode them with the same model"));
     }
-    check_points(doing, points)
+    check_values(doing, points).map(|_largest| ())
+}
+
+/// The largest size of a value; an error for no points, and for values that are not finite or too large.
+fn check_values(doing: &str, points: &Array2<f32>) -> Result<f32> {
+    if points.is_empty() {
+        let found = format!("{} points of {} values", points.nrows(), points.ncols());
+        return Err(Error::data(doing, found, "at least one of each", "encode some images"));
+    }
+    // As whole numbers: infinities and NaNs have the largest, and a processor compares several at once.
+    let largest_of = |values: &[f32]| values.iter().fold(0, |largest, value| value.abs().to_bits().max(largest));
+    let standard = points.as_standard_layout();
+    let values = standard.as_slice().expect("the array is in standard order");
+    let largest = f32::from_bits(values.par_chunks(1 << 16).map(largest_of).max().unwrap_or(0));
+    if !largest.is_finite() {
+        let row = points.rows().into_iter().position(|row| row.iter().any(|value| !value.is_finite())).unwrap_or(0);
+        let found = format!("a value in row {row} that is not finite");
+        return Err(Error::data(
+            doing,
+            found,
+            "finite values",
+            "look at the model's history: did its training diverge?",
+        ));
+    }
+    if largest > LARGEST_SIZE { Err(out_of_range(doing, largest)) } else { Ok(largest) }
+}
+
+fn out_of_range(doing: &str, largest: f32) -> Error {
+    let found = format!("values of a size up to {largest:e}");
+    let wanted =
+        format!("a largest size of {SMALLEST_SIZE:e} to {LARGEST_SIZE:e}, whose squares single precision can hold");
+    let next_step = "multiply all values by one number, which changes no cluster and no neighbour; codes of such a size \
+                     come from a training that diverged or died: look at the model's history";
+    Error::data(doing, found, wanted, next_step)
 }
 
 /// Mean of points `[n, d]`, added up in double precision.

@@ -16,33 +16,31 @@ const BLOCK: usize = 64;
 /// use diabolo::ndarray::array;
 /// use diabolo::neighbours::Nearest;
 /// let nearest = Nearest::new(&array![[0.0_f32], [1.0], [5.0]])?;
-/// assert_eq!(nearest.distances(&array![[6.0]], 1, false)?, [1.0]);
-/// assert_eq!(nearest.distances(&array![[6.0]], 2, false)?, [5.0]);
+/// assert_eq!(nearest.distances(&array![[6.0]], 1)?, [1.0]);
+/// assert_eq!(nearest.distances(&array![[6.0]], 2)?, [5.0]);
+/// assert_eq!(nearest.distances_between_points(1)?, [1.0, 1.0, 4.0]);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Nearest {
-    mean: Array1<f32>,
-    /// Less their mean: squares of large numbers would drown small distances.
     points: Array2<f32>,
-    squared_norms: Array1<f32>,
+    mean: Array1<f32>,
 }
 
 impl Nearest {
     /// Takes the points `[n, d]`.
     ///
     /// # Errors
-    /// [`Error::Data`] for no points, or values that are not finite.
+    /// [`Error::Data`] for no points, values that are not finite, and ones whose squares leave single precision.
     pub fn new(points: &Array2<f32>) -> Result<Self> {
         check_points(DOING, points)?;
-        let mean = mean(points);
-        let points = points - &mean;
-        Ok(Self { squared_norms: points.map_axis(Axis(1), |row| row.dot(&row)), points, mean })
+        Ok(Self { mean: mean(points), points: points.clone() })
     }
 
-    /// Distance of each query `[n, d]` to its k-th nearest point; higher is more anomalous.
+    /// Euclidean distance of each query `[n, d]` to its k-th nearest point; higher is more anomalous.
     ///
-    /// Time grows with queries times points. `exclude_itself` says that query i is point i, which is then no neighbour.
+    /// A query that is one of the points is its own nearest; [`Nearest::distances_between_points`] leaves it out. Time
+    /// grows with queries times points.
     ///
     /// # Errors
     /// [`Error::Setting`] for k = 0 or more than there are points; [`Error::Data`] for queries of another number of
@@ -57,54 +55,91 @@ impl Nearest {
     /// use diabolo::neighbours::Nearest;
     /// let points = array![[0.0_f32], [1.0], [5.0]];
     /// let nearest = Nearest::new(&points)?;
-    /// assert_eq!(nearest.distances(&points, 1, true)?, [1.0, 1.0, 4.0]);
-    /// assert_eq!(nearest.distances(&points, 1, false)?, [0.0; 3], "each point is its own neighbour");
-    /// assert!(nearest.distances(&points, 3, true).is_err());
+    /// assert_eq!(nearest.distances(&array![[2.0], [9.0]], 1)?, [1.0, 4.0]);
+    /// assert_eq!(nearest.distances(&points, 1)?, [0.0; 3], "each point is its own neighbour");
+    /// assert!(nearest.distances(&points, 4).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
-    pub fn distances(&self, queries: &Array2<f32>, k: usize, exclude_itself: bool) -> Result<Vec<f64>> {
-        self.neighbours(queries, k, exclude_itself, |neighbours| neighbours[k - 1].1)
+    pub fn distances(&self, queries: &Array2<f32>, k: usize) -> Result<Vec<f64>> {
+        self.search(queries, k, Among::AllPoints, |neighbours| neighbours[k - 1].1)
     }
 
-    /// What `of` makes of the k nearest points of each query: their rows and distances, nearest first, of equally near ones
-    /// the lower row first.
-    pub(crate) fn neighbours<T: Send>(
+    /// Euclidean distance of each point to its k-th nearest other point; higher is more anomalous.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for k = 0 or more than there are other points; [`Error::Interrupted`].
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::ndarray::array;
+    /// use diabolo::neighbours::Nearest;
+    /// let nearest = Nearest::new(&array![[0.0_f32], [1.0], [5.0]])?;
+    /// assert_eq!(nearest.distances_between_points(2)?, [5.0, 4.0, 5.0]);
+    /// assert!(nearest.distances_between_points(3).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn distances_between_points(&self, k: usize) -> Result<Vec<f64>> {
+        self.neighbours_of_points(k, |neighbours| neighbours[k - 1].1)
+    }
+
+    /// What `of` makes of the k nearest other points of each point: their rows and distances, nearest first, of equally
+    /// near ones the lower row first.
+    pub(crate) fn neighbours_of_points<T: Send>(
+        &self,
+        k: usize,
+        of: impl Fn(&[(u32, f64)]) -> T + Sync,
+    ) -> Result<Vec<T>> {
+        self.search(&self.points, k, Among::OtherPoints, of)
+    }
+
+    fn search<T: Send>(
         &self,
         queries: &Array2<f32>,
         k: usize,
-        exclude_itself: bool,
+        among: Among,
         of: impl Fn(&[(u32, f64)]) -> T + Sync,
     ) -> Result<Vec<T>> {
-        check_points_of(DOING, queries, self.points.ncols())?;
-        let most = self.points.nrows() - usize::from(exclude_itself);
+        let (n, d) = self.points.dim();
+        check_points_of(DOING, queries, d)?;
+        let most = if among == Among::OtherPoints { n - 1 } else { n };
         if !(1..=most).contains(&k) {
             let wanted = format!("1 to {most}, the number of points that can be neighbours");
             return Err(Error::setting("k", k.to_string(), wanted, "5 is usual"));
         }
+        // A matrix product gives all squared distances, less what rounding takes: squares of large numbers drown small
+        // distances, so points are centred first, and what is left of the error is bounded for each pair.
+        let centred = &self.points - &self.mean;
+        let squared_norms = centred.map_axis(Axis(1), |row| row.dot(&row));
+        let norms = squared_norms.mapv(f32::sqrt);
+        let rounding = (d + 8) as f32 * f32::EPSILON;
         let of_block = |(block, queries): (usize, ArrayView2<f32>)| -> Result<Vec<T>> {
             interrupt::check(DOING)?;
-            let queries = &queries - &self.mean;
-            let products = queries.dot(&self.points.t());
-            let mut order: Vec<(f32, u32)> = Vec::with_capacity(self.points.nrows());
+            let centred_queries = &queries - &self.mean;
+            let products = centred_queries.dot(&centred.t());
+            let mut highest: Vec<f32> = Vec::with_capacity(n);
             let of_query = |(row, query): (usize, ArrayView1<f32>)| {
-                // |x - y|^2 - |x|^2 = |y|^2 - 2 x y orders points as their distances do.
-                let closeness = products.row(row).into_iter().zip(&self.squared_norms).map(|(xy, yy)| yy - 2.0 * xy);
-                order.clear();
-                order.extend(closeness.zip(0..));
-                if exclude_itself {
-                    order.swap_remove(block * BLOCK + row);
-                }
-                let by_closeness = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-                order.select_nth_unstable_by(k - 1, by_closeness);
-                // Again without the cancellation of large numbers.
-                let distance = |&(_, index): &(f32, u32)| {
-                    let point = self.points.row(index as usize);
-                    let square: f64 = query.iter().zip(point).map(|(a, b)| f64::from(a - b).powi(2)).sum();
-                    (index, square.sqrt())
+                let itself = if among == Among::OtherPoints { Some(block * BLOCK + row) } else { None };
+                let query_norm = centred_queries.row(row).dot(&centred_queries.row(row)).sqrt();
+                // |x - y|^2 - |x|^2 = |y|^2 - 2 x y, and the most by which it may be wrong.
+                let of_point = |((xy, yy), norm): ((&f32, &f32), &f32)| {
+                    (yy - 2.0 * xy, rounding * (query_norm + norm) * (query_norm + norm))
                 };
-                let mut nearest: Vec<(u32, f64)> = order[..k].iter().map(distance).collect();
+                let bounds = || products.row(row).into_iter().zip(&squared_norms).zip(&norms).map(of_point).enumerate();
+                let others = || bounds().filter(move |(index, _)| Some(*index) != itself);
+                // The k nearest are at most as far as this; whatever may be as near is measured exactly.
+                highest.clear();
+                highest.extend(others().map(|(_, (square, error))| square + error));
+                let (_, farthest, _) = highest.select_nth_unstable_by(k - 1, f32::total_cmp);
+                let distance = |(index, _): (usize, (f32, f32))| {
+                    let point = self.points.row(index);
+                    let square: f64 =
+                        query.iter().zip(point).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+                    (index as u32, square.sqrt())
+                };
+                let may_be_near = |(_, (square, error)): &(usize, (f32, f32))| square - error <= *farthest;
+                let mut nearest: Vec<(u32, f64)> = others().filter(may_be_near).map(distance).collect();
                 nearest.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-                of(&nearest)
+                of(&nearest[..k])
             };
             Ok(queries.rows().into_iter().enumerate().map(of_query).collect())
         };
@@ -114,6 +149,14 @@ impl Nearest {
     }
 }
 
+/// Which points can be a query's neighbours.
+#[derive(Clone, Copy, PartialEq)]
+enum Among {
+    AllPoints,
+    /// The queries are the points, and none is its own neighbour.
+    OtherPoints,
+}
+
 /// Share of each point's k nearest neighbours that are still among its k nearest in a map, mean over all points: 0..=1,
 /// higher is better.
 ///
@@ -121,7 +164,7 @@ impl Nearest {
 /// - `points`: `[n, d]`; `map`: `[n, 2]`
 ///
 /// # Errors
-/// As [`Nearest::distances`]; [`Error::Data`] for a map of another number of points.
+/// As [`Nearest::distances_between_points`]; [`Error::Data`] for a map of another number of points.
 ///
 /// # Source
 /// Venna and Kaski, "Neighborhood preservation in nonlinear projection methods", 2001, in its simplest form.
@@ -143,7 +186,7 @@ pub fn neighbour_preservation(points: &Array2<f32>, map: &Array2<f32>, k: usize)
         return Err(Error::data("comparing neighbours", found, "as many of each", "give the map of these points"));
     }
     let rows = |points: &Array2<f32>| {
-        Nearest::new(points)?.neighbours(points, k, true, |near| near.iter().map(|(row, _)| *row).collect::<Vec<_>>())
+        Nearest::new(points)?.neighbours_of_points(k, |near| near.iter().map(|(row, _)| *row).collect::<Vec<_>>())
     };
     let (before, after) = (rows(points)?, rows(map)?);
     let kept = |(before, after): (&Vec<u32>, &Vec<u32>)| before.iter().filter(|row| after.contains(row)).count();

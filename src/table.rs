@@ -1,6 +1,6 @@
 //! Tables: rows of text that show as HTML in a notebook and as columns in a terminal.
 
-use crate::figure::escape;
+use crate::figure::{clean, escape};
 use std::fmt;
 
 /// Rows of text under headers.
@@ -51,7 +51,8 @@ impl Table {
         const RULE: &str = "border:0;border-bottom:1px solid rgba(128,128,128,0.4);background:none";
         let cell = |tag: &str, column: usize, text: &str| {
             let align = if self.is_numeric(column) { "right" } else { "left" };
-            format!("<{tag} style=\"text-align:{align};padding:3px 10px;{RULE}\">{}</{tag}>", escape(text))
+            let scope = if tag == "th" { " scope=\"col\"" } else { "" };
+            format!("<{tag}{scope} style=\"text-align:{align};padding:3px 10px;{RULE}\">{}</{tag}>", escape(text))
         };
         let row = |row: &Vec<String>| {
             let cells: String = self.columns().map(|column| cell("td", column, cell_text(row, column))).collect();
@@ -94,7 +95,7 @@ impl Table {
     }
 }
 
-/// Aligned columns.
+/// Aligned columns, on one line for each row: what is no letter to a terminal is replaced.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let width = |column: usize| {
@@ -104,13 +105,13 @@ impl fmt::Display for Table {
         let widths: Vec<usize> = self.columns().map(width).collect();
         let line = |text: &dyn Fn(usize) -> String| -> String {
             let cell = |(column, &width): (usize, &usize)| match self.is_numeric(column) {
-                true => format!("{:>width$}", text(column)),
-                false => format!("{:<width$}", text(column)),
+                true => format!("{:>width$}", clean(&text(column))),
+                false => format!("{:<width$}", clean(&text(column))),
             };
             widths.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
         let mut lines = Vec::with_capacity(self.rows.len() + 3);
-        lines.extend((!self.caption.is_empty()).then(|| self.caption.clone()));
+        lines.extend((!self.caption.is_empty()).then(|| clean(&self.caption)));
         if self.has_headers() {
             lines.push(line(&|column| self.headers[column].clone()));
             lines.push(line(&|column| "-".repeat(widths[column])));
@@ -143,6 +144,15 @@ mod tests {
         assert_eq!(html.matches("text-align:right").count(), 3, "the numbers and their header");
         assert_eq!(html.matches("<td").count(), 4, "a short row is filled up");
         assert!(!html.contains("\n\n"), "a blank line ends HTML in Markdown");
+        assert_eq!(html.matches("<th scope=\"col\"").count(), 2, "a screen reader names a cell's column");
+    }
+
+    #[test]
+    fn names_move_no_cursor_and_turn_no_text_around() {
+        let mut table = Table::new("", &["class"]);
+        table.push(vec!["\u{1b}[2Jcat\u{202e}".into()]);
+        assert_eq!(table.to_string(), "class\n---------\n\u{FFFD}[2Jcat\u{FFFD}");
+        assert!(table.to_html().contains("\u{FFFD}[2Jcat\u{FFFD}"));
     }
 
     #[test]

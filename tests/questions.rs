@@ -2,7 +2,6 @@
 
 use diabolo::figure::Figure;
 use diabolo::prelude::*;
-use diabolo::sweep::REPORT_AUCS;
 use diabolo::train::{StoppedBecause, fit};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -181,22 +180,35 @@ fn maps_are_reproducible_and_coloured_only_when_asked() {
         assert!(!figure.alt().contains("anomaly"), "{}", figure.alt());
         assert!(first.coloured().unwrap().alt().contains("anomaly"));
         assert_eq!(first.maps.iter().map(|map| map.points.dim()).collect::<Vec<_>>(), [(split.test.len(), 2); 2]);
-        assert!(first.table().to_string().contains("one round cloud"));
+        assert!(first.maps.iter().all(|map| (1.0 / 201.0..=1.0).contains(&map.p_value)));
+        assert!(first.table().to_string().contains("p of one group"));
     }
 }
 
 #[test]
-fn the_dip_tells_two_clouds_from_one() {
-    use diabolo::views::{one_cloud_dip, two_groups};
-    let one = one_cloud_dip(1000).unwrap();
-    let two = diabolo::ndarray::Array2::from_shape_fn((1000, 2), |(row, column)| {
-        let spread = ((row * 7919 + column * 104_729) % 1000) as f32 / 1000.0;
-        spread + if row % 2 == 0 { 0.0 } else { 5.0 }
-    });
-    assert!(one < 0.02, "{one}");
-    assert!(two_groups(&two).unwrap() > 0.15);
+fn the_dip_tells_two_groups_from_one() {
+    use diabolo::views::{OneGroup, two_groups};
+    // Numbers without a pattern, 0..1.
+    let random = |index: usize| ((index as f64 * 12.9898).sin() * 43_758.545_3).fract().abs() as f32;
+    let cloud = |n: usize, apart: f32, seed: usize| {
+        diabolo::ndarray::Array2::from_shape_fn((n, 2), |(row, column)| {
+            random(seed + 2 * row + column) + if row % 2 == 0 { 0.0 } else { apart }
+        })
+    };
+    let one_group = OneGroup::of(500).unwrap();
+    assert_eq!(one_group, OneGroup::of(500).unwrap(), "always the same clouds");
+    let p_value = |apart: f32, seed: usize| one_group.p_value(two_groups(&cloud(500, apart, seed)).unwrap());
+    assert!(p_value(2.0, 0) < 0.005 && two_groups(&cloud(500, 5.0, 0)).unwrap() > 0.15);
+    // A uniform square is one group, and of twenty not more than a few look otherwise.
+    let n_small = (0..20).filter(|seed| p_value(0.0, 1000 + 5000 * seed) < 0.05).count();
+    assert!(n_small <= 4, "{n_small} of 20 squares look like two groups");
+    // Of more points than are simulated, the limit is scaled.
+    let limit = |n: usize| OneGroup::of(n).unwrap().limit();
+    assert!((limit(8000) / limit(2000) - 0.5).abs() < 1e-9);
+
     let few = diabolo::ndarray::Array2::zeros((2, 2));
     assert!(two_groups(&few).unwrap_err().to_string().contains("found 2 points"));
+    assert_eq!(two_groups(&diabolo::ndarray::Array2::ones((10, 2))).unwrap(), 0.05, "all alike: the smallest dip");
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -264,10 +276,4 @@ fn all_pairs_of_ten_classes_are_45() {
     assert!(some.iter().all(|pair| pairs.contains(pair)) && some[0] == pairs[0]);
     let message = small_scenes().class_pairs(0).unwrap_err().to_string();
     assert!(message.starts_with("setting n_pairs: found 0"), "{message}");
-}
-
-#[test]
-fn the_report_has_six_aucs() {
-    assert_eq!(REPORT_AUCS.len(), 6);
-    assert_eq!(REPORT_AUCS.iter().filter(|(model, ..)| *model == "report_cnn").count(), 5);
 }

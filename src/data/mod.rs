@@ -9,6 +9,7 @@
 mod arrays;
 mod cifar;
 mod class_folders;
+mod description;
 mod download;
 mod floats;
 mod homework;
@@ -25,6 +26,8 @@ mod statistics;
 mod stream;
 mod unpack;
 
+pub use description::DataDescription;
+pub(crate) use description::fingerprint_of_all_classes;
 pub use download::{Download, download};
 pub(crate) use images::Pixels;
 pub use images::{ImageShape, Images};

@@ -174,7 +174,7 @@ impl Canvas {
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{alt_escaped}\" \
              font-family=\"{FONT_FAMILY}\" style=\"max-width:100%\">\n\
-             <title>{title}</title>\n<desc>{alt_escaped}</desc>\n\
+             <title>{title}</title>\n\
              <rect width=\"{width}\" height=\"{height}\" fill=\"{}\"/>\n{}</svg>\n",
             css(PAPER),
             self.body
@@ -193,11 +193,12 @@ impl Canvas {
     }
 }
 
-/// Text on one line, with U+FFFD for the characters that XML forbids.
-pub(super) fn clean(text: &str) -> String {
+/// Text on one line, with U+FFFD for the characters that XML forbids, that a terminal takes as commands, and that turn the
+/// direction of the text after them.
+pub(crate) fn clean(text: &str) -> String {
     let clean = |character| match character {
         '\t' | '\n' | '\r' => ' ',
-        '\u{FFFE}' | '\u{FFFF}' => '\u{FFFD}',
+        '\u{FFFE}' | '\u{FFFF}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => '\u{FFFD}',
         control if control.is_control() => '\u{FFFD}',
         other => other,
     };
@@ -239,9 +240,8 @@ mod tests {
         let svg = std::str::from_utf8(figure.bytes()).unwrap();
         let document = roxmltree::Document::parse(svg).unwrap();
         let root = document.root_element();
-        let child =
-            |name| root.children().find(|node| node.has_tag_name(("http://www.w3.org/2000/svg", name))).unwrap();
-        assert_eq!(child("desc").text(), Some(clean(NASTY).as_str()));
+        let title = root.children().find(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "title"))).unwrap();
+        assert_eq!(title.text(), Some(clean(NASTY).as_str()));
         assert_eq!(root.attribute("aria-label"), Some(clean(NASTY).as_str()));
         assert!(!figure.to_string().contains('\n'), "a figure prints on one line");
     }

@@ -1,8 +1,8 @@
 //! A table of numbers in colours, as AUC by pair of classes.
 
 use super::canvas::{Canvas, MARGIN_PX, Rect};
-use super::raster::colour_scale;
-use super::style::{Anchor, BODY, INK, PAPER, scale_colour};
+use super::raster::colour_scale_of;
+use super::style::{Anchor, BODY, INK, PAPER, contrast, diverging_colour, scale_colour};
 use super::{Error, Figure, Result};
 use plotters::style::RGBColor;
 
@@ -19,6 +19,7 @@ use plotters::style::RGBColor;
 ///     values: vec![vec![None, Some(0.62)], vec![Some(0.62), None]],
 ///     value_title: "AUC".into(),
 ///     decimals: 2,
+///     middle: Some(0.5),
 /// })?;
 /// assert!(figure.alt().starts_with("Pairs: 2 values of AUC"));
 /// # Ok::<(), diabolo::Error>(())
@@ -37,9 +38,12 @@ pub struct HeatMap {
     pub value_title: String,
     /// Decimals of the numbers in the cells; more than 17 say no more.
     pub decimals: usize,
+    /// The value that means nothing, as 0.5 for an AUC: colours diverge from it, lower values one way and higher ones the
+    /// other, equally strong at equal distances. `None` for colours from the lowest value to the highest.
+    pub middle: Option<f64>,
 }
 
-/// Draws a table in colours from its lowest value to its highest, each cell with its number.
+/// Draws a table in colours, each cell with its number.
 ///
 /// # Errors
 /// [`Error::Data`] for rows and columns that do not fit the labels, and without a single finite value.
@@ -54,6 +58,7 @@ pub struct HeatMap {
 ///     values: vec![vec![None]],
 ///     value_title: "AUC".into(),
 ///     decimals: 2,
+///     middle: Some(0.5),
 /// };
 /// assert!(heat_map(&without_values).is_err());
 /// let figure = heat_map(&HeatMap { values: vec![vec![Some(0.6)]], ..without_values })?;
@@ -63,7 +68,7 @@ pub struct HeatMap {
 pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     const CELL_HEIGHT_PX: i32 = 30;
     const LABEL_PX: i32 = 160;
-    let HeatMap { title, x_labels, y_labels, values, value_title, decimals } = map;
+    let HeatMap { title, x_labels, y_labels, values, value_title, decimals, middle } = map;
     let decimals = (*decimals).min(17);
     if values.len() != y_labels.len() || values.iter().any(|row| row.len() != x_labels.len()) {
         return Err(Error::data(
@@ -78,7 +83,22 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     let (Some(low), Some(high)) = (all().reduce(f64::min), all().reduce(f64::max)) else {
         return Err(super::axes::nothing_to_draw(title, values.iter().map(Vec::len).sum()));
     };
-    let colour_of = |value: f64| scale_colour(((value - low) / (high - low).max(f64::MIN_POSITIVE)) as f32);
+    let middle = middle.filter(|middle| middle.is_finite());
+    let (scale_low, scale_high) = match middle {
+        None => (low, high),
+        Some(middle) => {
+            let reach = (high - middle).max(middle - low);
+            (middle - reach, middle + reach)
+        }
+    };
+    let colour_at =
+        |share: f32| if middle.is_some() { diverging_colour(2.0 * share - 1.0) } else { scale_colour(share) };
+    let width = (scale_high - scale_low).max(f64::MIN_POSITIVE);
+    let colour_of = |value: f64| match middle {
+        // The middle's own colour, whatever the width of the scale.
+        Some(middle) if value == middle => colour_at(0.5),
+        _ => colour_at(((value - scale_low) / width) as f32),
+    };
 
     let number = |value: f64| format!("{value:.decimals$}");
     let widest = |labels: &[String]| labels.iter().map(|label| BODY.width_px(label)).max().unwrap_or(0).min(LABEL_PX);
@@ -106,7 +126,7 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
         }
     }
     canvas.bottom_px = top + n_rows * CELL_HEIGHT_PX + 10;
-    colour_scale(&mut canvas, &number(low), &format!("{}: {value_title}", number(high)))?;
+    colour_scale_of(&mut canvas, colour_at, &number(scale_low), &format!("{}: {value_title}", number(scale_high)))?;
 
     let n_shown = all().count();
     let place_of = |wanted: f64| {
@@ -123,22 +143,7 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
 
 /// Dark or light letters, whichever have the higher contrast with a cell of this colour.
 fn legible_on(cell: RGBColor) -> RGBColor {
-    let contrast = |letters: RGBColor| {
-        let (one, other) = (luminance(letters) + 0.05, luminance(cell) + 0.05);
-        one.max(other) / one.min(other)
-    };
-    if contrast(INK) > contrast(PAPER) { INK } else { PAPER }
-}
-
-/// Relative luminance of an sRGB colour, 0 (black) to 1 (white).
-///
-/// Source: W3C, "Web Content Accessibility Guidelines 2.2".
-fn luminance(RGBColor(red, green, blue): RGBColor) -> f64 {
-    let linear = |channel: u8| match f64::from(channel) / 255.0 {
-        dark if dark <= 0.04045 => dark / 12.92,
-        light => ((light + 0.055) / 1.055).powf(2.4),
-    };
-    0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+    if contrast(INK, cell) > contrast(PAPER, cell) { INK } else { PAPER }
 }
 
 #[cfg(test)]
@@ -153,6 +158,7 @@ mod tests {
             values,
             value_title: "AUC".into(),
             decimals: 2,
+            middle: None,
         }
     }
 
@@ -170,10 +176,22 @@ mod tests {
     fn letters_stand_out_from_every_colour_of_the_scale() {
         assert_eq!((legible_on(scale_colour(0.0)), legible_on(scale_colour(1.0))), (PAPER, INK));
         for step in 0..=100 {
-            let cell = scale_colour(step as f32 / 100.0);
-            let (one, other) = (luminance(cell) + 0.05, luminance(legible_on(cell)) + 0.05);
-            assert!(one.max(other) / one.min(other) > 4.0, "step {step}");
+            let share = step as f32 / 100.0;
+            for cell in [scale_colour(share), diverging_colour(2.0 * share - 1.0)] {
+                assert!(contrast(cell, legible_on(cell)) > 4.0, "step {step}");
+            }
         }
+    }
+
+    #[test]
+    fn colours_diverge_from_the_middle() {
+        let values = vec![vec![Some(0.5), Some(0.4)], vec![Some(0.6), Some(0.7)]];
+        let figure = heat_map(&HeatMap { middle: Some(0.5), ..map(values) }).unwrap();
+        let svg = String::from_utf8_lossy(figure.bytes()).into_owned();
+        let drawn = |share: f32| svg.contains(&super::super::style::css(diverging_colour(share)));
+        assert!(drawn(0.0) && drawn(1.0), "{svg}");
+        assert!(!drawn(-1.0), "0.4 is half as far from the middle as 0.7 is");
+        assert!(svg.contains(">0.30<") && svg.contains(">0.70: AUC<"), "the scale is as long on both sides");
     }
 
     #[test]

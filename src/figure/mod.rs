@@ -24,7 +24,7 @@ pub use line_chart::{LineChart, Mark, Series, line_chart};
 pub use pair_grid::{Pair, PairBlock, pair_grid};
 pub use scatter::{Scatter, ScatterPanel, scatter};
 
-pub(crate) use canvas::escape;
+pub(crate) use canvas::{clean, escape};
 pub(crate) use style::number;
 
 use crate::files::write_whole;

@@ -65,21 +65,32 @@ pub(super) fn error_map(original: &Array3<f32>, reconstruction: &Array3<f32>) ->
 
 /// A map of `[h, w]` as a PNG, coloured from 0 to `largest`.
 pub(super) fn map_png(map: &Array2<f32>, largest: f32) -> Result<Vec<u8>> {
+    coloured_png(map, |value| scale_colour(if largest > 0.0 { value / largest } else { 0.0 }))
+}
+
+fn coloured_png(map: &Array2<f32>, colour_of: impl Fn(f32) -> RGBColor) -> Result<Vec<u8>> {
     let (h, w) = map.dim();
-    let mut pixels = Vec::with_capacity(3 * h * w);
-    for &value in map {
-        let RGBColor(red, green, blue) = scale_colour(if largest > 0.0 { value / largest } else { 0.0 });
-        pixels.extend([red, green, blue]);
-    }
+    let bytes = |RGBColor(red, green, blue)| [red, green, blue];
+    let pixels: Vec<u8> = map.iter().flat_map(|&value| bytes(colour_of(value))).collect();
     encode((w, h), Pixels::Rgb, &pixels)
 }
 
-/// The colour scale from `low` to `high`, in a line below what is there.
+/// The colour scale of maps from `low` to `high`, in a line below what is there.
 pub(super) fn colour_scale(canvas: &mut Canvas, low: &str, high: &str) -> Result<()> {
+    colour_scale_of(canvas, scale_colour, low, high)
+}
+
+/// The same for other colours: those of the shares 0 to 1 between `low` and `high`.
+pub(super) fn colour_scale_of(
+    canvas: &mut Canvas,
+    colour_at: impl Fn(f32) -> RGBColor,
+    low: &str,
+    high: &str,
+) -> Result<()> {
     const STEPS: usize = 64;
     const BAR_PX: i32 = 180;
     let ramp = Array2::from_shape_fn((1, STEPS), |(_, step)| step as f32 / (STEPS - 1) as f32);
-    let png = map_png(&ramp, 1.0)?;
+    let png = coloured_png(&ramp, colour_at)?;
     let baseline = canvas.bottom_px + 11;
     let low_px = NOTE.width_px(low);
     canvas.text((MARGIN_PX, baseline), low_px + 1, low, NOTE);

@@ -12,6 +12,9 @@ use super::style::{N_COLOURS, count, second_round, series_colour};
 use super::{Error, Figure, Result};
 use ndarray::Array2;
 use plotters::style::RGBColor;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// Picture pixels to a page's pixel.
 const DENSITY: i32 = 2;
@@ -60,7 +63,7 @@ pub struct ScatterPanel {
 ///     labels: Some(vec![0, 0, 1]),
 ///     label_names: vec!["normal".into(), "anomaly".into()],
 /// })?;
-/// assert_eq!(figure.alt(), "Map: pixels (3 points); coloured by normal, anomaly");
+/// assert_eq!(figure.alt(), "Map: pixels (3 points); coloured by normal (2 points), anomaly (1 point)");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +78,10 @@ pub struct Scatter {
     pub label_names: Vec<String>,
 }
 
-/// Draws maps. Points are drawn in their order, whatever their label; panels have axes of their own.
+/// Draws maps; panels have axes of their own.
+///
+/// The point drawn last lies on top, so points are drawn in a random order (always the same one): images are often sorted
+/// by class, and in their own order the last class would cover the others.
 ///
 /// # Errors
 /// [`Error::Data`] for points that are not `[n, 2]`, as many labels as there are not points, a label without a name, and
@@ -119,14 +125,20 @@ pub fn scatter(scatter: &Scatter) -> Result<Figure> {
         canvas.heading(rect, &map.title);
         plot(&mut canvas, rect, &x, &y, |_plot| Ok(()))?;
         let inner = data_rect(rect);
-        let png = layer(map, labels.as_deref(), &x, &y, inner)?;
-        canvas.picture(inner, &png, Enlarge::Smooth);
+        let (layer, opacity) = draw(map, labels.as_deref(), &x, &y, inner);
+        canvas.picture(inner, &layer.png(opacity)?, Enlarge::Smooth);
     }
     canvas.notes(&[left_out(n_points - n_shown, "point")]);
 
     let titles: Vec<String> =
         maps.iter().map(|map| format!("{} ({})", map.title, count(shown(map).count(), "point"))).collect();
-    let coloured = if labels.is_some() { format!("; coloured by {}", label_names.join(", ")) } else { String::new() };
+    let counted = |labels: &Vec<usize>| {
+        let of_label = |(label, name): (usize, &String)| {
+            format!("{name} ({})", count(labels.iter().filter(|&&of_point| of_point == label).count(), "point"))
+        };
+        format!("; coloured by {}", label_names.iter().enumerate().map(of_label).collect::<Vec<_>>().join(", "))
+    };
+    let coloured = labels.as_ref().map(counted).unwrap_or_default();
     Ok(canvas.finish(format!("{title}: {}{coloured}", titles.join("; "))))
 }
 
@@ -163,8 +175,8 @@ fn with_margin(extent: Option<(f64, f64)>) -> (f64, f64) {
     (low - margin, high + margin)
 }
 
-/// All points of a map as a transparent PNG over `inner`.
-fn layer(map: &ScatterPanel, labels: Option<&[usize]>, x: &Axis, y: &Axis, inner: Rect) -> Result<Vec<u8>> {
+/// All points of a map in a layer over `inner`, and how opaque each is.
+fn draw(map: &ScatterPanel, labels: Option<&[usize]>, x: &Axis, y: &Axis, inner: Rect) -> (Layer, f64) {
     // The more points, the smaller and the more transparent each.
     let (radius_px, opacity) = match shown(map).count() {
         0..=300 => (3.5, 0.9),
@@ -173,14 +185,16 @@ fn layer(map: &ScatterPanel, labels: Option<&[usize]>, x: &Axis, y: &Axis, inner
     };
     let radius = radius_px * f64::from(DENSITY);
     let mut layer = Layer::new(inner.width * DENSITY, inner.height * DENSITY);
-    for (row, at_x, at_y) in shown(map) {
+    let mut points: Vec<(usize, f64, f64)> = shown(map).collect();
+    points.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(0));
+    for (row, at_x, at_y) in points {
         let place = (x.share(at_x) * f64::from(layer.width), (1.0 - y.share(at_y)) * f64::from(layer.height));
         layer.stamp(place, radius, labels.map_or(0, |labels| labels[row]));
     }
-    layer.png(opacity)
+    (layer, opacity)
 }
 
-/// Which colour a pixel has and how many points lie on it: 0 for none, then [`DEPTH`] depths for each colour.
+/// A transparent picture: which colour a pixel has and how many points lie on it: 0 for none, then [`DEPTH`] depths for each colour.
 ///
 /// So few values make a small PNG, and a browser smooths their edges when it halves them.
 struct Layer {
@@ -264,6 +278,21 @@ mod tests {
         let figure = scatter(&map(array![[1.0, 2.0], [1.0, 2.0], [f64::NAN, 0.0]])).unwrap();
         assert!(String::from_utf8_lossy(figure.bytes()).contains("Left out, as NaN or infinite: 1 point."));
         assert!(figure.alt().contains("PCA (2 points)"), "{}", figure.alt());
+    }
+
+    #[test]
+    fn a_class_that_comes_last_does_not_cover_the_others() {
+        // 2,000 points in one place and as many labels of either kind, sorted.
+        let mut sorted = map(Array2::from_shape_fn((2000, 2), |(row, _)| (row % 100) as f64 / 100.0));
+        sorted.labels = Some((0..2000).map(|row| row / 1000).collect());
+        sorted.label_names = vec!["first".into(), "second".into()];
+        let (x, y) = (Axis::linear("x", 0.0, 1.0, false), Axis::linear("y", 0.0, 1.0, false));
+        let inner = Rect { left: 0, top: 0, width: 200, height: 200 };
+        let layer = draw(&sorted.panels[0], sorted.labels.as_deref(), &x, &y, inner).0;
+        let n_of =
+            |colour: u8| layer.pixels.iter().filter(|&&pixel| pixel > 0 && (pixel - 1) / DEPTH == colour).count();
+        let share = n_of(0) as f64 / (n_of(0) + n_of(1)) as f64;
+        assert!((0.3..0.7).contains(&share), "the first class has {share} of the drawn pixels");
     }
 
     #[test]

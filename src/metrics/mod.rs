@@ -1,15 +1,21 @@
 //! Numbers that say how well scores tell anomalies from the rest.
 
+mod conformal;
 mod confusion;
 mod curves;
 mod interval;
+mod paired;
+mod pixels;
 mod regression;
 mod spread;
 mod threshold;
 
+pub use conformal::{ConformalThreshold, conformal_p_values, conformal_threshold, smallest_false_alarm_rate};
 pub use confusion::{Confusion, Positive, confusion, f1_at_prevalence};
 pub use curves::{PrecisionRecallCurve, RocCurve, average_precision, precision_recall_curve, roc_curve};
 pub use interval::{Interval, auc_interval};
+pub use paired::{AucComparison, auc_difference_interval, compare_aucs};
+pub use pixels::{per_region_overlap, pixel_auc};
 pub use regression::LinearFit;
 pub use spread::{Spread, dip_statistic, spread};
 pub use threshold::Threshold;
@@ -111,14 +117,18 @@ fn check_both_kinds(doing: &str, scores: &[f64], anomalies: &[bool]) -> Result<C
     let n_normal = anomalies.len() - n_anomalies;
     if n_anomalies == 0 || n_normal == 0 {
         let found = format!("{n_anomalies} anomalies and {n_normal} normal images");
-        return Err(Error::data(doing, found, "at least one of each", "hold out a class that the test images have"));
+        let next_step = match n_anomalies {
+            0 => "hold out a class that the test images have, or put anomalous images into a folder beside test/good",
+            _ => "put normal images into test/good, or hold out fewer classes",
+        };
+        return Err(Error::data(doing, found, "at least one of each", next_step));
     }
     Ok(Counts { n_anomalies, n_normal })
 }
 
 /// Scores, none of them NaN, with their labels, highest first.
-fn descending(scores: &[f64], anomalies: &[bool]) -> Vec<(f64, bool)> {
-    let mut pairs: Vec<(f64, bool)> = scores.iter().copied().zip(anomalies.iter().copied()).collect();
+fn descending<T: Copy>(scores: &[f64], labels: &[T]) -> Vec<(f64, T)> {
+    let mut pairs: Vec<(f64, T)> = scores.iter().copied().zip(labels.iter().copied()).collect();
     pairs.sort_unstable_by(|a, b| b.0.partial_cmp(&a.0).expect("no score is NaN"));
     pairs
 }
@@ -204,7 +214,12 @@ mod tests {
         assert_eq!(
             message(&[1.0, 2.0], &[false, false]),
             "measuring the AUC: found 0 anomalies and 2 normal images, wanted at least one of each; \
-             hold out a class that the test images have"
+             hold out a class that the test images have, or put anomalous images into a folder beside test/good"
+        );
+        let all_anomalous = message(&[1.0, 2.0], &[true, true]);
+        assert!(
+            all_anomalous.ends_with("put normal images into test/good, or hold out fewer classes"),
+            "{all_anomalous}"
         );
         assert!(message(&[1.0], &[true, false]).contains("found 1 scores and 2 labels"));
         assert!(message(&[1.0, f64::NAN], &[true, false]).contains("found score 1 is not a number"));

@@ -6,6 +6,9 @@ use crate::{Error, Result};
 
 /// A rule that chooses the score from which on images are called anomalies.
 ///
+/// No rule chooses NaN. An infinite threshold calls nothing an anomaly, so where a rule chooses an infinite score, its
+/// threshold is the largest finite number, which calls the images with that score.
+///
 /// # Example
 /// ```
 /// use diabolo::metrics::Threshold;
@@ -59,14 +62,13 @@ impl Threshold {
             Self::Contamination(share) => {
                 let n_called = (within("contamination", share)? * scores.len() as f64).round() as usize;
                 let mut falling = sorted(scores).into_iter().rev();
-                Ok(n_called.checked_sub(1).and_then(|last| falling.nth(last)).unwrap_or(f64::INFINITY))
+                Ok(n_called.checked_sub(1).and_then(|last| falling.nth(last)).map_or(f64::INFINITY, reached_by))
             }
             Self::Quantile(share) => {
                 let rising = sorted(scores);
                 let place = within("quantile", share)? * (rising.len() - 1) as f64;
                 let (below, above) = (rising[place.floor() as usize], rising[place.ceil() as usize]);
-                // Between two infinities there is nothing to interpolate.
-                Ok(if below == above { below } else { below + place.fract() * (above - below) })
+                Ok(reached_by(between(below, above, place.fract())))
             }
             Self::BestF1 => {
                 let Some(anomalies) = anomalies else {
@@ -79,9 +81,29 @@ impl Threshold {
                     let found = (f1(step.n_true, step.n_true + step.n_false), step.threshold);
                     if found.0 > best.0 { found } else { best }
                 };
-                Ok(steps(scores, anomalies).into_iter().fold((-1.0, f64::INFINITY), best).1)
+                Ok(reached_by(steps(scores, anomalies).into_iter().fold((-1.0, f64::INFINITY), best).1))
             }
         }
+    }
+}
+
+/// A threshold that images with this score reach.
+fn reached_by(score: f64) -> f64 {
+    score.min(f64::MAX)
+}
+
+/// The number at `share`, 0..1, of the way from `below` to `above`, which may be infinite.
+fn between(below: f64, above: f64, share: f64) -> f64 {
+    let difference = above - below;
+    if share == 0.0 || below == above {
+        below
+    } else if difference.is_finite() {
+        below + share * difference
+    } else if below == f64::NEG_INFINITY && above == f64::INFINITY {
+        // Nothing lies between them.
+        if share < 0.5 { below } else { above }
+    } else {
+        (1.0 - share) * below + share * above
     }
 }
 
@@ -131,6 +153,25 @@ mod tests {
         assert!(message.contains("0 anomalies and 5 normal images"), "{message}");
         assert!(Threshold::BestF1.choose(&SCORES, None).unwrap_err().to_string().contains("no anomaly labels"));
         assert_eq!(choose(Threshold::Quantile(1.0)), 0.9, "the largest score, never the smallest");
+    }
+
+    #[test]
+    fn infinite_scores_have_thresholds_that_they_reach() {
+        use crate::metrics::{Positive, confusion};
+        let (low, high) = (f64::NEG_INFINITY, f64::INFINITY);
+        let quantile = |scores: &[f64], share| Threshold::Quantile(share).choose(scores, None).unwrap();
+        assert_eq!(quantile(&[low, 0.0], 0.5), low);
+        assert_eq!(quantile(&[0.0, high], 0.5), f64::MAX);
+        assert_eq!(quantile(&[low, high], 0.25), low);
+        assert_eq!(quantile(&[low, high], 0.75), f64::MAX);
+        assert_eq!(quantile(&[-1.5e308, 1.5e308], 0.5), 0.0, "their difference is no finite number");
+
+        let (scores, anomalies) = ([0.0, high, 1.0, high], [false, true, false, true]);
+        for rule in [Threshold::Contamination(0.5), Threshold::BestF1, Threshold::Quantile(0.9)] {
+            let threshold = rule.choose(&scores, Some(&anomalies)).unwrap();
+            let counts = confusion(&scores, &anomalies, threshold, Positive::Anomaly).unwrap();
+            assert_eq!((counts.true_positives, counts.false_positives), (2, 0), "{rule:?}: {threshold}");
+        }
     }
 
     #[test]

@@ -1,42 +1,48 @@
 //! How far points lie from their mean, in units of their spread.
 
-use super::eigen::covariance_spectrum;
+use super::eigen::{Spectrum, covariance_spectrum};
 use crate::latent::{check_points, check_points_of};
 use crate::{Error, Result};
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
-/// Directions whose variance is below this share of the largest count as ones in which the points do not differ: rounding
-/// would decide what is measured there.
-const NEGLIGIBLE_VARIANCE: f64 = 1e-10;
+/// No variance is taken as smaller than this share of the largest: single precision holds no smaller differences.
+const SMALLEST_VARIANCE: f64 = 1e-10;
 
 /// Mean and spread of some points.
 ///
 /// # Example
 /// ```
-/// use diabolo::ndarray::array;
+/// use diabolo::ndarray::{Array2, array};
 /// use diabolo::project::Mahalanobis;
 /// // Wide along the first direction, narrow along the second.
-/// let points = array![[-10.0_f32, 0.0], [10.0, 0.0], [0.0, -1.0], [0.0, 1.0]];
+/// let points = Array2::from_shape_fn((400, 2), |(n, axis)| [10.0 * (n as f32).sin(), (1.7 * n as f32).cos()][axis]);
 /// let distances = Mahalanobis::fit(&points)?.distances(&array![[10.0, 0.0], [0.0, 10.0]])?;
-/// assert!(distances[1] > 9.0 * distances[0]);
+/// assert!(distances[1] > 8.0 * distances[0]);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mahalanobis {
     mean: Array1<f32>,
-    /// Directions divided by the standard deviation in them, `[n_directions, d]`.
+    /// What turns a point less the mean into one whose length is the distance, `[d, d]`.
     whitening: Array2<f32>,
 }
 
 impl Mahalanobis {
-    /// Measures mean and covariance of points `[n, d]`. Directions in which they do not differ are left out, as by the
-    /// pseudo-inverse of the covariance.
+    /// Measures mean and covariance of points `[n, d]`, the covariance shrunk towards equal variances in all directions as
+    /// Ledoit and Wolf have it: little for many points, much where there are hardly more points than values.
+    ///
+    /// Without shrinkage, as few points as values would all be at the same distance, and a direction in which training
+    /// points never differ would count for nothing, although that is where anomalies show.
     ///
     /// # Errors
-    /// [`Error::Data`] for fewer than three points, points that are all alike, or values that are not finite.
+    /// [`Error::Data`] for fewer than three points, points that are all alike, values that are not finite, and ones whose
+    /// squares leave single precision.
     ///
     /// # Source
-    /// Mahalanobis, "On the generalised distance in statistics", 1936.
+    /// Mahalanobis, "On the generalised distance in statistics", 1936; Ledoit and Wolf, "A well-conditioned estimator for
+    /// large-dimensional covariance matrices", 2004; on codes: Rippel, Mertens and Merhof, "Modeling the distribution of
+    /// normal data in pre-trained deep features for anomaly detection", 2021. The distances of scikit-learn's
+    /// `LedoitWolf`, whose covariance is divided by n, times `sqrt((n - 1) / n)`.
     ///
     /// # Example
     /// ```
@@ -48,21 +54,31 @@ impl Mahalanobis {
     pub fn fit(points: &Array2<f32>) -> Result<Self> {
         let doing = "measuring the spread of codes";
         check_points(doing, points)?;
-        if points.nrows() < 3 {
-            let found = format!("{} points", points.nrows());
-            return Err(Error::data(doing, found, "3 or more", "encode more images"));
+        let (n, d) = points.dim();
+        if n < 3 {
+            return Err(Error::data(doing, format!("{n} points"), "3 or more", "encode more images"));
         }
-        let spectrum = covariance_spectrum(points, points.ncols().min(points.nrows() - 1), doing)?;
+        let spectrum = covariance_spectrum(points, d.min(n - 1), doing)?;
         let largest = spectrum.variances[0];
         if largest <= 0.0 {
             let next_step = "look at the model's history: a network that learnt nothing gives every image one code";
             return Err(Error::data(doing, "points that are all alike", "points that differ", next_step));
         }
-        let n_kept = spectrum.variances.partition_point(|&variance| variance > NEGLIGIBLE_VARIANCE * largest);
-        let kept = spectrum.vectors.slice_move(s![..n_kept, ..]);
-        let deviations = Array1::from_iter(spectrum.variances[..n_kept].iter().map(|variance| variance.sqrt()));
-        let whitening = (kept / deviations.insert_axis(Axis(1))).mapv(|value| value as f32);
-        Ok(Self { mean: spectrum.mean, whitening })
+        let shrinkage = shrinkage(points, &spectrum);
+        let mean_variance = spectrum.variances.iter().sum::<f64>() / d as f64;
+        let factor = |variance: f64| {
+            let shrunk = (1.0 - shrinkage) * variance + shrinkage * mean_variance;
+            1.0 / shrunk.max(SMALLEST_VARIANCE * largest).sqrt()
+        };
+        let mut scaled = spectrum.vectors.clone();
+        // With fewer points than values there are directions in which they do not differ, none of them named.
+        let elsewhere = if spectrum.variances.len() < d { factor(0.0) } else { 0.0 };
+        for (mut vector, &variance) in scaled.rows_mut().into_iter().zip(&spectrum.variances) {
+            vector *= factor(variance) - elsewhere;
+        }
+        let mut whitening = spectrum.vectors.t().dot(&scaled);
+        whitening.diag_mut().mapv_inplace(|value| value + elsewhere);
+        Ok(Self { mean: spectrum.mean, whitening: whitening.mapv(|value| value as f32) })
     }
 
     /// Distance of each point `[n, d]` from the mean, each direction in units of the standard deviation in it; higher is
@@ -87,4 +103,20 @@ impl Mahalanobis {
         let norm = |row: ArrayView1<f32>| row.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt();
         Ok(whitened.map_axis(Axis(1), norm).to_vec())
     }
+}
+
+/// The share of equal variances in the shrunk covariance, 0..=1, from all eigenvalues that are not 0.
+fn shrinkage(points: &Array2<f32>, spectrum: &Spectrum) -> f64 {
+    let (n, d) = (points.nrows() as f64, points.ncols() as f64);
+    // Ledoit and Wolf divide by n.
+    let variances = || spectrum.variances.iter().map(|variance| variance * (n - 1.0) / n);
+    let mean_variance = variances().sum::<f64>() / d;
+    let squares: f64 = variances().map(|variance| variance * variance).sum();
+    let fourth_powers = points.rows().into_iter().map(|point| {
+        let differences = point.iter().zip(&spectrum.mean).map(|(&value, &mean)| f64::from(value) - f64::from(mean));
+        differences.map(|difference| difference * difference).sum::<f64>().powi(2)
+    });
+    let error = (fourth_powers.sum::<f64>() / n - squares) / (n * d);
+    let distance = squares / d - mean_variance * mean_variance;
+    if distance <= 0.0 { 0.0 } else { (error / distance).clamp(0.0, 1.0) }
 }

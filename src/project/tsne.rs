@@ -138,7 +138,7 @@ impl Tsne {
         };
         let points = reduced.as_ref().unwrap_or(points);
         let start = self.start(points)?;
-        let neighbours = Nearest::new(points)?.neighbours(points, n_neighbours, true, <[_]>::to_vec)?;
+        let neighbours = Nearest::new(points)?.neighbours_of_points(n_neighbours, <[_]>::to_vec)?;
         let affinities = Affinities::new(&neighbours, self.perplexity);
         let (map, kl_divergence) = self.descend(start, &affinities)?;
         let values = map.into_iter().flatten().map(|value| value as f32).collect();

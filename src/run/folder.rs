@@ -13,9 +13,9 @@
 use super::model::Layers;
 use super::read_versioned;
 use super::tensors::{self, serialize};
-use crate::data::{ImageShape, Split};
+use crate::data::{DataDescription, Split};
 use crate::device::Device;
-use crate::files::{Lock, expand_home, fingerprint, lock, make_folder, write_whole};
+use crate::files::{Lock, expand_home, lock, make_folder, write_whole};
 use crate::model::{Architecture, Network, Plan};
 use crate::train::{
     Autoencoder, Checkpoint, Epoch, History, Loop, OptimizerMemory, Progress, StoppedBecause, Training,
@@ -39,34 +39,6 @@ const MOST_STEPS: i32 = i32::MAX / 2;
 /// The file that training goes on from.
 const STATE: &str = "state.safetensors";
 const START_ANEW: &str = "name another folder, or delete this one to train anew";
-
-/// The data of a training, well enough to tell others from them.
-///
-/// # Example
-/// ```
-#[doc = include_str!("../example.txt")]
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let runs = folder.path();
-/// train_in(runs.join("small").to_str().unwrap(), small, &data, Training::default().epochs(1))?;
-/// let description = Run::open(runs.join("small"))?.data;
-/// assert_eq!((description.name.as_str(), description.n_train), ("drawn", 32));
-/// assert_eq!(description.held_out, ["dots"]);
-/// # Ok::<(), diabolo::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataDescription {
-    /// Name of the data.
-    pub name: String,
-    /// Images to train on.
-    pub n_train: usize,
-    /// Shape of an image.
-    pub image_shape: ImageShape,
-    /// Classes that training does not see.
-    pub held_out: Vec<String>,
-    /// A number that follows from the pixels of some of the images.
-    pub fingerprint: String,
-}
 
 /// What stands in `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -391,22 +363,6 @@ fn history_csv(history: &History) -> String {
         csv += &format!("{number},{loss_mean},{loss_lowest_minibatch},{seconds},{images_per_second}\n");
     }
     csv
-}
-
-impl DataDescription {
-    fn of(split: &Split) -> Result<Self> {
-        let n = split.train.len();
-        // A few images from all over the set: others would hardly have the same.
-        let some: Vec<usize> = (0..16.min(n)).map(|index| index * n / 16.min(n)).collect();
-        let pixels = split.train.select(&some)?.to_array();
-        Ok(Self {
-            name: split.name.clone(),
-            n_train: n,
-            image_shape: split.train.shape(),
-            held_out: split.held_out.clone(),
-            fingerprint: format!("{:016x}", fingerprint(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()))),
-        })
-    }
 }
 
 impl Run {

@@ -5,8 +5,9 @@ mod folder;
 mod model;
 mod tensors;
 
+pub use crate::data::DataDescription;
 pub use background::BackgroundTraining;
-pub use folder::{DataDescription, Run, train_in};
+pub use folder::{Run, train_in};
 
 use crate::{Error, Result};
 use serde::Deserialize;

@@ -1,15 +1,19 @@
-//! Maps of images and of their codes in the plane, and how clearly each falls into two groups.
+//! Maps of images and of their codes in the plane, and whether each falls into two groups.
 
 use crate::cluster::KMeans;
 use crate::data::Images;
-use crate::device::{Purpose, generator, normal_values};
 use crate::figure::{Figure, Scatter, ScatterPanel, scatter};
 use crate::metrics::dip_statistic;
 use crate::project::{Pca, Tsne};
 use crate::table::Table;
 use crate::train::Autoencoder;
-use crate::{Error, Result};
+use crate::{Error, Result, interrupt};
 use ndarray::{Array2, Axis};
+use rand::{RngExt, SeedableRng};
+use rand_distr::StandardNormal;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
+use std::f64::consts::TAU;
 
 /// Maps of the same images: of their pixels and of some models' codes.
 ///
@@ -38,7 +42,7 @@ pub struct Maps {
 /// let maps = pca_map(&[&model], &data.test)?;
 /// let of_codes = &maps.maps[1];
 /// assert_eq!((of_codes.name.as_str(), of_codes.n_dimensions, of_codes.points.dim()), ("small", 4, (48, 2)));
-/// assert!((0.0..=0.25).contains(&of_codes.dip));
+/// assert!((0.0..=0.25).contains(&of_codes.dip) && (0.0..=1.0).contains(&of_codes.p_value));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -51,6 +55,9 @@ pub struct Map {
     pub points: Array2<f32>,
     /// How clearly the points are two groups: 0..=0.25, higher is clearer; see [`two_groups`].
     pub dip: f64,
+    /// How often one group of as many points has such a dip or a larger one: 0..=1, see [`OneGroup::p_value`]. Small where
+    /// the points are more than one group.
+    pub p_value: f64,
 }
 
 /// Maps test images and their codes by their first two principal components.
@@ -99,10 +106,12 @@ fn map_with(
     images: &Images,
     project: impl Fn(&Array2<f32>) -> Result<Array2<f32>>,
 ) -> Result<Maps> {
+    let one_group = OneGroup::of(images.len())?;
     let map = |name: &str, values: Array2<f32>| {
         let points = project(&values)?;
         let dip = two_groups(&points)?;
-        Ok(Map { name: name.into(), n_dimensions: values.ncols(), points, dip })
+        let (name, n_dimensions) = (name.into(), values.ncols());
+        Ok(Map { name, n_dimensions, points, dip, p_value: one_group.p_value(dip) })
     };
     let n_pixels: usize = images.shape().iter().product();
     let pixels = images.to_array().into_shape_with_order((images.len(), n_pixels)).expect("pixels in standard order");
@@ -125,11 +134,12 @@ fn plane(points: &Array2<f32>) -> Result<Array2<f32>> {
 /// clusters.
 ///
 /// The dip is the largest difference between the points' distribution function and the nearest one with a single peak:
-/// 0..=0.25, higher is clearer. Even a single cloud has some, the less the more points there are; [`one_cloud_dip`] says
-/// how much.
+/// 0..=0.25, higher is clearer. Even one group has some, the less the more points there are, and looking for the two
+/// clusters among the same points makes it larger; [`OneGroup`] says how much. Points that are all alike have the smallest
+/// dip, 1 / (2 n).
 ///
 /// # Errors
-/// [`Error::Data`] for fewer than three points, or points that are all alike.
+/// [`Error::Data`] for fewer than three points, or values that are not finite; [`Error::Interrupted`].
 ///
 /// # Source
 /// Hartigan and Hartigan, "The dip test of unimodality", 1985.
@@ -154,20 +164,76 @@ pub fn two_groups(points: &Array2<f32>) -> Result<f64> {
     dip_statistic(&along)
 }
 
-/// What [`two_groups`] gives for `n` points of one round cloud (normal, seed 0).
+/// Simulated clouds of each kind.
+const N_CLOUDS: usize = 200;
+/// The most points of a simulated cloud: that of more points has a dip smaller by the root of their ratio, as the dip of a
+/// uniform distribution falls.
+const MOST_SIMULATED: usize = 2000;
+
+/// The dips that one group has by chance: those of 200 uniform discs and 200 normal clouds of n points, each put through
+/// [`two_groups`].
 ///
-/// # Errors
-/// Those of [`two_groups`].
+/// The uniform distribution is the one whose dip is hardest to tell from that of two groups (Hartigan and Hartigan, 1985),
+/// and maps by t-SNE resemble it.
 ///
 /// # Example
 /// ```
-/// use diabolo::views::one_cloud_dip;
-/// assert!(one_cloud_dip(2_000)? < one_cloud_dip(50)?);
+/// use diabolo::views::OneGroup;
+/// let one_group = OneGroup::of(100)?;
+/// assert!(one_group.p_value(0.2) < 0.01 && one_group.p_value(0.005) == 1.0);
+/// assert!(one_group.limit() > OneGroup::of(400)?.limit(), "many points have a smaller dip");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
-pub fn one_cloud_dip(n: usize) -> Result<f64> {
-    let values = normal_values(2 * n, &mut generator(0, Purpose::Layers, 0, 0));
-    two_groups(&Array2::from_shape_vec((n, 2), values).expect("two values a point"))
+#[derive(Debug, Clone, PartialEq)]
+pub struct OneGroup {
+    /// Of uniform discs and of normal clouds, rising.
+    dips: [Vec<f64>; 2],
+}
+
+impl OneGroup {
+    /// Simulates clouds of `n` points, always the same ones; of 2,000 points where `n` is larger, scaled to `n`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for fewer than three points; [`Error::Interrupted`].
+    pub fn of(n: usize) -> Result<Self> {
+        let n_simulated = n.min(MOST_SIMULATED);
+        let scale = (n_simulated as f64 / n as f64).sqrt();
+        let dips = |cloud: fn(&mut Xoshiro256PlusPlus) -> [f32; 2]| {
+            let dip = |seed: u64| {
+                interrupt::check("simulating the dips of one group")?;
+                let mut generator = Xoshiro256PlusPlus::seed_from_u64(seed);
+                let values = (0..n_simulated).flat_map(|_| cloud(&mut generator)).collect();
+                let points = Array2::from_shape_vec((n_simulated, 2), values).expect("two values a point");
+                Ok(two_groups(&points)? * scale)
+            };
+            let mut dips = (0..N_CLOUDS as u64).into_par_iter().map(dip).collect::<Result<Vec<f64>>>()?;
+            dips.sort_unstable_by(f64::total_cmp);
+            Ok::<_, Error>(dips)
+        };
+        let disc = |generator: &mut Xoshiro256PlusPlus| {
+            let (radius, angle) = (generator.random::<f64>().sqrt(), TAU * generator.random::<f64>());
+            [radius * angle.cos(), radius * angle.sin()].map(|value| value as f32)
+        };
+        let normal = |generator: &mut Xoshiro256PlusPlus| {
+            [generator.sample::<f32, _>(StandardNormal), generator.sample::<f32, _>(StandardNormal)]
+        };
+        Ok(Self { dips: [dips(disc)?, dips(normal)?] })
+    }
+
+    /// How often one group has this dip or a larger one: the larger share of the two kinds, the dip itself counted among
+    /// them. At least 1/201, since 200 clouds of each kind tell no more, and at most 1.
+    pub fn p_value(&self, dip: f64) -> f64 {
+        let share = |dips: &Vec<f64>| {
+            let n_as_large = dips.len() - dips.partition_point(|&simulated| simulated < dip);
+            (1 + n_as_large) as f64 / (1 + dips.len()) as f64
+        };
+        self.dips.iter().map(share).fold(0.0, f64::max)
+    }
+
+    /// The dip that 19 of 20 single groups stay below, of the kind for which it is larger.
+    pub fn limit(&self) -> f64 {
+        self.dips.iter().map(|dips| dips[dips.len() * 19 / 20]).fold(0.0, f64::max)
+    }
 }
 
 impl Maps {
@@ -196,7 +262,7 @@ impl Maps {
     /// ```
     #[doc = include_str!("../example.txt")]
     /// let figure = pca_map(&[&model], &data.test)?.coloured()?;
-    /// assert!(figure.alt().ends_with("coloured by normal, anomaly"));
+    /// assert!(figure.alt().ends_with("coloured by normal (32 points), anomaly (16 points)"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn coloured(&self) -> Result<Figure> {
@@ -215,24 +281,32 @@ impl Maps {
         }
     }
 
-    /// For each map how clearly it is two groups, and what one round cloud of as many points would give.
+    /// For each map how clearly it is two groups, and how often one group of as many points has such a dip by chance.
     ///
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
     /// let table = pca_map(&[&model], &data.test)?.table();
-    /// assert_eq!(table.headers, ["map of", "values", "dip", "one round cloud"]);
+    /// assert_eq!(table.headers, ["map of", "values", "dip", "p of one group"]);
     /// assert_eq!(table.rows[0][..2], ["pixels", "64"]);
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn table(&self) -> Table {
         let mut table = Table::new(
-            &format!("{}: how clearly two groups (dip; 0 is one group, 0.25 two separate points)", self.method),
-            &["map of", "values", "dip", "one round cloud"],
+            &format!(
+                "{}: how clearly two groups (dip: 0 is one group, 0.25 two separate points; p: how often one group of as \
+                 many points has such a dip by chance)",
+                self.method
+            ),
+            &["map of", "values", "dip", "p of one group"],
         );
         for map in &self.maps {
-            let cloud = one_cloud_dip(map.points.nrows()).map_or(String::new(), |dip| format!("{dip:.4}"));
-            table.push(vec![map.name.clone(), map.n_dimensions.to_string(), format!("{:.4}", map.dip), cloud]);
+            let p_value = if map.p_value <= 1.0 / (1 + N_CLOUDS) as f64 {
+                "< 0.005".into()
+            } else {
+                format!("{:.3}", map.p_value)
+            };
+            table.push(vec![map.name.clone(), map.n_dimensions.to_string(), format!("{:.4}", map.dip), p_value]);
         }
         table
     }

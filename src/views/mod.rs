@@ -5,7 +5,7 @@ mod maps;
 mod sweeps;
 
 pub use evaluations::{constant_models, f1_against_prevalence, precision_recall, roc, roc_axes};
-pub use maps::{Map, Maps, latent_map, one_cloud_dip, pca_map, two_groups};
+pub use maps::{Map, Maps, OneGroup, latent_map, pca_map, two_groups};
 pub use sweeps::{compare_over_pairs, nearest_pairs};
 
 use crate::Result;

@@ -7,7 +7,7 @@ use crate::sweep::{REPORT_AUCS, Sweep, nearest_to_report};
 use crate::table::Table;
 
 impl Sweep {
-    /// AUC by pair of held-out classes, in colours.
+    /// AUC by pair of held-out classes, in colours that diverge from 0.5, which is guessing; each pair once.
     ///
     /// # Errors
     /// [`crate::Error::Data`] when no pair has this AUC.
@@ -19,7 +19,7 @@ impl Sweep {
     /// # let runs = folder.path().to_str().unwrap();
     /// let pairs = data.class_pairs(3)?;
     /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
-    /// assert!(sweep.heat_map(Reconstruction)?.alt().contains("6 values of AUC"));
+    /// assert!(sweep.heat_map(Reconstruction)?.alt().contains("3 values of AUC"));
     /// assert!(sweep.heat_map(KMeans(3)).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -29,8 +29,7 @@ impl Sweep {
         for (pair, auc) in self.aucs(&evaluation) {
             let [first, second] = pair.each_ref().map(|name| classes.iter().position(|class| class == name));
             if let (Some(first), Some(second)) = (first, second) {
-                values[first][second] = Some(auc);
-                values[second][first] = Some(auc);
+                values[first.max(second)][first.min(second)] = Some(auc);
             }
         }
         heat_map(&HeatMap {
@@ -40,6 +39,7 @@ impl Sweep {
             values,
             value_title: "AUC".into(),
             decimals: 3,
+            middle: Some(0.5),
         })
     }
 

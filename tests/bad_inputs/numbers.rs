@@ -10,8 +10,9 @@ use diabolo::figure::{
     ScatterPanel, Series, XRange, curves, heat_map, histogram, image_grid, line_chart, pair_grid, picture, scatter,
 };
 use diabolo::metrics::{
-    LinearFit, Positive, Threshold, auc_interval, average_precision, confusion, dip_statistic, pearson_correlation,
-    roc_auc, roc_curve, spread,
+    LinearFit, Positive, Threshold, auc_difference_interval, auc_interval, average_precision, compare_aucs,
+    conformal_p_values, conformal_threshold, confusion, dip_statistic, pearson_correlation, per_region_overlap,
+    pixel_auc, roc_auc, roc_curve, spread,
 };
 use diabolo::ndarray::{Array2, Array3};
 use diabolo::neighbours::{Nearest, neighbour_preservation};
@@ -52,6 +53,12 @@ fn code_cases() -> Vec<Case> {
             &["setting max_iterations: found 0", "300 is usual"],
         ),
         case("clusters of NaN", means(KMeans::new(3), with_nan()), &["clustering codes", "row 7", HISTORY]),
+        case(
+            "clusters of vast values",
+            means(KMeans::new(2), codes(20) * 1e20),
+            &["clustering codes", "a size up to", "1e15", "multiply all values by one number", HISTORY],
+        ),
+        case("components of tiny values", |_| Pca::fit(&(codes(20) * 1e-25), 2), &["finding principal", "1e-12"]),
         case("clusters of nothing", means(KMeans::new(1), Array2::zeros((0, 4))), &["0 points of 4 values"]),
         case("codes of no values", means(KMeans::new(1), Array2::zeros((4, 0))), &["4 points of 0 values"]),
         case("centres of another shape", |_| KMeans::new(3).fit_from(&codes(20), &codes(2)), &["(2, 4)", "(3, 4)"]),
@@ -79,10 +86,10 @@ fn code_cases() -> Vec<Case> {
         case("a map of NaN", map(Tsne::seed(1).perplexity(5.0), with_nan()), &["row 7", HISTORY]),
         case("a map of codes all alike", map(Tsne::seed(1).perplexity(5.0), alike()), &["all alike", HISTORY]),
         case("a map of two codes", map(Tsne::seed(1), codes(2)), &["2 points", "3 or more"]),
-        case("no neighbour", |_| Nearest::new(&codes(20))?.distances(&codes(20), 0, true), &["setting k: found 0"]),
+        case("no neighbour", |_| Nearest::new(&codes(20))?.distances(&codes(20), 0), &["setting k: found 0"]),
         case(
             "more neighbours than codes",
-            |_| Nearest::new(&codes(20))?.distances(&codes(20), 20, true),
+            |_| Nearest::new(&codes(20))?.distances_between_points(20),
             &["setting k: found 20", "1 to 19"],
         ),
         case("a map of other codes", |_| neighbour_preservation(&codes(20), &codes(19), 3), &["a map of 19"]),
@@ -109,6 +116,37 @@ fn score_cases() -> Vec<Case> {
             "resamples beyond counting",
             |_| auc_interval(&[0.1, 0.2, 0.3, 0.4], &BOTH, usize::MAX, 0),
             &["setting n_resamples", "40 to 10000000"],
+        ),
+        case(
+            "two scores of other images",
+            |_| compare_aucs(&[0.1, 0.2, 0.3, 0.4], &[0.1, 0.2], &BOTH),
+            &["comparing two AUCs", "2 scores and 4 labels"],
+        ),
+        case(
+            "compared scores with a NaN",
+            |_| compare_aucs(&[0.1, 0.2, 0.3, 0.4], &[0.1, 0.2, 0.3, f64::NAN], &BOTH),
+            &["comparing two AUCs", "score 3 is not a number"],
+        ),
+        case(
+            "a difference of too few resamples",
+            |_| auc_difference_interval(&[0.1, 0.2, 0.3, 0.4], &[0.4, 0.3, 0.2, 0.1], &BOTH, 1, 0),
+            &["setting n_resamples: found 1"],
+        ),
+        case(
+            "a rate that few images cannot promise",
+            |_| conformal_threshold(&[0.1; 20], 0.01),
+            &["setting false_alarms: found 0.01", "20 calibration images", "give 99 calibration images or more"],
+        ),
+        case("p-values from no images", |_| conformal_p_values(&[], &[0.1]), &["no scores", "at least one"]),
+        case(
+            "masks of another size",
+            |_| pixel_auc(Array3::zeros((1, 4, 4)).view(), Array3::from_elem((1, 5, 4), true).view()),
+            &["(1, 4, 4)", "(1, 5, 4)", "scale the masks"],
+        ),
+        case(
+            "an overlap up to no rate",
+            |_| per_region_overlap(Array3::zeros((1, 4, 4)).view(), Array3::from_elem((1, 4, 4), true).view(), 0.0),
+            &["setting most_false_positives: found 0"],
         ),
         case("a threshold of NaN", choose(Threshold::Value(f64::NAN)), &["setting threshold: found NaN"]),
         case("a contamination above all", choose(Threshold::Contamination(1.5)), &["setting contamination: found 1.5"]),
@@ -220,6 +258,7 @@ fn figure_cases() -> Vec<Case> {
                     values: vec![vec![None]],
                     value_title: "AUC".into(),
                     decimals: 2,
+                    middle: None,
                 })
             },
             &["1 rows of [1] values", "2 rows of 1", "every pair of labels"],

@@ -1,7 +1,7 @@
-//! K-means: centres among codes, and each code's distance to the nearest.
+//! K-means clustering: centres, and each point's distance to the nearest.
 //!
-//! Points are worked on in blocks of fixed size whose results are added up in their order, so that the number of threads
-//! changes no digit.
+//! Points are processed in blocks of fixed size whose results are added in order, so that no digit depends on the number
+//! of threads.
 
 use crate::latent::{check_points, check_points_of, mean};
 use crate::{Error, Result, interrupt};
@@ -29,18 +29,18 @@ const BLOCK: usize = 1024;
 pub struct KMeans {
     /// Number of centres, 1 or more.
     pub k: usize,
-    /// Runs from different starting centres, of which the best is kept; 1 or more. Default 10.
+    /// Number of initialisations, of which the best is kept (scikit-learn's `n_init`); 1 or more. Default 10.
     pub n_starts: usize,
-    /// Most rounds of a run. Default 300, as scikit-learn's.
+    /// Maximum number of iterations of a run. Default 300, as scikit-learn's.
     pub max_iterations: usize,
-    /// A run ends when the centres' squared moves sum to this share of the points' mean variance. Default 1e-4, as
-    /// scikit-learn's.
+    /// A run ends when the sum of the centres' squared movements is below this share of the points' mean variance. Default
+    /// 1e-4, as scikit-learn's.
     pub tolerance: f64,
-    /// The starting centres follow from it. Default 0.
+    /// Seed of the initial centres. Default 0.
     pub seed: u64,
 }
 
-/// Centres and what they are made of.
+/// Cluster centres, and the points' assignments to them.
 ///
 /// # Example
 /// ```
@@ -63,17 +63,17 @@ pub struct Clusters {
     pub assignments: Vec<u32>,
     /// Sum of the points' squared distances to their centres; lower is better.
     pub inertia: f64,
-    /// Rounds of the run that was kept.
+    /// Iterations of the run that was kept.
     pub n_iterations: usize,
 }
 
 impl KMeans {
-    /// `k` centres with the usual settings.
+    /// `k` centres with default settings.
     pub fn new(k: usize) -> Self {
         Self { k, n_starts: 10, max_iterations: 300, tolerance: 1e-4, seed: 0 }
     }
 
-    /// Sets the number of runs.
+    /// Sets the number of initialisations.
     ///
     /// # Example
     /// ```
@@ -185,7 +185,7 @@ impl Clusters {
 
 const DOING: &str = "clustering codes";
 
-/// Points to cluster, and the move below which centres count as still.
+/// Points to cluster, and the movement of centres below which a run has converged.
 struct Problem<'a> {
     settings: &'a KMeans,
     points: ArrayView2<'a, f32>,
@@ -253,7 +253,7 @@ impl<'a> Problem<'a> {
         Ok(centres)
     }
 
-    /// Lloyd's rounds: points to their nearest centre, centres to the mean of their points.
+    /// Lloyd's iterations: points to their nearest centre, centres to the mean of their points.
     fn run(&self, mut centres: Array2<f32>) -> Result<Clusters> {
         let (n, d) = self.points.dim();
         let k = self.settings.k;
@@ -266,7 +266,7 @@ impl<'a> Problem<'a> {
             interrupt::check(DOING)?;
             n_iterations += 1;
             let nearest = nearest_centres(self.points, &centres);
-            // Only points that changed their centre change the sums; after some rounds these are few.
+            // Only points that changed their cluster change the sums; after some iterations these are few.
             let mut n_changed = 0;
             for (index, (old, &new)) in assignments.iter_mut().zip(&nearest).enumerate() {
                 if *old == new {
@@ -340,7 +340,7 @@ impl<'a> Problem<'a> {
         farthest.sort_unstable_by(|&a, &b| squares[b].total_cmp(&squares[a]));
         let mut farthest = farthest.into_iter();
         for cluster in empty {
-            // A cluster of one point would only hand on its emptiness.
+            // Taking the only point of a cluster would leave that one empty.
             let Some(index) = farthest.find(|&index| counts[assignments[index] as usize] > 1 && squares[index] > 0.0)
             else {
                 return;

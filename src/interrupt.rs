@@ -1,4 +1,4 @@
-//! Has the user pressed stop? Every call that can take more than a second asks.
+//! The stop button: every call that can take more than a second checks whether it was pressed.
 
 use crate::{Error, Result};
 use std::cell::Cell;
@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-/// How often a call that cannot look itself is looked after.
+/// How often the stop button is checked for a call that cannot check it itself.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 thread_local! {

@@ -1,4 +1,4 @@
-//! Nearest neighbours among codes.
+//! Nearest neighbours.
 
 use crate::latent::{check_points, check_points_of, mean};
 use crate::{Error, Result, interrupt};
@@ -9,7 +9,7 @@ const DOING: &str = "looking for neighbours";
 /// Queries of a block, which needs their distances to all points in memory.
 const BLOCK: usize = 64;
 
-/// Points among which neighbours are sought.
+/// Points among which neighbours are searched.
 ///
 /// # Example
 /// ```

@@ -1,4 +1,4 @@
-//! Tables: rows of text that show as HTML in a notebook and as columns in a terminal.
+//! Tables of text: HTML in a notebook, aligned columns in a terminal.
 
 use crate::figure::{clean, escape};
 use std::fmt;

@@ -34,7 +34,7 @@ pub(super) enum Enlarge {
     Smooth,
 }
 
-/// What plotters answers while it draws.
+/// The result type of plotters.
 pub(super) type Drawn<T = ()> = std::result::Result<
     T,
     plotters::drawing::DrawingAreaErrorKind<<SVGBackend<'static> as plotters::prelude::DrawingBackend>::ErrorType>,
@@ -44,7 +44,7 @@ pub(super) type Drawn<T = ()> = std::result::Result<
 pub(super) struct Canvas {
     title: String,
     width_px: i32,
-    /// Where the next thing below goes: the figure ends up as high as what was put on it.
+    /// The y coordinate of the next element; in the end the height of the figure.
     pub bottom_px: i32,
     body: String,
 }

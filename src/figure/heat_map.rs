@@ -1,4 +1,4 @@
-//! A table of numbers in colours, as AUC by pair of classes.
+//! Heat maps: a table of numbers as colours, as AUC by pair of classes.
 
 use super::canvas::{Canvas, MARGIN_PX, Rect};
 use super::raster::colour_scale_of;
@@ -6,7 +6,7 @@ use super::style::{Anchor, BODY, INK, PAPER, contrast, diverging_colour, scale_c
 use super::{Error, Figure, Result};
 use plotters::style::RGBColor;
 
-/// A table of numbers with what is written around it.
+/// A heat map: a table of numbers, labels and a title.
 ///
 /// # Example
 /// ```

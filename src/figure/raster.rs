@@ -32,7 +32,7 @@ pub(super) fn image_png(image: &Array3<f32>, what: &str) -> Result<Vec<u8>> {
     encode((w, h), if c == 1 { Pixels::Grey } else { Pixels::Rgb }, &pixels)
 }
 
-/// Refuses what cannot be drawn: no pixels, two channels, NaN.
+/// Errors for images that cannot be drawn: no pixels, two channels, NaN.
 pub(super) fn check_image(image: &Array3<f32>, what: &str) -> Result<()> {
     let (c, h, w) = image.dim();
     let refuse = |found: String, wanted: &str, next_step: &str| {
@@ -102,7 +102,7 @@ pub(super) fn colour_scale_of(
     Ok(())
 }
 
-/// What the bytes of a picture mean.
+/// The pixel format.
 pub(super) enum Pixels {
     /// One byte a pixel: 0 black, 255 white.
     Grey,

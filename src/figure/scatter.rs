@@ -1,4 +1,4 @@
-//! Maps: thousands of points in the plane, in panels side by side.
+//! Scatter plots of thousands of points, in panels side by side.
 //!
 //! The points are one picture with twice the page's pixels in each panel, so that a map's size depends on its area and
 //! not on its number of points, and points that lie on each other show as a darker place.
@@ -16,10 +16,10 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Picture pixels to a page's pixel.
+/// Raster pixels for each pixel of the page.
 const DENSITY: i32 = 2;
 
-/// One map.
+/// One panel: a scatter plot.
 ///
 /// # Example
 /// ```
@@ -46,7 +46,7 @@ pub struct ScatterPanel {
     pub points: Array2<f64>,
 }
 
-/// Maps of the same things.
+/// Scatter plots of the same images in several panels.
 ///
 /// # Example
 /// ```
@@ -162,7 +162,7 @@ fn check(map: &ScatterPanel, labels: Option<&[usize]>, n_names: usize) -> Result
     }
 }
 
-/// Row, x and y of the points that have a place.
+/// Row, x and y of the points that can be drawn.
 fn shown(map: &ScatterPanel) -> impl Iterator<Item = (usize, f64, f64)> {
     let points = map.points.rows().into_iter().enumerate();
     points.map(|(row, point)| (row, point[0], point[1])).filter(|&(_, x, y)| drawable(x) && drawable(y))
@@ -203,7 +203,7 @@ struct Layer {
     pixels: Vec<u8>,
 }
 
-/// The most points on a pixel that are told apart.
+/// The largest number of points on a pixel that has a shade of its own.
 const DEPTH: u8 = 12;
 
 impl Layer {

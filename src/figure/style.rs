@@ -1,4 +1,4 @@
-//! Letters, colours and numbers that all figures share.
+//! Fonts, colours and number formats of all figures.
 //!
 //! An SVG's text is set in whatever font its reader has, so its width cannot be known; it is estimated from above, for
 //! wide fonts such as DejaVu Sans and Verdana, and what does not fit is wrapped or cut.
@@ -13,7 +13,7 @@ pub(super) const FONT_FAMILY: &str = "Helvetica, Arial, Liberation Sans, DejaVu 
 pub(super) const PAPER: RGBColor = RGBColor(255, 255, 255);
 /// Text.
 pub(super) const INK: RGBColor = RGBColor(32, 32, 32);
-/// Lesser text, axes and marks; 5.7 : 1 against the paper.
+/// Secondary text, axes and marks; 5.7 : 1 against the paper.
 pub(super) const GREY: RGBColor = RGBColor(100, 100, 100);
 /// Grid lines.
 pub(super) const PALE: RGBColor = RGBColor(226, 226, 226);

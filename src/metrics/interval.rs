@@ -1,11 +1,11 @@
-//! How sure an AUC is.
+//! Confidence intervals of an AUC, by the stratified bootstrap.
 
 use super::roc_auc;
 use crate::{Result, interrupt};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Beyond it an interval changes in no digit that anybody reads.
+/// More resamples no longer change the digits that are shown.
 const MOST_RESAMPLES: usize = 10_000_000;
 
 /// A value with its 95 % confidence interval: of intervals that are made in this way from one test set after another,

@@ -20,14 +20,14 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Threshold {
-    /// So that this share of the images, 0..=1, is called anomalies; equal scores are called alike, so it may be more.
+    /// Predicts this share of the images, 0..=1, to be anomalies; equal scores are treated alike, so it may be more.
     Contamination(f64),
     /// The quantile of the scores, 0..=1, with linear interpolation (Hyndman and Fan's type 7).
     Quantile(f64),
     /// The threshold with the highest F1, anomalies being the positives; of several the highest. Needs labels of both
     /// kinds: normal images alone would be served best by calling everything an anomaly, or nothing.
     BestF1,
-    /// This one.
+    /// A fixed threshold.
     Value(f64),
 }
 

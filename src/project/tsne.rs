@@ -1,4 +1,4 @@
-//! t-SNE: maps in the plane that keep neighbours together.
+//! t-SNE (Barnes-Hut): embeddings in the plane that keep neighbours together.
 
 use super::Pca;
 use super::affinities::Affinities;
@@ -17,11 +17,11 @@ const DOING: &str = "mapping points by t-SNE";
 const MOST_VALUES: usize = 50;
 /// Standard deviation of the map that t-SNE begins with.
 const FIRST_DEVIATION: f64 = 1e-4;
-/// Steps in which neighbours attract each other more than they will, so that groups find together.
+/// Steps of early exaggeration.
 const N_EARLY_STEPS: usize = 250;
-/// How much more.
+/// The factor of early exaggeration.
 const EXAGGERATION: f64 = 12.0;
-/// Share of a step that is kept in the next: openTSNE's, which keeps more neighbours together than 0.5 in the early steps.
+/// Momentum: openTSNE's, which keeps more neighbours together than 0.5 in the early steps.
 const MOMENTUM: f64 = 0.8;
 
 /// The settings of t-SNE; the fixed ones are the usual ones.
@@ -62,8 +62,8 @@ pub struct Tsne {
 pub struct Embedding {
     /// `[n, 2]`.
     pub points: Array2<f32>,
-    /// What t-SNE minimises, as far as neighbours tell: the Kullback-Leibler divergence of the map's neighbourhoods from
-    /// those of the points; lower is better.
+    /// The loss of t-SNE over neighbours: the Kullback-Leibler divergence between similarities of the points and of the
+    /// map; lower is better.
     pub kl_divergence: f64,
 }
 
@@ -197,7 +197,7 @@ impl Tsne {
     }
 }
 
-/// The gradient of the divergence by each point's place.
+/// The gradient of the divergence with respect to each point's position.
 fn gradients(map: &[Place], affinities: &Affinities, exaggeration: f64) -> Vec<Place> {
     let repulsions = repulsions(map);
     // A point's distance from itself is not meant.
@@ -214,7 +214,7 @@ fn gradients(map: &[Place], affinities: &Affinities, exaggeration: f64) -> Vec<P
     repulsions.par_iter().enumerate().with_min_len(256).map(gradient).collect()
 }
 
-/// What pushes each point away from all others, and its sum of closenesses.
+/// The repulsive forces, and their normalisation.
 fn repulsions(map: &[Place]) -> Vec<(Place, f64)> {
     let tree = Quadtree::new(map);
     // In the tree's order, in which one point's way through the tree is nearly the next one's.

@@ -1,4 +1,4 @@
-//! Sweeps over held-out classes as figures and tables.
+//! Figures and tables of sweeps.
 
 use crate::Result;
 use crate::evaluation::Evaluation;

@@ -64,6 +64,40 @@ fn a_folder_of_photographs_is_scored_by_name() {
     assert_eq!(left_in(here), ["photographs", "run.toml", "runs"], "no table, and none in the making");
 }
 
+/// Linux allows any bytes in names but a slash and a zero.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf8_are_two_rows() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    fs::create_dir(here.join("photographs")).unwrap();
+    for (name, value) in [(b"caf\xe8.png", 0), (b"caf\xe9.png", 255)] {
+        let path = here.join("photographs").join(std::ffi::OsStr::from_bytes(name));
+        image::GrayImage::from_pixel(32, 32, image::Luma([value]))
+            .write_to(&mut fs::File::create(path).unwrap(), image::ImageFormat::Png)
+            .unwrap();
+    }
+    let table = succeed(here, &["score", "runs/cnn", "photographs"]);
+    let names: Vec<&str> = table.lines().skip(1).map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(names, ["caf\\xE8.png", "caf\\xE9.png"]);
+}
+
+#[test]
+fn a_table_of_one_kind_says_why_there_is_no_auc() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    // Records of CIFAR-10, which has none of the classes that were held out.
+    fs::write(here.join("cats.bin"), [3; 5 * 3073]).unwrap();
+    let output = common::diabolo(here, &["score", "runs/cnn", "cats.bin"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("5 images, mean MSE ") && said.contains(", no AUC: "), "{said}");
+}
+
 /// A device that is always full.
 #[cfg(target_os = "linux")]
 #[test]

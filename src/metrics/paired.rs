@@ -1,4 +1,4 @@
-//! Which of two scores of the same images tells anomalies better, and how sure that is.
+//! Comparison of two scores of the same images by their AUCs: DeLong's test and the paired bootstrap.
 
 use super::interval::{Interval, Places, check_n_resamples, draw, percentiles};
 use super::{check_both_kinds, roc_auc};

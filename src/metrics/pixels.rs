@@ -1,4 +1,4 @@
-//! How well maps of pixel scores find the pixels of defects.
+//! Metrics of anomaly maps: pixel AUC and AUPRO.
 
 use super::{check_both_kinds, descending, roc_auc};
 use crate::{Error, Result};

@@ -151,7 +151,7 @@ mod tests {
     fn names_move_no_cursor_and_turn_no_text_around() {
         let mut table = Table::new("", &["class"]);
         table.push(vec!["\u{1b}[2Jcat\u{202e}".into()]);
-        assert_eq!(table.to_string(), "class\n---------\n\u{FFFD}[2Jcat\u{FFFD}");
+        assert_eq!(table.to_string(), "class\n--------\n\u{FFFD}[2Jcat\u{FFFD}");
         assert!(table.to_html().contains("\u{FFFD}[2Jcat\u{FFFD}"));
     }
 

@@ -287,7 +287,7 @@ fn save_cases() -> Vec<Case> {
                 std::fs::create_dir(f.join("dot.png")).unwrap();
                 dot()?.save(f.join("dot.png"))
             },
-            &["saving", "dot.png", "choose a folder"],
+            &["saving", "dot.png", "give the name of a file"],
         ),
         case("a model in no folder", |f| model().save(f.join("none/model")), &["saving", "none/model.safetensors"]),
     ]

@@ -1,5 +1,5 @@
-//! Do bright backgrounds, and not strange objects, make an image hard to rebuild? The report's remark, as numbers, and a
-//! score without it.
+//! How much of the reconstruction error is explained by brightness and other simple image statistics, as the report
+//! suspects, and a score without that part.
 
 use crate::data::{ImageStatistics, Images};
 use crate::metrics::{LinearFit, pearson_correlation, spearman_correlation};
@@ -9,7 +9,7 @@ use crate::train::Autoencoder;
 use crate::{Error, Result};
 use ndarray::Array3;
 
-/// Width in pixels of the frame that stands for the background.
+/// Width in pixels of the image border that is taken as the background.
 const FRAME_PX: usize = 2;
 /// Mean of the frame above which a background counts as white, pixels in -1..=1: 230 of 255.
 const WHITE: f32 = 0.8;

@@ -1,4 +1,4 @@
-//! Codes: what an encoder makes of images, as plain arrays. libtorch ends here.
+//! Latent codes as plain arrays: rooms below do not see libtorch.
 
 use crate::data::Images;
 use crate::train::Autoencoder;
@@ -26,7 +26,7 @@ pub struct Latents {
 }
 
 impl Autoencoder {
-    /// The codes of images, `[n, d]`: what the encoder gives. An image-shaped code is flattened, a Gaussian waist gives
+    /// The codes of images, `[n, d]`: what the encoder gives. An image-shaped code is flattened, a Gaussian bottleneck gives
     /// its mean.
     ///
     /// # Errors

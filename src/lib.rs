@@ -1,4 +1,5 @@
-//! Autoencoders in Rust notebooks: one line trains one, one line ranks what it rebuilt badly, one line draws the figure.
+//! Autoencoders in Rust notebooks: one line trains one, one line ranks images by reconstruction error, one line draws
+//! the figure.
 //!
 //! ```
 //! use diabolo::prelude::*;

@@ -1,6 +1,6 @@
-//! What `cargo diabolo report` tells the notebooks it runs: which data, which classes are held out, quick or full.
+//! Settings that `cargo diabolo report` passes to notebooks: the data, the held-out classes, and quick or full training.
 //!
-//! A notebook that is opened by hand has none of these settings and takes the defaults.
+//! A notebook that is opened by hand uses the defaults.
 
 use crate::data::{Split, open};
 use crate::{Error, Result};

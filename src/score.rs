@@ -1,4 +1,4 @@
-//! How badly a model rebuilds each image, and the images in that order.
+//! Reconstruction errors as anomaly scores, and images ranked by them.
 
 use crate::data::Images;
 use crate::error::TorchContext;

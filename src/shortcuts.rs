@@ -1,4 +1,4 @@
-//! The one-line calls of a notebook: glue between rooms, no logic of its own.
+//! The one-line calls of a notebook.
 
 pub use crate::background::{bias_table, brightness_table};
 pub use crate::data::{open, open_with};
@@ -20,7 +20,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Downloads a data set, "cifar10", from its home page into the user's cache, where [`open`] finds it; with a bar. What
-/// was downloaded before is not downloaded again, and half a file is gone on with.
+/// was downloaded before is not downloaded again, and a partial download is resumed.
 ///
 /// # Errors
 /// Those of [`data::download`].

@@ -1,4 +1,4 @@
-//! What the TOML files of `diabolo train` and `diabolo sweep` say, in the words of the notebook's own settings.
+//! The TOML files of `diabolo train` and `diabolo sweep`; keys are those of the notebook's settings.
 
 use anyhow::{Context, Result, anyhow, bail};
 use diabolo::error::nearest;

@@ -1,4 +1,4 @@
-//! `diabolo`: what a notebook does with an autoencoder, from the command line.
+//! The command `diabolo`: trains, scores and ranks with autoencoders.
 
 mod configuration;
 mod images;

@@ -1,4 +1,4 @@
-//! What the commands print. Readers may be gone, as `head` is after its first lines: that is no failure.
+//! Printing. A closed pipe, as of `head` after its first lines, is not an error.
 
 use anyhow::{Context, Result};
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! Is a cell's code complete? Asked by consoles at every newline, so it only parses.
+//! `is_complete_request`: consoles send it at every newline, so the code is only parsed.
 
 use ra_ap_syntax::{Edition, SourceFile, SyntaxKind, TextSize};
 use serde_json::{Value, json};

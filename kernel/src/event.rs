@@ -1,4 +1,4 @@
-//! What the relay tells the front: one [`Event`] as a line of JSON.
+//! The events that the relay sends to the front: one [`Event`] as a line of JSON.
 //!
 //! The front answers [`Event::Sync`] with one byte once everything before it is handled; only then does evcxr learn that
 //! the cell has ended. So a cell's outputs are in order, and complete before its reply.

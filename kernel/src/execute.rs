@@ -1,4 +1,4 @@
-//! One execute request, from its code to its reply.
+//! `execute_request`, from the code to the reply.
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Why a cell failed, as notebooks show it: a name, a sentence, and lines that point at the cell's own source.
+//! Errors of a cell as Jupyter shows them: name, message, and a traceback into the cell's source.
 
 use std::fmt::Display;
 

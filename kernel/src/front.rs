@@ -1,4 +1,4 @@
-//! The front: answers at once what needs no evcxr, and hands the rest to the kernel's thread.
+//! The message loop: answers at once what needs no evcxr, and queues the rest for the thread that owns evcxr.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,4 +1,4 @@
-//! What was executed, in this session and earlier ones: a line of JSON in a file for each cell.
+//! `history_request`: the cells of this session and earlier ones, a line of JSON for each.
 
 use std::fs::{self, File};
 use std::io::Write;

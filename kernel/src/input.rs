@@ -1,4 +1,4 @@
-//! What a cell asks the person at the client.
+//! `input_request`: a cell reads a line from the user.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What cells show, as Jupyter's messages, in order.
+//! The outputs of cells as Jupyter messages, in order.
 //!
 //! Text is gathered for a moment, so that many lines become few messages. A picture is held for a moment, because blocks
 //! of other MIME types may belong to it, and because the last one of a cell is its result.

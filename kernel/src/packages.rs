@@ -1,4 +1,4 @@
-//! What rust-analyzer sees of the packages that a notebook depends on.
+//! Which packages rust-analyzer reads of those that a notebook depends on.
 //!
 //! It asks cargo, and reads the sources of every package that cargo names before a cell can run: below a single line of
 //! `:dep` there may be hundreds, most of which no cell can name. So a package may list those below it that its users meet:

@@ -1,4 +1,4 @@
-//! The process in which the cells run: evcxr's own loop, with a flush after every cell.
+//! The cell process: evcxr's own loop, with a flush after every cell.
 //!
 //! evcxr sends `LOAD_AND_RUN library function` on standard input, and waits for [`COMPLETE`] on standard output.
 

@@ -1,4 +1,4 @@
-//! What rust-analyzer sees of the standard library's sources, which it reads to know the types of variables.
+//! Which part of the standard library's sources rust-analyzer reads, which it reads to know the types of variables.
 //!
 //! evcxr evaluates something before it has any dependency. rust-analyzer would read the whole library for that, and again
 //! for the first dependency, so at first it sees none. Later it sees the three crates whose items a cell can name, without

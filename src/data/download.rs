@@ -1,4 +1,4 @@
-//! Data sets from their home pages: into the user's cache, checked, and gone on with where a download ended.
+//! Downloads of data sets from their home pages into the user's cache, checked and resumable.
 
 use super::cifar;
 use super::open::own_data_folder;
@@ -67,9 +67,9 @@ impl fmt::Display for Download {
 }
 
 /// Downloads a data set, "cifar10", from its home page into the user's cache, where [`open`](super::open) finds it, and
-/// gives its path. `observe` is told after every piece, and may break off.
+/// gives its path. `observe` is called after every piece, and may stop the download.
 ///
-/// A file that is there already is left as it is. A part of one, from an attempt that was broken off, is gone on with.
+/// A file that is there already is left as it is. A partial file of an earlier attempt is resumed.
 /// The finished file is compared with the checksum on the home page.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What a set of floating-point pixels means: its range, and whether 8 bits hold it exactly.
+//! The range of floating-point pixels, and whether they are 8-bit values exactly.
 //!
 //! Homework files are 8-bit pictures that were turned into 32-bit floats before saving: four times the memory for the
 //! same 256 values. So all values are looked at once before any is stored.
@@ -106,7 +106,7 @@ impl Decision {
         if self.is_signed { value } else { value * 2.0 - 1.0 }
     }
 
-    /// The 8-bit value that a pixel stands for.
+    /// The 8-bit value of a pixel.
     pub(super) fn to_byte(self, value: f32) -> u8 {
         let steps = if self.is_signed { (value + 1.0) * 127.5 } else { value * 255.0 };
         (steps + 0.5) as u8

@@ -1,4 +1,4 @@
-//! A set of images: shared pixels, the chosen rows, and what is known about each image.
+//! A set of images: shared pixels, indices of the chosen ones, and labels.
 
 use super::floats::Survey;
 use super::photographs;
@@ -73,7 +73,7 @@ impl Images {
     /// - `pixels`: `[n, c, h, w]` with 1 (grey) or 3 (red, green, blue) channels, 0..=255
     ///
     /// # Errors
-    /// [`Error::Data`] if there is no image, no pixel, or another number of channels; `[n, h, w, c]` is told apart.
+    /// [`Error::Data`] if there is no image, no pixel, or another number of channels; `[n, h, w, c]` is recognised.
     ///
     /// # Example
     /// ```

@@ -1,4 +1,4 @@
-//! NumPy's archives: `.npz` files of named arrays, stored or deflated, and single `.npy` files.
+//! NumPy's files of images: `.npz` archives, stored or deflated, and single `.npy` files.
 
 use super::arrays::{ImageArray, classes_of, read_images, read_labels};
 use super::images::Images;

@@ -1,4 +1,4 @@
-//! Which source a name or a folder stands for.
+//! `open`: finds out what kind of data a name or a path is.
 
 use super::images::Images;
 use super::options::OpenOptions;

@@ -1,4 +1,4 @@
-//! How a source is opened: what may be chosen, and how much it may take.
+//! Options of `open_with`: sizes, the random split, and limits.
 
 use super::split::check_test_share;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! Training and test images of one data set, and the report's experiment: holding classes out.
+//! Training and test images of one data set, and held-out classes.
 
 use super::images::Images;
 use crate::{Error, Result};

@@ -1,4 +1,4 @@
-//! Cheap numbers about images that say nothing about what they show.
+//! Simple image statistics: brightness, variance, saturated pixels, compressed size.
 
 use super::Images;
 use crate::{Result, interrupt};

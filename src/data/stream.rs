@@ -1,4 +1,4 @@
-//! Images that are read a part at a time, so that they need not fit in memory.
+//! Images that are read in batches, so that they need not fit in memory.
 
 use super::images::{ImageShape, Images};
 use super::open::Opened;

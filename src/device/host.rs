@@ -1,4 +1,4 @@
-//! Tensors of 32-bit floats on the host as slices.
+//! 32-bit float tensors on the CPU as slices.
 
 use tch::{Device, Kind, Tensor};
 

@@ -1,4 +1,4 @@
-//! Where the arithmetic runs, in which precision, and where its random numbers come from.
+//! Devices (CPU or CUDA), precision, and random numbers.
 
 pub(crate) mod host;
 pub(crate) mod threads;

@@ -22,7 +22,7 @@ const LABEL_PX: i32 = 114;
 const BLOCK_PX: i32 = TILES_PX + 8 + LABEL_PX;
 const GUTTER_PX: i32 = 24;
 
-/// An image, what a model made of it, and how far they are apart.
+/// An image, its reconstruction, and the error.
 ///
 /// # Example
 /// ```
@@ -169,7 +169,7 @@ fn errors(pair: &Pair) -> Array2<f32> {
     raster::error_map(&pair.original, &pair.reconstruction)
 }
 
-/// Draws a block and answers where it ends.
+/// Draws a block; gives the y coordinate of its end.
 fn draw_block(canvas: &mut Canvas, (left, top): (i32, i32), block: &PairBlock, largest: f32) -> Result<i32> {
     canvas.text((left, top + HEADING.size_px), BLOCK_PX, &block.title, HEADING);
     let mut bottom = top + HEADING.line_px() + 4;
@@ -223,7 +223,7 @@ fn draw_pair(canvas: &mut Canvas, (left, top): (i32, i32), pair: &Pair, largest:
     Ok(())
 }
 
-/// A block in words.
+/// The alternative text of a block.
 fn describe(block: &PairBlock) -> String {
     let listed = |pairs: &[Pair]| -> String {
         let entries: Vec<String> =

@@ -1,4 +1,4 @@
-//! Numbers that say how well scores tell anomalies from the rest.
+//! Metrics: how well scores separate anomalies from normal images.
 
 mod conformal;
 mod confusion;
@@ -24,7 +24,7 @@ use crate::score::Scores;
 use crate::{Error, Result};
 
 impl Scores {
-    /// Area under the ROC curve: the chance that a random anomaly scores higher than a random normal image, ties
+    /// Area under the ROC curve: the probability that a random anomaly scores higher than a random normal image, ties
     /// counted half. 0..=1; 0.5 is guessing, higher is better.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Scores {
 
 /// Area under the ROC curve of `scores` (higher = more anomalous), one label per score: 0..=1, 0.5 is guessing.
 ///
-/// Worked out from ranks (Mann and Whitney, 1947) in `n log n` time; equal scores count half.
+/// Computed from ranks (Mann and Whitney, 1947) in `n log n` time; equal scores count half.
 ///
 /// # Errors
 /// [`Error::Data`] for labels of one kind only, lengths that differ, or a score that is not a number.
@@ -81,7 +81,7 @@ pub fn roc_auc(scores: &[f64], anomalies: &[bool]) -> Result<f64> {
     Ok(twice_won as f64 / (2.0 * n_anomalies as f64 * n_normal as f64))
 }
 
-/// Numbers of both kinds of images.
+/// Numbers of anomalies and normal images.
 struct Counts {
     n_anomalies: usize,
     n_normal: usize,

@@ -1,5 +1,5 @@
-//! Architectures: the layers of both halves as data, and the named ones. Reading text is `notation`'s work, shapes are
-//! `plan`'s.
+//! Architectures: the layers of encoder and decoder as data, and the ready-made ones. `notation` parses them, `plan`
+//! computes their shapes.
 
 use super::layer::Misfit;
 use super::plan::write_table;
@@ -78,7 +78,7 @@ impl Architecture {
         Ok(architecture)
     }
 
-    /// The report's best network: four halvings of the sides, 32 latents, the mirror image back. 191,777 parameters.
+    /// The report's best network: four halvings of the sides, 32 latents, and a decoder that mirrors the encoder. 191,777 parameters.
     ///
     /// # Source
     /// Report, question 1 (1).

@@ -1,4 +1,4 @@
-//! The shapes of an architecture, worked out for one image shape before anything is built.
+//! The shapes of an architecture for one image shape, computed before a network is built.
 
 use super::architecture::USUAL_IMAGE_SHAPES;
 use super::{Architecture, Layer, Part, notation, shapes};

@@ -8,13 +8,13 @@ use ndarray::{Array1, Array2};
 use rayon::prelude::*;
 use tch::{Kind, TchError, Tensor};
 
-/// Where the smaller number, of points or of values, is at most this, all eigenvectors are worked out at once.
+/// Where the smaller number, of points or of values, is at most this, all eigenvectors are computed at once.
 const MOST_AT_ONCE: i64 = 512;
-/// Relative error of an eigenvector's equation below which it counts as found.
+/// Relative residual below which an eigenvector counts as converged.
 const TOLERANCE: f64 = 1e-5;
-/// Vectors beside those wanted, which make the wanted ones come faster.
+/// Oversampling: additional vectors, which speed up convergence.
 const SPARE: i64 = 8;
-/// Rounds after which all eigenvectors are worked out at once after all, which may take ten seconds for images; real
+/// Iterations after which all eigenvectors are computed after all, which may take ten seconds for images; real
 /// images need five or six rounds, only noise needs more.
 const MAX_ROUNDS: usize = 40;
 
@@ -34,7 +34,7 @@ pub(crate) struct Spectrum {
 ///
 /// # Source
 /// Many values: block Krylov iteration, Musco and Musco, "Randomized block Krylov methods for stronger and faster
-/// approximate singular value decomposition", 2015; it goes on until the eigenvectors' equations hold.
+/// approximate singular value decomposition", 2015; it ends when the residuals are small.
 pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doing: &str) -> Result<Spectrum> {
     let (n, d) = points.dim();
     let mean = mean(points);
@@ -61,7 +61,7 @@ pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doi
     })
 }
 
-/// The points less their mean, `[n, d]`.
+/// The centred points, `[n, d]`.
 fn centred(points: &Array2<f32>, mean: &Array1<f32>) -> Result<Tensor, TchError> {
     let (n, d) = points.dim();
     let mut centred = Tensor::f_empty([n as i64, d as i64], (Kind::Float, tch::Device::Cpu))?;
@@ -78,8 +78,8 @@ fn centred(points: &Array2<f32>, mean: &Array1<f32>) -> Result<Tensor, TchError>
 
 type Eigen = (Tensor, Tensor, f64);
 
-/// From the covariance `[d, d]` or, where there are fewer points than values, from the points' products with each other
-/// `[n, n]`, which have the same eigenvalues.
+/// From the covariance `[d, d]` or, where there are fewer points than values, from the Gram matrix `[n, n]`, which has
+/// the same eigenvalues.
 fn all_at_once(centred: &Tensor, n_components: i64) -> Result<Eigen, TchError> {
     let (n, d) = centred.size2()?;
     let (size, long_axis) = if n < d { (n, 1) } else { (d, 0) };
@@ -119,7 +119,7 @@ fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Option<
         products.f_to_kind(Kind::Double)?.f_div_scalar_((n - 1) as f64)
     };
     let orthonormal = |vectors: &Tensor| Ok::<_, TchError>(Tensor::f_linalg_qr(vectors, "reduced")?.0);
-    // Any start will do that is not at right angles to what is sought; a fixed one gives the same result every time.
+    // Any start works that is not orthogonal to the eigenvectors; a fixed one makes results reproducible.
     let width = n_components + SPARE;
     let start = (0..d * width).map(|index| ((index as f64 + 1.0) * 12.9898).sin() * 43758.5453).map(f64::fract);
     let start = Tensor::from_slice(&start.map(|value| value - 0.5 * value.signum()).collect::<Vec<f64>>());

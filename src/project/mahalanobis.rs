@@ -1,4 +1,4 @@
-//! How far points lie from their mean, in units of their spread.
+//! Mahalanobis distances: from the mean, in units of the covariance.
 
 use super::eigen::{Spectrum, covariance_spectrum};
 use crate::latent::{check_points, check_points_of};
@@ -8,7 +8,7 @@ use ndarray::{Array1, Array2, ArrayView1, Axis};
 /// No variance is taken as smaller than this share of the largest: single precision holds no smaller differences.
 const SMALLEST_VARIANCE: f64 = 1e-10;
 
-/// Mean and spread of some points.
+/// Mean and covariance of some points.
 ///
 /// # Example
 /// ```
@@ -23,7 +23,7 @@ const SMALLEST_VARIANCE: f64 = 1e-10;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mahalanobis {
     mean: Array1<f32>,
-    /// What turns a point less the mean into one whose length is the distance, `[d, d]`.
+    /// The whitening matrix, `[d, d]`: the length of a whitened, centred point is its distance.
     whitening: Array2<f32>,
 }
 

@@ -1,4 +1,4 @@
-//! A training that goes on while other cells run.
+//! Training in the background, while other cells run.
 
 use super::folder::{Begun, begin_in};
 use crate::data::Split;

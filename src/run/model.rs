@@ -1,4 +1,4 @@
-//! A model in two files.
+//! Saved models: weights as safetensors, the rest as JSON.
 
 use super::read_versioned;
 use super::tensors::{self, serialize};

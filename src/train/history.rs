@@ -1,4 +1,4 @@
-//! What happened in a training.
+//! The history of a training: losses, and why it stopped.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The losses of an epoch's steps, read as seldom as the device would have it.
+//! The losses of an epoch's steps, which are read seldom from a GPU, since reading waits for it.
 
 use crate::Result;
 use crate::error::TorchContext;

@@ -1,4 +1,4 @@
-//! What a training is to do: [`Training`] and its parts.
+//! The settings of a training.
 
 use crate::device::{Device, Precision};
 use crate::model::Plan;

@@ -1,4 +1,4 @@
-//! Scores of several kinds beside each other: tables, histograms, curves, and the report's argument about F1.
+//! Comparisons of evaluations: tables, histograms, curves, and the report's argument about F1.
 
 use crate::data::Images;
 use crate::evaluation::{Evaluation, ScoreTable};

@@ -27,7 +27,7 @@ use std::f64::consts::TAU;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Maps {
-    /// How the maps were made, as in "PCA".
+    /// The method, as in "PCA".
     pub method: String,
     /// The pixels first, then a map for each model.
     pub maps: Vec<Map>,
@@ -49,7 +49,7 @@ pub struct Maps {
 pub struct Map {
     /// What was mapped, as in "pixels" or "fcn".
     pub name: String,
-    /// Values of each point before.
+    /// Number of values of a point before the reduction.
     pub n_dimensions: usize,
     /// `[n, 2]`.
     pub points: Array2<f32>,

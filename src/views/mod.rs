@@ -1,4 +1,4 @@
-//! From results to figures and tables: what a value looks like, before anybody asks where it is shown.
+//! Figures and tables of results; `display` shows them.
 
 mod evaluations;
 mod maps;

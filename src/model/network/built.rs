@@ -1,4 +1,4 @@
-//! The layers of a network with their tensors, and how they begin.
+//! The layers of a network with their tensors, and their initial weights.
 
 use super::lowering::{self, Step};
 use super::sub_pixel::SubPixel;
@@ -94,7 +94,7 @@ impl BuiltLayer {
         self.trained.iter().map(cast).collect()
     }
 
-    /// Whether no gradient needs what this layer gives, but for the layer after it.
+    /// Whether only the next layer's backward pass may need this layer's output.
     pub(super) fn leaves_output_free(&self) -> bool {
         // That of blocks of pixels is a view, which autograd would have to write around.
         let is_view = self.sub_pixel.is_some();

@@ -12,7 +12,7 @@ const WORDS_IN_CHUNK: usize = 512;
 /// For each of some values, whether it is dropped.
 ///
 /// A probability of one half needs one random bit a value; for any other there are 16, so it is taken to the nearest
-/// multiple of 2^-16 below 1. What is kept is multiplied so that the mean to be expected stays.
+/// multiple of 2^-16 below 1. Kept values are scaled by `1 / (1 - p)`, so that the expectation stays.
 #[derive(Debug)]
 pub(super) struct DropoutMask {
     /// Draws for the first values lie in the lowest bits.
@@ -21,7 +21,7 @@ pub(super) struct DropoutMask {
     n_bits: usize,
     /// Values whose bits are at least this are kept.
     threshold: u64,
-    /// What kept values are multiplied by.
+    /// Scale of the kept values, `1 / (1 - p)`.
     factor: f32,
 }
 
@@ -37,7 +37,7 @@ impl DropoutMask {
         Self { words, n_values, n_bits, threshold: threshold as u64, factor }
     }
 
-    /// For each value 0 or the factor of those that are kept, `[n_values]`, on `device`.
+    /// The mask: 0 for dropped values, the scale for kept ones, `[n_values]`, on `device`.
     pub(super) fn factors(&self, device: Device) -> Result<Tensor, TchError> {
         if device != Device::Cpu {
             return self.factors_from_bits(device);
@@ -64,7 +64,7 @@ impl DropoutMask {
         }
     }
 
-    /// As [`DropoutMask::factors`], where only the bits travel to the device.
+    /// As [`DropoutMask::factors`]; only the bits are copied to the device.
     fn factors_from_bits(&self, device: Device) -> Result<Tensor, TchError> {
         let words: Vec<i64> = self.words.iter().map(|&word| word as i64).collect();
         let words = Tensor::f_from_slice(&words)?.f_to(device)?.f_unsqueeze(1)?;

@@ -1,6 +1,6 @@
-//! From the layers of a plan to the order in which they are computed.
+//! The order in which layers are computed, which may differ from that of the plan.
 //!
-//! Nearest-neighbour upsampling repeats values, so what treats every value alike gives the same before it, on a fraction
+//! Nearest-neighbour upsampling repeats values, so an element-wise layer gives the same result before it, on a fraction
 //! of the values. The layers, their names and their weights stay as planned.
 
 use crate::model::{FeatureShape, Layer, PlannedLayer};
@@ -10,11 +10,11 @@ use crate::model::{FeatureShape, Layer, PlannedLayer};
 pub(super) struct Step {
     /// Index of the layer in its part of the plan.
     pub(super) layer: usize,
-    /// How many equal values stand in the plan where this step computes one; above 1 before a postponed upsampling.
+    /// Number of equal values in the plan for each value computed here; above 1 before a postponed upsampling.
     pub(super) n_copies: usize,
 }
 
-/// The layers of a part in the order in which they cost least, with the same outputs, gradients and statistics.
+/// The layers of a part in the cheapest order with the same outputs, gradients and statistics.
 pub(super) fn order(layers: &[PlannedLayer]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::with_capacity(layers.len());
     for (index, planned) in layers.iter().enumerate() {
@@ -34,7 +34,7 @@ pub(super) fn order(layers: &[PlannedLayer]) -> Vec<Step> {
 
 fn may_go_before(layer: &Layer, earlier: &PlannedLayer) -> bool {
     match (&earlier.layer, layer) {
-        // Factors are 0 or above, and these two only tell signs apart.
+        // A dropout mask is 0 or above, and these two depend on the sign alone.
         (Layer::Dropout { .. }, Layer::ReLU | Layer::LeakyReLU { .. }) => true,
         (Layer::Upsample { .. }, Layer::ReLU | Layer::LeakyReLU { .. } | Layer::Sigmoid | Layer::Tanh) => true,
         // A batch of one image would have no variance in a single pixel, while it has one in copies of it.

@@ -30,7 +30,7 @@ const BATCH_NORM_EPSILON: f64 = 1e-5;
 
 /// The tensors of a planned architecture.
 ///
-/// All trained values lie in one flat tensor, and all running statistics in another, so that an optimiser step, a copy
+/// All parameters are in one flat tensor, and all running statistics in another, so that an optimiser step, a copy
 /// of the best weights and a save are a few operations whatever the number of layers.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -47,7 +47,7 @@ pub(crate) struct Network {
     has_blocks: bool,
 }
 
-/// What one pass gives.
+/// The result of a forward pass.
 #[derive(Debug)]
 pub(crate) struct Pass {
     /// `[n, c, h, w]`.
@@ -154,7 +154,7 @@ impl Network {
         Ok([copy(&self.parameters)?, copy(&self.statistics)?])
     }
 
-    /// Puts a snapshot back.
+    /// Restores a snapshot.
     pub(crate) fn restore(&self, [parameters, statistics]: &[Tensor; 2]) -> Result<()> {
         tch::no_grad(|| {
             // As views, since a copy would spread fewer values over all.

@@ -1,4 +1,4 @@
-//! A cell that runs: the kernel, the library and libtorch in one, and what they say of the device and of data sets.
+//! Checks by running a cell: the kernel, the library and libtorch, the device, and the data sets found.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The Python process that talks to Jupyter kernels, as a value.
+//! The Python process that runs cells in Jupyter kernels.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;

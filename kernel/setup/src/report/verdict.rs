@@ -1,6 +1,6 @@
 //! Did a cell fail? Stock evcxr answers "ok" to a cell that panicked and to one whose `?` met an error.
 //!
-//! A panic is told on stderr. An error met by `?` is printed on stderr without any mark, so a cell that ends in a
+//! A panic is reported on stderr. An error met by `?` is printed on stderr without any mark, so a cell that ends in a
 //! semicolon gets one more line, the probe, which prints a mark: no mark, no success. A cell that ends in an expression
 //! cannot take a probe, but shows its value when it succeeds.
 

@@ -159,6 +159,13 @@ fn has_nvidia_driver() -> bool {
     unsafe { libloading::Library::new(name) }.is_ok()
 }
 
+/// Computes without recording what a gradient would need, as PyTorch's `torch.no_grad()`. A panic inside does not leave the
+/// thread so, as `tch::no_grad` would.
+pub(crate) fn without_gradients<T>(compute: impl FnOnce() -> T) -> T {
+    let _guard = tch::no_grad_guard();
+    compute()
+}
+
 /// Images gathered on a device, 8-bit where their source is, and scaled a batch at a time.
 #[derive(Debug)]
 pub(crate) struct ResidentImages {
@@ -256,6 +263,14 @@ mod tests {
         first.sort_unstable();
         first.dedup();
         assert_eq!(first.len(), n);
+    }
+
+    #[test]
+    fn a_panic_leaves_the_thread_with_gradients() {
+        let has_gradient = || Tensor::ones([1], (Kind::Float, tch::Device::Cpu)).set_requires_grad(true) * 2.0;
+        assert!(!without_gradients(has_gradient).requires_grad());
+        let panic = std::panic::catch_unwind(|| without_gradients(|| panic!("inside")));
+        assert!(panic.is_err() && has_gradient().requires_grad());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! computes their shapes.
 
 use super::layer::Misfit;
-use super::plan::write_table;
-use super::{Layer, Part, Plan, notation, shapes};
+use super::plan::{Plan, write_table};
+use super::planned::PlannedLayer;
+use super::shapes::USUAL_IMAGE_SHAPES;
+use super::{Layer, Part, notation, shapes};
 use crate::data::ImageShape;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,6 @@ use std::fmt;
 
 /// The most layers that a part may have: far more than small images need, few enough to show.
 const MOST_LAYERS: usize = 1000;
-
-/// Image shapes of the data sets that the crate opens: CIFAR-10 and the homework's, then the MNIST family's.
-pub(super) const USUAL_IMAGE_SHAPES: [ImageShape; 2] = [[3, 32, 32], [1, 28, 28]];
 
 /// An autoencoder's layers, as data: it can be read, printed, compared, saved, and changed by editing a string.
 ///
@@ -47,7 +46,7 @@ impl Architecture {
     ///   `kernel_size=(3, 3)` must be square. `nn.` before a layer is fine.
     /// - Numbers may be arithmetic: `96*2*2`, `(32 + 4) // 2`.
     /// - Two spellings are the report's own: `MaxPool(2, 2, 0)` is `MaxPool2d`, and `Upsample(2, 'nearest')` doubles
-    ///   the sides. `Gaussian(20)` is the waist of a variational autoencoder.
+    ///   the sides. `Gaussian(20)` is the bottleneck of a variational autoencoder.
     /// - `Flatten` and `Unflatten` may be left out; [`Architecture::plan`] puts them in.
     ///
     /// # Errors
@@ -255,7 +254,8 @@ impl Architecture {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn plan(&self, image_shape: ImageShape) -> Result<Plan> {
-        Plan::new(self, image_shape)
+        self.check()?;
+        Plan::new(&self.name, &self.encoder, &self.decoder, image_shape)
     }
 
     /// The plan for the first of `[3, 32, 32]` (CIFAR-10) and `[1, 28, 28]` (MNIST) that fits: what an architecture
@@ -275,7 +275,7 @@ impl Architecture {
     }
 
     /// Checks all that does not depend on shapes.
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         for (part, layers) in [(Part::Encoder, &self.encoder), (Part::Decoder, &self.decoder)] {
             if layers.is_empty() || layers.len() > MOST_LAYERS {
                 let (found, wanted) = (format!("{} layers", layers.len()), format!("1 to {MOST_LAYERS}"));
@@ -283,12 +283,12 @@ impl Architecture {
                 return Err(Misfit::new(found, wanted, next_step).at(part.to_string()));
             }
             for (index, layer) in layers.iter().enumerate() {
-                let is_waist = part == Part::Encoder && index + 1 == layers.len();
+                let is_bottleneck = part == Part::Encoder && index + 1 == layers.len();
                 let checked = match layer {
-                    Layer::Gaussian { .. } if !is_waist => Err(Misfit::new(
+                    Layer::Gaussian { .. } if !is_bottleneck => Err(Misfit::new(
                         "a Gaussian inside the network",
                         "it as the encoder's last layer",
-                        "it is the waist of a variational autoencoder; elsewhere use Linear",
+                        "it is the bottleneck of a variational autoencoder; elsewhere use Linear",
                     )),
                     _ => layer.check(),
                 };
@@ -315,6 +315,24 @@ impl fmt::Display for Architecture {
         let encoder = self.encoder.iter().map(|layer| [Part::Encoder.to_string(), layer.to_string()]);
         let decoder = self.decoder.iter().map(|layer| [Part::Decoder.to_string(), layer.to_string()]);
         write_table(f, ["part", "layer"], &encoder.chain(decoder).collect::<Vec<_>>())
+    }
+}
+
+impl Plan {
+    /// The architecture with every layer written out, which is what is saved: its plan inserts nothing.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::model::Architecture;
+    /// let plan = Architecture::fcn().plan([3, 32, 32])?;
+    /// let written_out = plan.architecture();
+    /// assert_eq!(written_out.encoder.len(), Architecture::fcn().encoder.len() + 1);
+    /// assert_eq!(written_out.plan([3, 32, 32])?.n_parameters(), plan.n_parameters());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn architecture(&self) -> Architecture {
+        let layers = |part: &[PlannedLayer]| part.iter().map(|planned| planned.layer.clone()).collect();
+        Architecture { name: self.name.clone(), encoder: layers(&self.encoder), decoder: layers(&self.decoder) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One layer of a network, how it is written, and which numbers it may hold. What it does to a shape is in `plan`.
+//! One layer of a network, how it is written, and which numbers it may hold. What it does to a shape is in `shapes`.
 
 use crate::Error;
 use std::fmt;
@@ -96,7 +96,7 @@ pub enum Layer {
         /// Channels, height and width.
         shape: [usize; 3],
     },
-    /// `Gaussian(latents)`, the waist of a variational autoencoder: two `Linear` layers side by side, for the mean and
+    /// `Gaussian(latents)`, the bottleneck of a variational autoencoder: two `Linear` layers side by side, for the mean and
     /// the logarithm of the variance of each latent value; its output is a draw in training and the mean otherwise.
     ///
     /// Source: Kingma and Welling, Auto-Encoding Variational Bayes, 2014, appendix C.2.

@@ -5,10 +5,12 @@ mod layer;
 mod network;
 mod notation;
 mod plan;
+mod planned;
 mod shapes;
 mod signatures;
 
 pub use architecture::Architecture;
 pub use layer::{Layer, Part};
-pub(crate) use network::{GaussianWaist, Mode, Network, StepRandomness, Trace};
-pub use plan::{FeatureShape, Plan, PlanRow, PlannedLayer};
+pub(crate) use network::{Backward as Trace, LatentDistribution as GaussianWaist, Mode, Network, StepRandomness};
+pub use plan::{Plan, PlanRow};
+pub use planned::{FeatureShape, PlannedLayer};

@@ -1,79 +1,11 @@
 //! The shapes of an architecture for one image shape, computed before a network is built.
 
-use super::architecture::USUAL_IMAGE_SHAPES;
-use super::{Architecture, Layer, Part, notation, shapes};
+use super::planned::{FeatureShape, PlannedLayer};
+use super::shapes::USUAL_IMAGE_SHAPES;
+use super::{Layer, Part, notation, shapes};
 use crate::data::ImageShape;
 use crate::{Error, Result};
 use std::fmt;
-
-/// The shape of one image's features between two layers.
-///
-/// # Example
-/// ```
-/// use diabolo::model::FeatureShape;
-/// let (image, vector) = (FeatureShape::Image([12, 16, 16]), FeatureShape::Vector(32));
-/// assert_eq!((image.n_values(), vector.n_values()), (3072, 32));
-/// assert_eq!((image.to_string(), vector.to_string()), ("[12, 16, 16]".into(), "[32]".into()));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeatureShape {
-    /// Channels, height, width.
-    Image([usize; 3]),
-    /// A vector of this length.
-    Vector(usize),
-}
-
-impl FeatureShape {
-    /// Number of values: `c * h * w`, or the vector's length.
-    ///
-    /// # Example
-    /// ```
-    /// use diabolo::model::FeatureShape;
-    /// assert_eq!(FeatureShape::Image([3, 32, 32]).n_values(), 3072);
-    /// ```
-    pub fn n_values(&self) -> usize {
-        match self {
-            Self::Image(shape) => shape.iter().fold(1, |product, side| product.saturating_mul(*side)),
-            Self::Vector(length) => *length,
-        }
-    }
-}
-
-/// As PyTorch prints a shape: `[12, 16, 16]` or `[32]`.
-impl fmt::Display for FeatureShape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Image([c, h, w]) => write!(f, "[{c}, {h}, {w}]"),
-            Self::Vector(length) => write!(f, "[{length}]"),
-        }
-    }
-}
-
-/// A layer with the shapes that reach it and leave it.
-///
-/// # Example
-/// ```
-/// use diabolo::model::{Architecture, FeatureShape};
-/// let plan = Architecture::conv().plan([3, 32, 32])?;
-/// let first = &plan.encoder[0];
-/// assert_eq!(first.output, FeatureShape::Image([12, 16, 16]));
-/// assert_eq!(first.n_parameters, 12 * 3 * 4 * 4 + 12);
-/// assert!(!first.inserted);
-/// # Ok::<(), diabolo::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlannedLayer {
-    /// The layer.
-    pub layer: Layer,
-    /// Shape of one image's features before the layer.
-    pub input: FeatureShape,
-    /// Shape of one image's features after the layer.
-    pub output: FeatureShape,
-    /// Number of trained values; running statistics are not among them, as in PyTorch's `parameters()`.
-    pub n_parameters: usize,
-    /// Whether the layer was put in where the notation leaves it out.
-    pub inserted: bool,
-}
 
 /// One row of the table that shows a plan.
 ///
@@ -101,7 +33,7 @@ pub struct PlanRow {
 
 /// An architecture whose shapes fit, with the `Flatten` and `Unflatten` layers that its notation leaves out.
 ///
-/// Made by [`Architecture::plan`]. No shape in it has more than 2^31 - 1 values, nor the whole more parameters.
+/// Made by [`Architecture::plan`](super::Architecture::plan). No shape in it has more than 2^31 - 1 values, nor the whole more parameters.
 ///
 /// # Example
 /// ```
@@ -126,20 +58,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// See [`Architecture::plan`].
-    pub(super) fn new(architecture: &Architecture, image_shape: ImageShape) -> Result<Self> {
-        architecture.check()?;
+    /// The plan of checked layers; see [`Architecture::plan`](super::Architecture::plan).
+    pub(super) fn new(name: &str, encoder: &[Layer], decoder: &[Layer], image_shape: ImageShape) -> Result<Self> {
         if shapes::product(&image_shape).is_none_or(|n_values| n_values == 0) {
             return Err(Error::data(
-                format!("planning {}", architecture.name),
+                format!("planning {name}"),
                 format!("images of {image_shape:?}"),
                 "[channels, height, width] of at least 1 each, and at most 2147483647 values",
                 "for CIFAR-10 it is [3, 32, 32]",
             ));
         }
-        let (encoder, decoder) = shapes::infer(&architecture.encoder, &architecture.decoder, image_shape)
-            .map_err(|error| or_something_else(error, architecture, image_shape))?;
-        Ok(Self { name: architecture.name.clone(), image_shape, encoder, decoder })
+        let (encoder, decoder) = shapes::infer(encoder, decoder, image_shape)
+            .map_err(|error| or_something_else(error, encoder, decoder, image_shape))?;
+        Ok(Self { name: name.into(), image_shape, encoder, decoder })
     }
 
     /// Number of trained values of the whole network, as PyTorch counts them.
@@ -164,23 +95,22 @@ impl Plan {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn n_latents(&self) -> usize {
-        self.encoder.last().map_or(0, |waist| waist.output.n_values())
+        self.encoder.last().map_or(0, |bottleneck| bottleneck.output.n_values())
     }
 
-    /// The architecture with every layer written out, which is what is saved: its plan inserts nothing.
-    ///
-    /// # Example
-    /// ```
-    /// use diabolo::model::Architecture;
-    /// let plan = Architecture::fcn().plan([3, 32, 32])?;
-    /// let written_out = plan.architecture();
-    /// assert_eq!(written_out.encoder.len(), Architecture::fcn().encoder.len() + 1);
-    /// assert_eq!(written_out.plan([3, 32, 32])?.n_parameters(), plan.n_parameters());
-    /// # Ok::<(), diabolo::Error>(())
-    /// ```
-    pub fn architecture(&self) -> Architecture {
-        let layers = |part: &[PlannedLayer]| part.iter().map(|planned| planned.layer.clone()).collect();
-        Architecture { name: self.name.clone(), encoder: layers(&self.encoder), decoder: layers(&self.decoder) }
+    /// Values of one image that a training holds at least between forward and backward pass: the image, and the output of
+    /// each layer that is computed into memory of its own. Activations and dropout may write over their input, batch norm may
+    /// be computed with the layer after it, and `Flatten` copies nothing.
+    pub(crate) fn fewest_values_held(&self) -> usize {
+        let has_own_memory = |planned: &&PlannedLayer| match planned.layer {
+            Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. } | Layer::Linear { .. } => true,
+            Layer::MaxPool { .. } | Layer::Upsample { .. } | Layer::Gaussian { .. } => true,
+            Layer::BatchNorm2d { .. } | Layer::Dropout { .. } | Layer::Flatten | Layer::Unflatten { .. } => false,
+            Layer::ReLU | Layer::LeakyReLU { .. } | Layer::Sigmoid | Layer::Tanh => false,
+        };
+        let outputs = self.encoder.iter().chain(&self.decoder).filter(has_own_memory);
+        let image = FeatureShape::Image(self.image_shape).n_values();
+        outputs.fold(image, |sum, planned| sum.saturating_add(planned.output.n_values()))
     }
 
     /// The encoder's layers on one line, those put in included: what PyTorch's `nn.Sequential` needs.
@@ -247,13 +177,12 @@ impl fmt::Display for Plan {
     }
 }
 
-/// Adds to an error what else would do: square images of another size, or the numbers of [`Architecture::adapted_to`]
+/// Adds to an error what else would do: square images of another size, or the numbers of [`Architecture::adapted_to`](super::Architecture::adapted_to)
 /// where the architecture is sound and the images are merely others than it was written for.
-fn or_something_else(error: Error, architecture: &Architecture, image_shape: ImageShape) -> Error {
+fn or_something_else(error: Error, encoder: &[Layer], decoder: &[Layer], image_shape: ImageShape) -> Error {
     /// Beyond this nobody wants images scaled for an architecture's sake.
     const LARGEST_SIDE_PX: usize = 256;
     let Error::Architecture { place, found, wanted, mut next_step } = error else { return error };
-    let Architecture { encoder, decoder, .. } = architecture;
     let fits = |shape: ImageShape| shapes::infer(encoder, decoder, shape).is_ok();
     let is_sound = USUAL_IMAGE_SHAPES.into_iter().any(fits);
     let fits_adapted = |shape: ImageShape| {
@@ -298,4 +227,23 @@ pub(super) fn write_table<const N: usize>(
     };
     f.write_str(&write_row(head))?;
     rows.iter().try_for_each(|row| write!(f, "\n{}", write_row(std::array::from_fn(|column| row[column].as_str()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::Architecture;
+
+    #[test]
+    fn what_training_holds_is_counted_from_below() {
+        let plan = Architecture::fcn().plan([3, 32, 32]).unwrap();
+        // The image and the outputs of eight Linear layers, each activation in the place of its input.
+        assert_eq!(plan.fewest_values_held(), 3072 + 2 * (128 + 64 + 12) + 3 + 3072);
+        let plan = Architecture::report_cnn().plan([3, 32, 32]).unwrap();
+        let encoder = 6144 + 12_288 + 3072 + 6144 + 1536 + 3072 + 768 + 1536 + 384 + 96 + 32;
+        let decoder = 96 + 384 + 192 + 768 + 384 + 1536 + 768 + 3072 + 1536 + 768 + 3072;
+        assert_eq!(plan.fewest_values_held(), 3072 + encoder + decoder);
+        let all_outputs: usize =
+            plan.encoder.iter().chain(&plan.decoder).map(|planned| planned.output.n_values()).sum();
+        assert!(plan.fewest_values_held() < all_outputs * 2 / 3);
+    }
 }

@@ -2,9 +2,13 @@
 //! out. The rules are told at [`Architecture::plan`](super::Architecture::plan).
 
 use super::layer::{LARGEST, Misfit};
-use super::{FeatureShape, Layer, Part, PlannedLayer};
+use super::planned::{FeatureShape, PlannedLayer};
+use super::{Layer, Part};
 use crate::Result;
 use crate::data::ImageShape;
+
+/// Image shapes of the data sets that the crate opens: CIFAR-10 and the homework's, then the MNIST family's.
+pub(super) const USUAL_IMAGE_SHAPES: [ImageShape; 2] = [[3, 32, 32], [1, 28, 28]];
 
 /// Plans the layers of both parts.
 pub(super) fn infer(

@@ -1,6 +1,6 @@
 //! Eigenvectors of a covariance matrix: all of them for codes, the first few for the pixels of images.
 
-use crate::device::host::{values, values_mut};
+use crate::device::host::{filled, values};
 use crate::error::TorchContext;
 use crate::latent::mean;
 use crate::{Result, interrupt};
@@ -64,16 +64,16 @@ pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doi
 /// The centred points, `[n, d]`.
 fn centred(points: &Array2<f32>, mean: &Array1<f32>) -> Result<Tensor, TchError> {
     let (n, d) = points.dim();
-    let mut centred = Tensor::f_empty([n as i64, d as i64], (Kind::Float, tch::Device::Cpu))?;
     let standard = points.as_standard_layout();
     let rows = standard.as_slice().expect("the array is in standard order").par_chunks(d);
     let mean = mean.as_slice().expect("one row");
-    values_mut(&mut centred).par_chunks_mut(d).zip(rows).for_each(|(centred, row)| {
-        for (centred, (value, mean)) in centred.iter_mut().zip(row.iter().zip(mean)) {
-            *centred = value - mean;
-        }
-    });
-    Ok(centred)
+    filled(&[n as i64, d as i64], |centred| {
+        centred.par_chunks_mut(d).zip(rows).for_each(|(centred, row)| {
+            for (centred, (value, mean)) in centred.iter_mut().zip(row.iter().zip(mean)) {
+                *centred = value - mean;
+            }
+        });
+    })
 }
 
 type Eigen = (Tensor, Tensor, f64);
@@ -110,7 +110,8 @@ fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Option<
     let (n, d) = centred.size2().doing(doing)?;
     // Not by libtorch's norm, which would turn all points into doubles first.
     let squares = |values: &[f32]| values.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
-    let parts: Vec<f64> = values(centred).par_chunks(1 << 16).map(squares).collect();
+    // SAFETY: nobody writes to the points.
+    let parts: Vec<f64> = unsafe { values(centred) }.par_chunks(1 << 16).map(squares).collect();
     let total = parts.iter().sum::<f64>() / (n - 1) as f64;
     let times_covariance = |vectors: &Tensor| -> Result<Tensor, TchError> {
         let along = centred.f_matmul(&vectors.f_to_kind(Kind::Float)?)?;

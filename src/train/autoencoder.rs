@@ -2,7 +2,7 @@
 
 use super::{History, Training};
 use crate::data::Images;
-use crate::device::ResidentImages;
+use crate::device::{ResidentImages, without_gradients};
 use crate::error::TorchContext;
 use crate::model::{Architecture, Mode, Network, Plan};
 use crate::{Error, Result, interrupt};
@@ -131,8 +131,10 @@ impl Autoencoder {
             let range = start..images.len().min(start + EVALUATION_BATCH);
             let batch = ResidentImages::new(images, range, network.device())?.all()?;
             let batch = network.arranged(batch).doing("arranging a batch")?;
-            let result = tch::no_grad(|| compute(&network, &batch))?.contiguous().view([-1]);
-            let part = Vec::<f32>::try_from(result.to(tch::Device::Cpu)).doing("reading results from the device")?;
+            let result = without_gradients(|| compute(&network, &batch))?;
+            let part =
+                result.f_reshape([-1]).and_then(|flat| flat.f_to(tch::Device::Cpu)).and_then(Vec::<f32>::try_from);
+            let part = part.doing("reading results from the device")?;
             values.extend(part);
         }
         Ok(values)

@@ -3,9 +3,9 @@
 use super::{Optimizer, Training};
 use crate::Result;
 use crate::device::host::{values, values_mut};
-use crate::device::threads;
+use crate::device::{threads, without_gradients};
 use crate::error::TorchContext;
-use tch::{Device, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -72,7 +72,8 @@ impl OptimizerState {
         if gradients.is_empty() {
             return Ok(());
         }
-        tch::no_grad(|| self.try_step(&mut parameters.shallow_clone(), gradients)).doing("taking an optimiser step")
+        without_gradients(|| self.try_step(&mut parameters.shallow_clone(), gradients))
+            .doing("taking an optimiser step")
     }
 
     fn try_step(&mut self, parameters: &mut Tensor, gradients: &[Tensor]) -> Result<(), TchError> {
@@ -89,7 +90,7 @@ impl OptimizerState {
         };
         let root_of_correction_2 = (1.0 - BETA_2.powi(self.n_steps)).sqrt();
         let corrected_rate = rate / (1.0 - BETA_1.powi(self.n_steps));
-        if parameters.device() == Device::Cpu {
+        if threads::suit(parameters.device()) {
             self.adam_on_host(parameters, gradients, [decay, root_of_correction_2, corrected_rate].map(|x| x as f32));
             return Ok(());
         }
@@ -102,7 +103,7 @@ impl OptimizerState {
         Ok(())
     }
 
-    /// The same as on other devices, but each value is read and written once instead of nine times, which is what such a
+    /// The same as by libtorch's operations, but each value is read and written once instead of nine times, which is what such a
     /// step waits for.
     fn adam_on_host(
         &mut self,
@@ -111,10 +112,13 @@ impl OptimizerState {
         [decay, root_of_correction_2, corrected_rate]: [f32; 3],
     ) {
         let [share_1, share_2, epsilon] = [1.0 - BETA_1, 1.0 - BETA_2, EPSILON].map(|x| x as f32);
-        let mut rest = [parameters, &mut self.first_moment, &mut self.second_moment].map(values_mut);
+        // SAFETY: the weights and what is remembered of them are three tensors, which only this step uses now.
+        let mut rest =
+            [parameters, &mut self.first_moment, &mut self.second_moment].map(|it| unsafe { values_mut(it) });
         let pieces = gradients.iter().map(|gradient| {
             let of_piece = rest.each_mut().map(|rest| rest.split_off_mut(..gradient.numel()));
-            (values(gradient), of_piece.map(|piece| piece.expect("the gradient is as long as the weights")))
+            // SAFETY: nobody writes to gradients any more.
+            (unsafe { values(gradient) }, of_piece.map(|piece| piece.expect("the gradient is as long as the weights")))
         });
         let chunks: Vec<_> = pieces
             .flat_map(|(gradient, [weights, first, second])| {

@@ -258,11 +258,9 @@ impl Training {
         Ok(())
     }
 
-    /// Whether a batch of `n_images` at most fits into memory: every layer's output is kept until the gradient is known.
-    /// A GPU says itself when that is too much.
+    /// Whether a batch of `n_images` at most fits into memory. A GPU says itself when it does not.
     pub(super) fn check_memory(&self, plan: &Plan, n_images: usize) -> Result<()> {
-        let outputs = plan.encoder.iter().chain(&plan.decoder).map(|planned| planned.output.n_values());
-        let n_values = outputs.fold(0, usize::saturating_add);
+        let n_values = plan.fewest_values_held();
         let n_bytes = memory::bytes_of(&[self.batch_size.min(n_images), n_values, size_of::<f32>()]);
         memory::check(&format!("training {}", plan.name), n_bytes, "choose a smaller batch_size or a smaller network")
     }

@@ -1,6 +1,6 @@
-//! Which values dropout drops, in few random bits.
+//! Dropout masks from few random bits.
 
-use crate::device::host::values_mut;
+use crate::device::host::filled;
 use crate::device::threads;
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -39,19 +39,18 @@ impl DropoutMask {
 
     /// The mask: 0 for dropped values, the scale for kept ones, `[n_values]`, on `device`.
     pub(super) fn factors(&self, device: Device) -> Result<Tensor, TchError> {
-        if device != Device::Cpu {
+        if !threads::suit(device) {
             return self.factors_from_bits(device);
         }
-        let mut factors = Tensor::f_empty([self.n_values as i64], (Kind::Float, device))?;
         let n_in_chunk = WORDS_IN_CHUNK * 64 / self.n_bits;
-        let chunks = values_mut(&mut factors).chunks_mut(n_in_chunk).enumerate();
-        threads::for_each(chunks, |(index, factors)| {
-            self.each_factor(index * n_in_chunk, factors, |value, factor| *value = factor);
-        });
-        Ok(factors)
+        filled(&[self.n_values as i64], |factors| {
+            threads::for_each(factors.chunks_mut(n_in_chunk).enumerate(), |(index, factors)| {
+                self.each_factor(index * n_in_chunk, factors, |value, factor| *value = factor);
+            });
+        })
     }
 
-    /// Multiplies some of the values by their factors. `start`, the place of the first, is a multiple of 64.
+    /// Multiplies some of the values by their factors. `start`, the index of the first, is a multiple of 64.
     pub(super) fn multiply(&self, start: usize, values: &mut [f32]) {
         self.each_factor(start, values, |value, factor| *value *= factor);
     }
@@ -103,6 +102,7 @@ fn each_of_sixteen_bits(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::threads::tests::without_threads;
     use crate::device::{Purpose, generator};
 
     fn mask(n_values: usize, probability: f64) -> DropoutMask {
@@ -121,10 +121,11 @@ mod tests {
     }
 
     #[test]
-    fn a_device_works_out_the_same_factors_from_the_bits() {
+    fn factors_without_threads_of_our_own_are_the_same() {
         for probability in [0.3, 0.5] {
             let mask = mask(1001, probability);
-            assert_eq!(mask.factors_from_bits(Device::Cpu).unwrap(), mask.factors(Device::Cpu).unwrap());
+            let without_threads = without_threads(|| mask.factors(Device::Cpu).unwrap());
+            assert_eq!(without_threads, mask.factors(Device::Cpu).unwrap());
         }
     }
 }

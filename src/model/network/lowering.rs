@@ -40,9 +40,23 @@ fn may_go_before(layer: &Layer, earlier: &PlannedLayer) -> bool {
         // A batch of one image would have no variance in a single pixel, while it has one in copies of it.
         (Layer::Upsample { .. }, Layer::BatchNorm2d { .. }) => {
             matches!(earlier.input, FeatureShape::Image([_, height, width]) if height * width > 1)
+                && repeats_evenly(earlier)
         }
         _ => false,
     }
+}
+
+/// Whether an upsampling gives every value as many copies as every other. PyTorch, and libtorch with it, finds the value
+/// that an output is a copy of by `floor(output * (1 / scale))` in 32-bit floats, which for some scales, such as 41, is one
+/// too low at some outputs.
+fn repeats_evenly(upsample: &PlannedLayer) -> bool {
+    let (Layer::Upsample { scale }, FeatureShape::Image([_, height, width])) = (&upsample.layer, upsample.input) else {
+        return false;
+    };
+    // libtorch doubles by whole numbers.
+    let step = 1.0 / *scale as f32;
+    let is_even = |output: usize| (output as f32 * step) as usize == output / scale;
+    *scale == 2 || (0..height.max(width) * scale).all(is_even)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! layer?", 2016). Images have one or three channels, and a vector of the processor has room for sixteen: more
 //! channels are computed faster.
 
-use super::side_by_side;
+use super::channels_last::nhwc;
 use crate::model::Layer;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -61,8 +61,8 @@ impl SubPixel {
         let computed = x.f_conv2d(&blocks, Some(&biases), [1, 1], [taps - 1, taps - 1], [1, 1], 1)?;
         let [n, _, height, width] = computed.size()[..] else { unreachable!("convolutions give images") };
 
-        // Whole lines are moved: pixel by pixel, the gradient's way back would take more than twice as long.
-        let lines = side_by_side(&computed)?.f_view([n, height, width, stride, stride * out_channels])?.f_unbind(3)?;
+        // Whole lines are moved: pixel by pixel, the backward pass would take more than twice as long.
+        let lines = nhwc(&computed)?.f_view([n, height, width, stride, stride * out_channels])?.f_unbind(3)?;
         let pixels = Tensor::f_stack(&lines, 2)?;
         let (height, width) = (height * stride, width * stride);
         let line = width * out_channels;

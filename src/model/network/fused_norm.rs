@@ -1,15 +1,15 @@
-//! Batch norm, activation and dropout fused into one operation for training on a CPU, with its own backward pass.
+//! Batch norm, activation and dropout fused into one operation for training on a CPU, with a gradient of its own.
 //!
-//! libtorch's operations are vectorised over channels, of which the report's network has only 3 to 96, and each of the
-//! three reads and writes all values and starts threads. Here vectors are full whatever the number of channels, and each
-//! value is read a few times in all.
+//! libtorch's operations want more channels than the 3 to 96 of the report's network, and each goes through memory and wakes
+//! threads on its own. Here the three read each value a few times in all, in full vectors whatever the number of channels.
 //!
 //! Formulas: Ioffe and Szegedy, "Batch Normalization", 2015, section 3. Sums over chunks of fixed size are added in order,
 //! so that no digit depends on the number of threads.
 
+use super::batch_norm::{EPSILON, MOMENTUM};
+use super::channels_last::nhwc;
 use super::dropout::DropoutMask;
-use super::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM, side_by_side};
-use crate::device::host::{values, values_mut};
+use crate::device::host::{filled, values, values_mut};
 use crate::device::threads;
 use crate::model::Layer;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -20,36 +20,36 @@ use tch::{Device, Kind, TchError, Tensor};
 const N_LANES: usize = 16;
 type Lanes = [f32; N_LANES];
 
-/// Which layers are fused.
+/// A batch norm and the layers after it that are computed with it.
 #[derive(Debug)]
-pub(super) struct Block {
-    /// How many steps of the order it takes the place of.
+pub(super) struct FusedNorm {
+    /// How many steps of the order of computation it takes the place of.
     pub(super) n_steps: usize,
     /// Number of equal values in the plan for each value computed here; above 1 before a postponed upsampling.
     n_copies: usize,
-    /// Slope of the activation below 0: 0 for a ReLU.
+    /// The activation's slope below 0: 0 for a ReLU.
     slope: Option<f32>,
     drop_probability: Option<f64>,
 }
 
-impl Block {
-    /// The longest block that begins with the first of these steps, each a layer and its number of copies. Activation and
-    /// dropout may come in either order, since a dropout mask is not negative.
+impl FusedNorm {
+    /// As many of these steps as can be fused, each a layer and its number of copies; none where the first is no batch norm.
+    /// Activation and dropout may come in either order, since dropout's factors are not negative.
     pub(super) fn at<'a>(mut steps: impl Iterator<Item = (&'a Layer, usize)>) -> Option<Self> {
         let (Layer::BatchNorm2d { .. }, n_copies) = steps.next()? else { return None };
-        let mut block = Self { n_steps: 1, n_copies, slope: None, drop_probability: None };
+        let mut fused = Self { n_steps: 1, n_copies, slope: None, drop_probability: None };
         for (layer, _) in steps {
             match layer {
-                Layer::ReLU if block.slope.is_none() => block.slope = Some(0.0),
-                Layer::LeakyReLU { slope } if block.slope.is_none() => block.slope = Some(*slope as f32),
-                Layer::Dropout { probability } if block.drop_probability.is_none() => {
-                    block.drop_probability = Some(*probability);
+                Layer::ReLU if fused.slope.is_none() => fused.slope = Some(0.0),
+                Layer::LeakyReLU { slope } if fused.slope.is_none() => fused.slope = Some(*slope as f32),
+                Layer::Dropout { probability } if fused.drop_probability.is_none() => {
+                    fused.drop_probability = Some(*probability);
                 }
                 _ => break,
             }
-            block.n_steps += 1;
+            fused.n_steps += 1;
         }
-        Some(block)
+        Some(fused)
     }
 
     /// Whether it can do these features `[n, c, h, w]`: 32-bit ones on the host that fill the lanes, with a variance in
@@ -62,17 +62,18 @@ impl Block {
             && n_values > x.size()[1] as usize
     }
 
-    /// Sends features `[n, c, h, w]` through the block and moves the running mean and variance; gives the output, which
-    /// knows nothing of the input, and what the gradient needs: `x` among it, which nobody may write over from now on.
+    /// Computes the output for features `[n, c, h, w]` and updates the running mean and variance. Gives the output, which
+    /// has no gradient by autograd, and what its gradient needs: `x` among it, which nobody may write over from now on.
     pub(super) fn forward(
         &self,
         x: &Tensor,
         [weight, bias]: [&Tensor; 2],
         [running_mean, running_variance]: [&Tensor; 2],
         generator: &mut Xoshiro256PlusPlus,
-    ) -> Result<(Tensor, Passed), TchError> {
-        let input = side_by_side(&x.f_detach()?)?;
-        let x = values(&input);
+    ) -> Result<(Tensor, Saved), TchError> {
+        let input = nhwc(&x.f_detach()?)?;
+        // SAFETY: nobody writes over what the gradient needs.
+        let x = unsafe { values(&input) };
         let channels = Channels { n: input.size()[3] as usize };
         let n = (x.len() / channels.n) as f64;
 
@@ -83,13 +84,14 @@ impl Block {
         let n_copies = self.n_copies as f64;
         move_running(running_variance, squares.iter().map(|sum| sum * n_copies / (n * n_copies - 1.0)));
 
-        let inverse_deviation: Vec<f64> = squares.iter().map(|sum| (sum / n + BATCH_NORM_EPSILON).powf(-0.5)).collect();
-        let [weight, bias] = [weight, bias].map(|tensor| values(tensor).iter().map(|&value| f64::from(value)));
+        let inverse_deviation: Vec<f64> = squares.iter().map(|sum| (sum / n + EPSILON).powf(-0.5)).collect();
+        // SAFETY: weights change between the steps of a training only.
+        let [weight, bias] = [weight, bias].map(|it| unsafe { values(it) }.iter().map(|&value| f64::from(value)));
         let factor: Vec<f64> = weight.zip(&inverse_deviation).map(|(weight, inverse)| weight * inverse).collect();
         let shift: Vec<f64> = bias.zip(&mean).zip(&factor).map(|((bias, mean), factor)| bias - mean * factor).collect();
-        // As the layer by itself, so that the masks after it are the same.
+        // A probability of 0 draws nothing, as in a dropout layer by itself, so that the masks after it are the same.
         let drop_probability = self.drop_probability.filter(|&probability| probability > 0.0);
-        let passed = Passed {
+        let saved = Saved {
             slope: self.slope.unwrap_or(1.0),
             mask: drop_probability.map(|probability| DropoutMask::draw(x.len(), probability, generator)),
             mean: channels.tiled(&mean),
@@ -99,13 +101,13 @@ impl Block {
             channels,
             input,
         };
-        Ok((passed.output()?, passed))
+        Ok((saved.output()?, saved))
     }
 }
 
-/// What the backward pass needs from the forward pass.
+/// What the forward pass saves for the gradient.
 #[derive(Debug)]
-pub(super) struct Passed {
+pub(super) struct Saved {
     channels: Channels,
     /// `[n, h, w, c]`.
     input: Tensor,
@@ -120,7 +122,7 @@ pub(super) struct Passed {
     inverse_deviation: Vec<f64>,
 }
 
-/// Gradients of the loss with respect to a block's input and parameters.
+/// The gradient of a loss by the input, weight and bias.
 #[derive(Debug)]
 pub(super) struct Gradients {
     /// `[n, c, h, w]`.
@@ -131,72 +133,75 @@ pub(super) struct Gradients {
     pub(super) bias: Tensor,
 }
 
-impl Passed {
+impl Saved {
     /// `[n, c, h, w]`.
     fn output(&self) -> Result<Tensor, TchError> {
         let Self { channels, factor, shift, mask, slope, .. } = self;
-        let mut output = self.input.f_empty_like()?;
-        let chunks = channels.chunks(values(&self.input)).zip(channels.chunks_mut(values_mut(&mut output)));
-        map_chunks(chunks, |index, (x, y)| {
-            for (x, y) in lanes(x).chunks(factor.len()).zip(lanes_mut(y).chunks_mut(factor.len())) {
-                for (((x, y), factor), shift) in x.iter().zip(y).zip(factor).zip(shift) {
-                    *y = from_fn(|lane| {
-                        let z = x[lane] * factor[lane] + shift[lane];
-                        z * gate(z, *slope)
-                    });
+        // SAFETY: nobody writes over what the gradient needs.
+        let x = unsafe { values(&self.input) };
+        let output = filled(&self.input.size(), |output| {
+            map_chunks(channels.chunks(x).zip(channels.chunks_mut(output)), |index, (x, y)| {
+                for (x, y) in lanes(x).chunks(factor.len()).zip(lanes_mut(y).chunks_mut(factor.len())) {
+                    for (((x, y), factor), shift) in x.iter().zip(y).zip(factor).zip(shift) {
+                        *y = from_fn(|lane| {
+                            let z = x[lane] * factor[lane] + shift[lane];
+                            z * gate(z, *slope)
+                        });
+                    }
                 }
-            }
-            if let Some(mask) = mask {
-                mask.multiply(index * channels.chunk_length(), y);
-            }
-        });
+                if let Some(mask) = mask {
+                    mask.multiply(index * channels.chunk_length(), y);
+                }
+            });
+        })?;
         output.f_permute([0, 3, 1, 2])
     }
 
-    /// The backward pass: from the gradient with respect to the output, `[n, c, h, w]`.
+    /// From the gradient by the output, `[n, c, h, w]`, to that by the input.
     pub(super) fn gradients(self, by_output: &Tensor) -> Result<Gradients, TchError> {
         let Self { channels, mean, factor, shift, mask, slope, .. } = &self;
-        let by_output = side_by_side(by_output)?;
-        let mut by_x = self.input.f_empty_like()?;
-        let x = values(&self.input);
-
-        // By what the activation was given, and its sums, plain and times how far each value is from the mean.
-        let given = channels.chunks(x).zip(channels.chunks(values(&by_output)));
-        let chunks = given.zip(channels.chunks_mut(values_mut(&mut by_x)));
-        let sums = map_chunks(chunks, |index, ((x, by_output), gradient)| {
-            gradient.copy_from_slice(by_output);
-            if let Some(mask) = mask {
-                mask.multiply(index * channels.chunk_length(), gradient);
-            }
-            let mut sums = vec![[[0.0; N_LANES]; 2]; mean.len()];
-            for (x, gradient) in lanes(x).chunks(mean.len()).zip(lanes_mut(gradient).chunks_mut(mean.len())) {
-                for (index, ((x, gradient), [plain, far])) in x.iter().zip(gradient).zip(&mut sums).enumerate() {
-                    let (factor, shift, mean) = (&factor[index], &shift[index], &mean[index]);
-                    let by_z: Lanes =
-                        from_fn(|lane| gradient[lane] * gate(x[lane] * factor[lane] + shift[lane], *slope));
-                    *plain = from_fn(|lane| plain[lane] + by_z[lane]);
-                    *far = from_fn(|lane| far[lane] + by_z[lane] * (x[lane] - mean[lane]));
-                    *gradient = by_z;
+        let by_output = nhwc(by_output)?;
+        let n = (self.input.numel() / channels.n) as f64;
+        let (mut plain, mut far) = (Vec::new(), Vec::new());
+        // SAFETY: nobody writes over what the gradient needs, nor over a gradient that is being read.
+        let (x, by_output) = unsafe { (values(&self.input), values(&by_output)) };
+        let by_x = filled(&self.input.size(), |by_x| {
+            // By what the activation was given, and its sums, plain and times how far each value is from the mean.
+            let given = channels.chunks(x).zip(channels.chunks(by_output));
+            let sums = map_chunks(given.zip(channels.chunks_mut(by_x)), |index, ((x, by_output), gradient)| {
+                gradient.copy_from_slice(by_output);
+                if let Some(mask) = mask {
+                    mask.multiply(index * channels.chunk_length(), gradient);
                 }
-            }
-            sums
-        });
-        let [plain, far] = [0, 1].map(|which| channels.folded(sums.iter().flatten().map(|sums| &sums[which])));
-
-        let n = (x.len() / channels.n) as f64;
-        let offset = channels.tiled(&plain.iter().map(|sum| sum / n).collect::<Vec<_>>());
-        let rises = far.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum / n * inverse.powi(2));
-        let rises = channels.tiled(&rises.collect::<Vec<_>>());
-        let chunks = channels.chunks(x).zip(channels.chunks_mut(values_mut(&mut by_x)));
-        map_chunks(chunks, |_, (x, gradient)| {
-            for (x, gradient) in lanes(x).chunks(mean.len()).zip(lanes_mut(gradient).chunks_mut(mean.len())) {
-                for (index, (x, gradient)) in x.iter().zip(gradient).enumerate() {
-                    let (factor, mean, offset, rise) = (&factor[index], &mean[index], &offset[index], &rises[index]);
-                    let along = |lane: usize| offset[lane] + (x[lane] - mean[lane]) * rise[lane];
-                    *gradient = from_fn(|lane| factor[lane] * (gradient[lane] - along(lane)));
+                let mut sums = vec![[[0.0; N_LANES]; 2]; mean.len()];
+                for (x, gradient) in lanes(x).chunks(mean.len()).zip(lanes_mut(gradient).chunks_mut(mean.len())) {
+                    for (index, ((x, gradient), [plain, far])) in x.iter().zip(gradient).zip(&mut sums).enumerate() {
+                        let (factor, shift, mean) = (&factor[index], &shift[index], &mean[index]);
+                        let by_z: Lanes =
+                            from_fn(|lane| gradient[lane] * gate(x[lane] * factor[lane] + shift[lane], *slope));
+                        *plain = from_fn(|lane| plain[lane] + by_z[lane]);
+                        *far = from_fn(|lane| far[lane] + by_z[lane] * (x[lane] - mean[lane]));
+                        *gradient = by_z;
+                    }
                 }
-            }
-        });
+                sums
+            });
+            [plain, far] = [0, 1].map(|which| channels.folded(sums.iter().flatten().map(|sums| &sums[which])));
+
+            let offset = channels.tiled(&plain.iter().map(|sum| sum / n).collect::<Vec<_>>());
+            let rises = far.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum / n * inverse.powi(2));
+            let rises = channels.tiled(&rises.collect::<Vec<_>>());
+            map_chunks(channels.chunks(x).zip(channels.chunks_mut(by_x)), |_, (x, gradient)| {
+                for (x, gradient) in lanes(x).chunks(mean.len()).zip(lanes_mut(gradient).chunks_mut(mean.len())) {
+                    for (index, (x, gradient)) in x.iter().zip(gradient).enumerate() {
+                        let (factor, mean, offset, rise) =
+                            (&factor[index], &mean[index], &offset[index], &rises[index]);
+                        let along = |lane: usize| offset[lane] + (x[lane] - mean[lane]) * rise[lane];
+                        *gradient = from_fn(|lane| factor[lane] * (gradient[lane] - along(lane)));
+                    }
+                }
+            });
+        })?;
         let by_weight: Vec<f64> = far.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum * inverse).collect();
         Ok(Gradients {
             input: by_x.f_permute([0, 3, 1, 2])?,
@@ -208,8 +213,10 @@ impl Passed {
 
 /// Moves running statistics, `[c]`, towards those of a batch.
 fn move_running(running: &Tensor, batch: impl Iterator<Item = f64>) {
-    for (running, batch) in values_mut(&mut running.shallow_clone()).iter_mut().zip(batch) {
-        *running += BATCH_NORM_MOMENTUM as f32 * (batch as f32 - *running);
+    let mut running = running.shallow_clone();
+    // SAFETY: the statistics of a layer are read by nobody else during a training step.
+    for (running, batch) in unsafe { values_mut(&mut running) }.iter_mut().zip(batch) {
+        *running += MOMENTUM as f32 * (batch as f32 - *running);
     }
 }
 
@@ -303,13 +310,13 @@ mod tests {
         crate::model::Architecture::parse("Conv2d(3, 8, 3, 1, 1)", notation).unwrap().decoder
     }
 
-    fn block(notation: &str, n_copies: usize) -> Option<Block> {
-        Block::at(layers(notation).iter().map(|layer| (layer, n_copies)))
+    fn fused(notation: &str, n_copies: usize) -> Option<FusedNorm> {
+        FusedNorm::at(layers(notation).iter().map(|layer| (layer, n_copies)))
     }
 
     #[test]
-    fn a_block_ends_where_its_kinds_of_layer_do() {
-        let length = |notation: &str| block(notation, 1).map(|block| block.n_steps);
+    fn fusing_ends_where_the_kinds_of_layer_do() {
+        let length = |notation: &str| fused(notation, 1).map(|fused| fused.n_steps);
         assert_eq!(length("BatchNorm2d(8) / Dropout(0.5) / ReLU() / Dropout(0.5)"), Some(3));
         assert_eq!(length("BatchNorm2d(8) / LeakyReLU(0.1) / ReLU()"), Some(2));
         assert_eq!(length("BatchNorm2d(8) / Tanh() / ReLU()"), Some(1));
@@ -318,8 +325,8 @@ mod tests {
 
     #[test]
     fn a_variance_needs_two_values_and_lanes_are_full() {
-        let block = block("BatchNorm2d(16)", 1).unwrap();
-        let takes = |shape: [i64; 4], kind| block.takes(&Tensor::zeros(shape, (kind, Device::Cpu)));
+        let fused = fused("BatchNorm2d(16)", 1).unwrap();
+        let takes = |shape: [i64; 4], kind| fused.takes(&Tensor::zeros(shape, (kind, Device::Cpu)));
         assert!(takes([2, 16, 1, 1], Kind::Float) && takes([1, 3, 4, 4], Kind::Float));
         assert!(!takes([1, 16, 1, 1], Kind::Float) && !takes([5, 3, 1, 1], Kind::Float));
         assert!(!takes([2, 16, 1, 1], Kind::Double));
@@ -329,7 +336,7 @@ mod tests {
     /// one chunk of values or several of unequal length.
     #[track_caller]
     fn check(notation: &str, n_channels: i64, n_images: i64) {
-        let block = block(notation, 1).unwrap();
+        let fused = fused(notation, 1).unwrap();
         let generator = || generator(1, Purpose::Layers, 1, 1);
         let drawn = |n: i64, shift: f32| {
             let values = uniform_values(n as usize, 1.0, &mut generator());
@@ -343,21 +350,21 @@ mod tests {
         let by_output = drawn(n, 0.1).view(shape);
 
         let running = [0.0, 1.0].map(|value| Tensor::full([n_channels], value, (Kind::Float, Device::Cpu)));
-        let (output, passed) = block.forward(&x, [&weight, &bias], running.each_ref(), &mut generator()).unwrap();
-        let gradients = passed.gradients(&by_output).unwrap();
+        let (output, saved) = fused.forward(&x, [&weight, &bias], running.each_ref(), &mut generator()).unwrap();
+        let gradients = saved.gradients(&by_output).unwrap();
 
         let double = |tensor: &Tensor| tensor.to_kind(Kind::Double);
         let leaves = [&x, &weight, &bias].map(|tensor| double(tensor).set_requires_grad(true));
         let wanted_running = [0.0, 1.0].map(|value| Tensor::full([n_channels], value, (Kind::Double, Device::Cpu)));
         let [mean, variance] = &wanted_running;
         let [x, weight, bias] = &leaves;
-        let (momentum, epsilon) = (BATCH_NORM_MOMENTUM, BATCH_NORM_EPSILON);
+        let (momentum, epsilon) = (MOMENTUM, EPSILON);
         let normed = x.batch_norm(Some(weight), Some(bias), Some(mean), Some(variance), true, momentum, epsilon, false);
-        let activated = match block.slope {
+        let activated = match fused.slope {
             Some(slope) => normed.clamp_min(0.0) + normed.clamp_max(0.0) * f64::from(slope),
             None => normed,
         };
-        let wanted = match block.drop_probability {
+        let wanted = match fused.drop_probability {
             Some(probability) => {
                 let factors =
                     DropoutMask::draw(n as usize, probability, &mut generator()).factors(Device::Cpu).unwrap();

@@ -1,7 +1,7 @@
 //! Whether there is memory for what a setting or a file asks for.
 //!
-//! An operating system promises more memory than it has, and ends the process when the promise is called in: a notebook
-//! would lose everything. So what can be large is worked out and compared with what is free first.
+//! Linux overcommits memory and kills a process that uses more than there is: a notebook would lose all its variables. So
+//! the size of large allocations is computed and compared with the free memory first.
 //!
 //! Free is what the kernel can give before it has to end a process. Pages of files that were read, the page cache, are
 //! given back at once and count as free, in a container as well as outside.

@@ -41,8 +41,8 @@ pub fn download(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Trains a network to rebuild the training images. In the diabolo kernel a bar and a loss curve grow meanwhile;
-/// elsewhere lines of text tell the progress.
+/// Trains a network to rebuild the training images. In the diabolo kernel it shows a progress bar and the loss curve;
+/// elsewhere lines of text.
 ///
 /// # Errors
 /// Those of [`fit`].

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How often a waiting [`BackgroundTraining::join`] looks.
+/// How often [`BackgroundTraining::join`] checks while it waits.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
-/// A training in a thread of its own, and the handle to it.
+/// A handle to a training in a thread of its own.
 ///
 /// It gives the very weights that [`fit`](crate::train::fit) gives, whatever runs beside it, since all its random numbers
 /// follow from its own seed. The stop button is for the cell that runs; this training is stopped by
@@ -60,7 +60,7 @@ enum Outcome {
 }
 
 impl BackgroundTraining {
-    /// Begins a training in a thread of its own.
+    /// Starts a training in a thread of its own.
     ///
     /// # Errors
     /// Those of [`fit`](crate::train::fit) that are known before the first step; later ones come from
@@ -135,7 +135,7 @@ impl BackgroundTraining {
         Self { name, shared, outcome: Mutex::new(Outcome::AtWork(thread)) }
     }
 
-    /// How far it is; `None` before the first step.
+    /// Its progress; `None` before the first step.
     ///
     /// # Example
     /// ```
@@ -196,7 +196,7 @@ impl BackgroundTraining {
         self.shared.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for its end and gives the model, again and again if asked.
+    /// Waits for its end and gives the model; may be called again.
     ///
     /// # Errors
     /// [`Error::Interrupted`] when the user presses stop while it waits: the training goes on. Otherwise what ended the

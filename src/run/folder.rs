@@ -1,4 +1,4 @@
-//! The run folder: a training that survives a kill, a power cut or a closed laptop.
+//! Run folders: resumable trainings, which survive a kill or a power cut.
 //!
 //! ```text
 //! run.json            what is trained, on which data, with which settings
@@ -127,7 +127,7 @@ pub(super) enum Begun {
     UnderWay(Box<InFolder>),
 }
 
-/// A training that saves itself in a folder.
+/// A training that saves checkpoints in a folder.
 pub(super) struct InFolder {
     folder: PathBuf,
     training: Loop,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// What is in the JSON file. A change that older code would misread raises the number.
 const FORMAT_VERSION: u32 = 1;
 
-/// Everything about a model but its weights.
+/// The content of the JSON file: everything but the weights.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {

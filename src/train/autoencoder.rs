@@ -107,7 +107,7 @@ impl Autoencoder {
         Ok(network.pass(batch, Mode::Evaluation, self.training.precision)?.reconstruction)
     }
 
-    /// Sends images through `compute` a batch at a time, so that memory does not grow with their number, and joins the
+    /// Applies `compute` to images batch by batch, so that memory does not grow with their number, and joins the
     /// results in order.
     pub(crate) fn stream(
         &self,

@@ -123,7 +123,7 @@ impl History {
         self.epochs.last().map_or(f64::NAN, |epoch| epoch.loss_mean)
     }
 
-    /// What a reader must not overlook: a sentence when training did not finish, else nothing.
+    /// A warning when training did not finish, else nothing.
     ///
     /// # Example
     /// ```

@@ -7,7 +7,7 @@ use crate::error::TorchContext;
 use crate::model::Network;
 use tch::{TchError, Tensor};
 
-/// Holds on to the weights that the keep rule has chosen so far.
+/// The weights that the keep rule has chosen so far.
 #[derive(Debug)]
 pub(super) struct Keeper {
     rule: Keep,
@@ -21,7 +21,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins with the first weights, which stay when training diverges at once.
+    /// Starts with the initial weights, which are kept when training diverges at once.
     pub(super) fn new(rule: Keep, reading: Reading, network: &Network) -> Result<Self> {
         Self::from_kept(rule, reading, Kept { epoch: 0, loss: f64::INFINITY }, network.snapshot()?)
     }

@@ -14,7 +14,7 @@ const BETWEEN_READS: Duration = Duration::from_millis(200);
 /// step; so there losses stay on the device and are read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// After each step, as costs nothing on a CPU.
+    /// After each step: free on a CPU.
     AtOnce,
     /// A few times a second.
     Seldom,

@@ -13,7 +13,7 @@ const EPSILON: f64 = 1e-8;
 /// Weights that a thread works on at a time.
 const N_IN_CHUNK: usize = 1 << 14;
 
-/// An optimiser and what it remembers between steps.
+/// An optimiser with its state.
 #[derive(Debug)]
 pub(super) struct OptimizerState {
     optimizer: Optimizer,
@@ -66,7 +66,7 @@ impl OptimizerState {
         self.second_moment = memory.second_moment.to(device);
     }
 
-    /// Moves `parameters`, `[n_parameters]`, one step against its gradient, of which `gradients` are the pieces, in order.
+    /// Updates `parameters`, `[n_parameters]`, by one step; `gradients` are the pieces of their gradient, in order.
     pub(super) fn step(&mut self, parameters: &Tensor, gradients: &[Tensor]) -> Result<()> {
         self.n_steps += 1;
         if gradients.is_empty() {

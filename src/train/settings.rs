@@ -34,7 +34,7 @@ pub struct Training {
     pub seed: u64,
     /// Where to compute. Default: CUDA where there is one, else the CPU.
     pub device: Device,
-    /// What to compute with. Default: 32-bit floats.
+    /// Precision of the computation. Default: 32-bit floats.
     pub precision: Precision,
     /// Training ends after the step in which this many seconds have passed. Default: no limit.
     pub max_seconds: Option<f64>,
@@ -57,12 +57,12 @@ pub struct Training {
 pub enum Optimizer {
     /// Stochastic gradient descent with PyTorch's form of momentum: `v = momentum v + g`, `w = w - rate v`.
     Sgd {
-        /// Share of the last step that is kept, 0..1.
+        /// Momentum, 0..1.
         momentum: f64,
     },
     /// Adam (Kingma and Ba, 2015) with betas 0.9 and 0.999, epsilon 1e-8.
     Adam,
-    /// Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2019).
+    /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
     AdamW {
         /// Share of a weight, times the learning rate, that each step takes off; PyTorch's default is 0.01.
         weight_decay: f64,
@@ -111,7 +111,7 @@ pub enum KlTerm {
     /// 2014); other weights are those of Higgins et al., "beta-VAE", 2017.
     PerPixel(f64),
     /// `loss = mse + divergence summed over latents and images`, as in the course's sample code. The sum is thousands
-    /// of times the mean squared error, so the code carries next to nothing.
+    /// of times the mean squared error, so the code carries almost no information (posterior collapse).
     CourseSum,
 }
 

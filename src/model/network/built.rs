@@ -45,7 +45,7 @@ impl Kernels {
 pub(super) struct BuiltLayer {
     pub(super) layer: Layer,
     pub(super) output: FeatureShape,
-    /// Where its trained values begin among all.
+    /// Offset of its values in the flat parameter tensor.
     pub(super) offset: usize,
     /// In PyTorch's order, as in weight and bias.
     pub(super) trained: Vec<Tensor>,
@@ -126,7 +126,7 @@ pub(super) fn pair(tensors: &[Tensor]) -> [&Tensor; 2] {
     [first, second]
 }
 
-/// PyTorch's defaults: even draws within `1 / sqrt(fan_in)` of zero for weights and biases (its Kaiming start with
+/// PyTorch's defaults: uniform draws within `1 / sqrt(fan_in)` of zero for weights and biases (its Kaiming start with
 /// `a = sqrt(5)`), one and zero for batch norm.
 pub(super) fn initial_parameters(planned: &PlannedLayer, generator: &mut Xoshiro256PlusPlus) -> Vec<f32> {
     if let Layer::BatchNorm2d { channels } = planned.layer {

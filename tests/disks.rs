@@ -19,6 +19,9 @@ use std::process::Command;
 /// The process that saves over and over: its seed and the path.
 const WRITER: &str = "DIABOLO_TEST_WRITER";
 
+/// The process whose output nobody reads: the file that it makes in the end.
+const UNREAD: &str = "DIABOLO_TEST_UNREAD";
+
 /// The process whose home folder is another one.
 const AT_HOME: &str = "DIABOLO_TEST_AT_HOME";
 
@@ -197,6 +200,28 @@ fn a_tilde_is_the_home_folder() {
     assert!(names_in(&here).is_empty(), "{:?}", names_in(&here));
     let saved = ["dot.png", "photographs", "prediction.csv", "runs", "small.json", "small.safetensors", "sweep"];
     assert_eq!(names_in(&home), saved);
+}
+
+#[test]
+fn a_closed_standard_output_ends_no_training() {
+    if let Some(mark) = std::env::var_os(UNREAD) {
+        diabolo::prelude::train(small(), &few(), Training::default().epochs(1).device(Device::Cpu)).unwrap();
+        fs::write(mark, "").unwrap();
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("trained");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["a_closed_standard_output_ends_no_training", "--exact", "--nocapture"]).env(UNREAD, &mark);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // As `head -1` does: the first line, which the test program prints before it begins.
+    let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut String::new()).unwrap();
+    std::io::BufRead::read_line(&mut output, &mut String::new()).unwrap();
+    drop(output);
+    // Its exit code is the test program's, which minds.
+    child.wait().unwrap();
+    assert!(mark.exists(), "the training was ended by what nobody reads");
 }
 
 #[test]

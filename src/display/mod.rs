@@ -11,8 +11,6 @@
 //! Architecture::conv().evcxr_display();
 //! ```
 
-#![expect(clippy::print_stdout, reason = "showing values is what this room is for")]
-
 mod live;
 mod progress;
 mod values;
@@ -31,11 +29,15 @@ type Block<'a> = (&'a str, &'a str);
 fn show(blocks: &[Block<'_>], terminal: &str) {
     // evcxr sets this for the process that runs the cells.
     if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
-        println!("{terminal}");
-        return;
+        return print_line(terminal);
     }
     // Where standard output is closed, nobody is left to be told.
     let _ = write_blocks(&mut std::io::stdout().lock(), blocks);
+}
+
+/// Prints a line, but ends no training where standard output is closed, as by `| head -1`.
+fn print_line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Writes each block between evcxr's marker lines.

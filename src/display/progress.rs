@@ -40,7 +40,7 @@ impl Bar {
     /// Shows that this share (0..=1) of the work is done, with a drawing below where there is room for one.
     fn show(&mut self, share: f64, text: &str, drawing: impl FnOnce() -> Option<Figure>) {
         match &mut self.live {
-            None => println!("{text}"),
+            None => super::print_line(text),
             Some(live) => {
                 let html = format!(
                     "<div style=\"font-variant-numeric:tabular-nums\"><progress value=\"{share:.4}\" max=\"1\" \

@@ -17,7 +17,7 @@ from jupyter_client.manager import start_new_kernel
 CELLS = {
     "train_report_cnn": (
         'let data = open("DATA")?; let data = Split::new("the first images", data.train.first(8_000)?, data.test)?;',
-        "train(Architecture::report_cnn(), &data, Training::report_cnn().epochs(1))?.history.loss_last()",
+        "train(Architecture::report_cnn(), &data, Training::report_cnn().epochs(1))?.history().loss_last()",
     ),
     "score_report_cnn": (
         'let data = open("DATA")?; let few = Split::new("a few images", data.train.first(128)?, data.test)?;'

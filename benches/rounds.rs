@@ -113,7 +113,7 @@ fn training(architecture: Architecture, settings: Training, data: &Path) -> Outc
     let settings = settings.epochs(1);
     Ok(Box::new(move || {
         let model = train(architecture.clone(), &data, settings.clone())?;
-        Ok(model.history.epochs[0].loss_lowest_minibatch)
+        Ok(model.history().epochs[0].loss_lowest_minibatch)
     }))
 }
 

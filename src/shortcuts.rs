@@ -13,7 +13,7 @@ use crate::data::{self, Split};
 use crate::display::{DownloadProgressBar, SweepProgressBar, TrainingProgress};
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
 use crate::model::Architecture;
-use crate::run;
+use crate::run::fit_in;
 use crate::sweep::{self, Pair, Sweep};
 use crate::train::{Autoencoder, Training, fit};
 use std::ops::ControlFlow;
@@ -53,7 +53,7 @@ pub fn download(name: &str) -> Result<()> {
 /// let data = open("scenes")?.hold_out(&["boat", "car"])?;
 /// # let data = Split::new("a few scenes", data.train.first(64)?, data.test.first(64)?)?;
 /// let conv = train(Architecture::conv(), &data, Training::default().epochs(2))?;
-/// assert!(conv.history.loss_last() < conv.history.loss_first);
+/// assert!(conv.history().loss_last() < conv.history().loss_first);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn train(architecture: Architecture, split: &Split, training: Training) -> Result<Autoencoder> {
@@ -62,15 +62,15 @@ pub fn train(architecture: Architecture, split: &Split, training: Training) -> R
         progress.step(step);
         ControlFlow::Continue(())
     })?;
-    progress.finish(model.name(), &model.history);
+    progress.finish(model.name(), model.history());
     Ok(model)
 }
 
-/// The same in a folder: a training that was stopped or killed there goes on exactly where its last saved epoch ended, and
-/// one that is finished is opened.
+/// The same in a folder: a training that was stopped or killed there goes on exactly where it was saved last, and one that
+/// is finished is opened, or goes on where more epochs are asked for.
 ///
 /// # Errors
-/// Those of [`run::train_in`].
+/// Those of [`fit_in`].
 ///
 /// # Example
 /// ```
@@ -78,18 +78,23 @@ pub fn train(architecture: Architecture, split: &Split, training: Training) -> R
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let runs = folder.path();
 /// let folder = runs.join("small");
-/// let small = train_in(folder.to_str().unwrap(), small, &data, Training::default().epochs(2))?;
+/// let small = train_in(&folder, small, &data, Training::default().epochs(2))?;
 /// assert!(folder.join("history.csv").is_file());
-/// assert_eq!(small.history.epochs.len(), 2);
+/// assert_eq!(small.history().epochs.len(), 2);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
-pub fn train_in(folder: &str, architecture: Architecture, split: &Split, training: Training) -> Result<Autoencoder> {
+pub fn train_in(
+    folder: impl AsRef<Path>,
+    architecture: Architecture,
+    split: &Split,
+    training: Training,
+) -> Result<Autoencoder> {
     let mut progress = TrainingProgress::new();
-    let model = run::train_in(folder, architecture, split, training, |step| {
+    let model = fit_in(folder, architecture, split, training, |step| {
         progress.step(step);
         ControlFlow::Continue(())
     })?;
-    progress.finish(model.name(), &model.history);
+    progress.finish(model.name(), model.history());
     Ok(model)
 }
 

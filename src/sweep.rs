@@ -5,9 +5,9 @@
 
 use crate::data::Split;
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
-use crate::files::{Lock, expand_home, fingerprint, lock, make_folder, write_whole};
+use crate::files::{Lock, expand_home, fingerprint, lock, make_folder};
 use crate::model::Architecture;
-use crate::run::read_versioned;
+use crate::run::{read_versioned, write_json};
 use crate::train::{Progress, StoppedBecause, Training, fit};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -117,7 +117,7 @@ pub struct Sweep {
 /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
 /// let row = &sweep.rows[0];
 /// assert_eq!(row.held_out, pairs[0]);
-/// assert!(row.auc["reconstruction"].is_some() && row.loss_last > 0.0);
+/// assert!(row.auc["reconstruction"].is_some() && row.loss_last > Some(0.0));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -127,8 +127,8 @@ pub struct SweepRow {
     pub held_out: Pair,
     /// AUC for each evaluation's key, as in "kmeans_3"; `None` where the codes do not allow that evaluation.
     pub auc: BTreeMap<String, Option<f64>>,
-    /// Mean loss of the last epoch.
-    pub loss_last: f64,
+    /// Mean loss of the last epoch; `None` where none was finished.
+    pub loss_last: Option<f64>,
     /// Why training ended.
     pub stopped_because: StoppedBecause,
     /// Wall time of the training in seconds.
@@ -218,7 +218,7 @@ pub fn run(
             Ok(None) | Err(Error::Interrupted { .. }) => break,
             Err(error) => return Err(error),
         }
-        write_whole(&path, &serde_json::to_vec_pretty(&sweep).expect("plain values are JSON"))?;
+        write_json(&path, &sweep)?;
     }
     // Only what was asked for: the file may hold more.
     sweep.rows.retain(|row| pairs.contains(&row.held_out));
@@ -256,16 +256,16 @@ impl SweepSettings {
     ) -> Result<Option<SweepRow>> {
         let split = split.hold_out(&held_out.each_ref().map(String::as_str))?;
         let model = fit(self.architecture.clone(), &split, self.training.clone(), observe)?;
-        if model.history.stopped_because == StoppedBecause::Interrupted {
+        if model.history().stopped_because == StoppedBecause::Interrupted {
             return Ok(None);
         }
         let table = evaluate(&model, &split, &self.evaluations, self.fit_on)?;
         Ok(Some(SweepRow {
             held_out: held_out.clone(),
             auc: aucs(&table),
-            loss_last: model.history.loss_last(),
-            stopped_because: model.history.stopped_because.clone(),
-            seconds: model.history.seconds,
+            loss_last: model.history().loss_last(),
+            stopped_because: model.history().stopped_because.clone(),
+            seconds: model.history().seconds,
         }))
     }
 
@@ -435,7 +435,7 @@ mod tests {
         let row = |&(first, second, key, auc): &(&str, &str, &str, f64)| SweepRow {
             held_out: [first.into(), second.into()],
             auc: [(key.to_string(), Some(auc)), ("pca_9".into(), None)].into(),
-            loss_last: 0.1,
+            loss_last: Some(0.1),
             stopped_because: StoppedBecause::Finished,
             seconds: 1.0,
         };
@@ -484,7 +484,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sweep = sweep_of("fcn", &[("a", "b", "reconstruction", 0.4)]);
         let path = folder.path().join("results.json");
-        write_whole(&path, &serde_json::to_vec(&sweep).unwrap()).unwrap();
+        write_json(&path, &sweep).unwrap();
         assert_eq!(Sweep::resume(sweep.settings.clone(), &path).unwrap(), sweep);
         let other = SweepSettings { fit_on: FitOn::Train, ..sweep.settings };
         assert!(Sweep::resume(other, &path).unwrap_err().to_string().contains("results of other settings"));

@@ -7,7 +7,7 @@ mod disk;
 use diabolo::data::ImageStream;
 use diabolo::ndarray::Array3;
 use diabolo::prelude::*;
-use diabolo::run::train_in;
+use diabolo::run::fit_in;
 use diabolo::train::{StoppedBecause, fit};
 use diabolo::{figure, sweep};
 use disk::SmallDisk;
@@ -90,7 +90,7 @@ fn a_full_disk_keeps_what_it_had_and_gets_nothing_half() {
     let left: Vec<String> = names_in(disk.path()).into_iter().filter(|name| name != "sweep").collect();
     assert_eq!(left, before, "nothing half-written is left");
     assert!(fs::read(at("model.safetensors")).unwrap() == weights);
-    assert_eq!(Autoencoder::open(at("model")).unwrap().training.seed, 1);
+    assert_eq!(Autoencoder::open(at("model")).unwrap().training().seed, 1);
     assert_eq!(fs::read(at("dot.png")).unwrap(), dot().bytes());
 }
 
@@ -99,15 +99,21 @@ fn a_read_only_disk_is_named_and_can_still_be_read() {
     let Some(disk) = SmallDisk::mount("a read-only disk") else { return };
     let at = |name: &str| disk.path().join(name);
     model(1).save(at("model")).unwrap();
+    let tiny = || Architecture::parse("Linear(3072, 1)", "Linear(1, 3072) / Tanh()").unwrap();
+    let finished = || Training::default().epochs(1).device(Device::Cpu);
+    fit_in(at("finished"), tiny(), &few(), finished(), |_| ControlFlow::Continue(())).unwrap();
     disk.make_read_only();
     const REASON: &str = "Read-only file system";
     check_refused(model(2).save(at("model")), &at("model.safetensors"), REASON, "may be written to");
     check_refused(dot().save(at("dot.png")), &at("dot.png"), REASON, "may be written to");
     check_refused(run_sweep(&at("sweep")), &at("sweep"), REASON, "choose a place that may be written to");
     let training = Training::default().epochs(1);
-    let run = train_in(at("run"), small(), &few(), training, |_| ControlFlow::Continue(()));
+    let run = fit_in(at("run"), small(), &few(), training, |_| ControlFlow::Continue(()));
     check_refused(run, &at("run"), REASON, "choose a place that may be written to");
-    assert_eq!(Autoencoder::open(at("model")).unwrap().training.seed, 1);
+    // What is finished is only read.
+    let opened = fit_in(at("finished"), tiny(), &few(), finished(), |_| unreachable!("it has ended")).unwrap();
+    assert_eq!(opened.history().stopped_because, StoppedBecause::Finished);
+    assert_eq!(Autoencoder::open(at("model")).unwrap().training().seed, 1);
 }
 
 #[test]
@@ -117,14 +123,14 @@ fn a_disk_that_fills_up_during_a_training_costs_no_model() {
     let tiny = || Architecture::parse("Linear(3072, 1)", "Linear(1, 3072) / Tanh()").unwrap();
     let path = disk.path().join("run");
     let training = || Training::default().epochs(3).device(Device::Cpu);
-    let model = train_in(&path, tiny(), &few(), training(), |progress| {
+    let model = fit_in(&path, tiny(), &few(), training(), |progress| {
         if (progress.epoch, progress.step) == (2, 1) {
             disk.fill();
         }
         ControlFlow::Continue(())
     });
     let model = model.unwrap();
-    let warning = model.history.warning().unwrap();
+    let warning = model.history().warning().unwrap();
     for part in ["saving ", path.to_str().unwrap(), "No space left", "choose a folder"] {
         assert!(warning.contains(part), "{part:?} is missing in {warning:?}");
     }
@@ -133,8 +139,8 @@ fn a_disk_that_fills_up_during_a_training_costs_no_model() {
     model.rank(&few().test).unwrap();
 
     disk.empty();
-    let whole = train_in(&path, tiny(), &few(), training(), |_| ControlFlow::Continue(())).unwrap();
-    assert_eq!((whole.history.epochs.len(), whole.history.stopped_because), (3, StoppedBecause::Finished));
+    let whole = fit_in(&path, tiny(), &few(), training(), |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!((whole.history().epochs.len(), whole.history().stopped_because), (3, StoppedBecause::Finished));
 }
 
 #[test]
@@ -164,7 +170,7 @@ fn processes_that_save_under_one_name_leave_the_files_of_one_of_them() {
     }
     assert!(writers.iter_mut().all(|writer| writer.wait().unwrap().success()));
     assert_eq!(names_in(folder.path()), ["model.json", "model.safetensors"]);
-    let seed = Autoencoder::open(&path).unwrap().training.seed;
+    let seed = Autoencoder::open(&path).unwrap().training().seed;
     let alone: PathBuf = folder.path().join("alone");
     model(seed).save(&alone).unwrap();
     let weights = |path: &Path| fs::read(path.with_extension("safetensors")).unwrap();
@@ -178,7 +184,7 @@ fn a_tilde_is_the_home_folder() {
         let training = || Training::default().epochs(1).device(Device::Cpu);
         model(1).save("~/small").unwrap();
         Autoencoder::open("~/small").unwrap();
-        train_in(runs("a"), small(), &few(), training(), |_| ControlFlow::Continue(())).unwrap();
+        fit_in(runs("a"), small(), &few(), training(), |_| ControlFlow::Continue(())).unwrap();
         diabolo::run::Run::open(runs("a")).unwrap();
         run_sweep(Path::new("~/sweep")).unwrap();
         dot().save("~/dot.png").unwrap();

@@ -91,16 +91,16 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
     let settings = Training { optimizer: Optimizer::Sgd { momentum: 0.8 }, learning_rate: 1e-2, ..Training::default() };
     let settings = settings.epochs(50).batch_size(64).seed(7).max_seconds(600.0);
     let model = train(mine, &data, settings)?;
-    assert_eq!((model.name(), model.history.epochs.len()), ("mine", 50));
+    assert_eq!((model.name(), model.history().epochs.len()), ("mine", 50));
 
     // A long training
     let data = Split::new("a few", data.train.first(16)?, data.test.first(16)?)?;
     let cnn = train_in("../runs/cnn", Architecture::report_cnn(), &data, Training::report_cnn().epochs(200))?;
-    assert!(Run::open("../runs/cnn")?.is_finished && cnn.history.epochs.len() == 200);
+    assert!(Run::open("../runs/cnn")?.is_finished && cnn.history().epochs.len() == 200);
     let training = BackgroundTraining::start(Architecture::fcn(), &data, Training::report_fcn().epochs(200))?;
     println!("{training}");
     let fcn = training.join()?;
-    assert_eq!(fcn.history.epochs.len(), 200);
+    assert_eq!(fcn.history().epochs.len(), 200);
 
     // A GPU
     Device::Auto.describe()?;

@@ -44,8 +44,8 @@ fn one_seed_gives_one_model() {
         let run = |seed| {
             let model =
                 quiet(architecture.clone(), &split, Training::default().epochs(2).batch_size(32).seed(seed)).unwrap();
-            let losses: Vec<f64> = model.history.epochs.iter().map(|epoch| epoch.loss_mean).collect();
-            let figures = [compare(&[&model], &split, 2).unwrap(), model.history.figure().unwrap()];
+            let losses: Vec<f64> = model.history().epochs.iter().map(|epoch| epoch.loss_mean).collect();
+            let figures = [compare(&[&model], &split, 2).unwrap(), model.history().figure().unwrap()];
             (losses, model.score(&split.test).unwrap(), figures.map(|figure| figure.bytes().to_vec()))
         };
         let (first, again, other) = (run(1), run(1), run(2));
@@ -58,8 +58,8 @@ fn one_seed_gives_one_model() {
 fn training_lowers_the_loss() {
     let split = small_scenes();
     for architecture in all_architectures() {
-        let history = quiet(architecture, &split, Training::default().epochs(12).batch_size(16)).unwrap().history;
-        let (first, last) = (history.loss_first, history.loss_last());
+        let model = quiet(architecture, &split, Training::default().epochs(12).batch_size(16)).unwrap();
+        let (first, last) = (model.history().loss_first.unwrap(), model.history().loss_last().unwrap());
         assert!(last < 0.8 * first, "{first} at first, {last} at last");
     }
 }
@@ -107,11 +107,16 @@ fn a_diverging_training_gives_its_best_model_and_says_so() {
             ..Training::default().epochs(3).batch_size(32)
         };
         let model = quiet(Architecture::conv(), &split, training).unwrap();
-        let warning = model.history.warning().unwrap();
-        assert!(matches!(model.history.stopped_because, StoppedBecause::Diverged { epoch: 1, .. }), "{warning}");
+        let warning = model.history().warning().unwrap();
+        assert!(matches!(model.history().stopped_because, StoppedBecause::Diverged { epoch: 1, .. }), "{warning}");
         assert!(warning.starts_with("training diverged in epoch 1, step "), "{warning}");
         assert!(warning.ends_with("try a lower learning rate"), "{warning}");
-        assert!(model.score(&split.test).unwrap().values.iter().all(|score| score.is_finite()), "{keep:?}");
+        let scores = model.score(&split.test).unwrap();
+        assert!(scores.values.iter().all(|score| score.is_finite()), "{keep:?}");
+        let path = folder("diverged").join("conv");
+        model.save(&path).unwrap();
+        let opened = Autoencoder::open(&path).unwrap();
+        assert_eq!((opened.history(), opened.score(&split.test).unwrap()), (model.history(), scores), "{keep:?}");
     }
 }
 
@@ -125,18 +130,53 @@ fn an_interrupted_training_gives_its_best_model_and_says_so() {
     })
     .unwrap();
     assert_eq!(n_steps, 5);
-    assert_eq!(model.history.stopped_because, StoppedBecause::Interrupted);
-    assert!(model.history.warning().unwrap().contains("it was interrupted; the model has the weights of epoch 1"));
-    let shown = format!("{}\n{}", model.history, model.history.table());
+    assert_eq!(model.history().stopped_because, StoppedBecause::Interrupted);
+    assert!(model.history().warning().unwrap().contains("it was interrupted; the model has the weights of epoch 1"));
+    let shown = format!("{}\n{}", model.history(), model.history().table());
     assert!(shown.contains(" at first, kept epoch 1 (") && !shown.contains("NaN"), "{shown}");
 }
 
 #[test]
 fn time_runs_out_after_a_step_and_says_so() {
     let split = small_scenes();
-    let model = quiet(Architecture::fcn(), &split, Training::default().epochs(100_000).max_seconds(0.2)).unwrap();
-    assert_eq!(model.history.stopped_because, StoppedBecause::TimeLimit { max_seconds: 0.2 });
-    assert!(model.history.seconds < 5.0);
+    let steps_within = |max_seconds: f64| {
+        let mut steps = Vec::new();
+        let training = Training::default().epochs(2).batch_size(16).max_seconds(max_seconds);
+        let model = fit(Architecture::fcn(), &split, training, |progress| {
+            steps.push((progress.epoch, progress.step));
+            if steps.len() == 3 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            ControlFlow::Continue(())
+        });
+        (steps, model.unwrap().history().stopped_because.clone())
+    };
+    let (steps, stopped_because) = steps_within(1e-9);
+    assert_eq!((steps, stopped_because), (vec![(1, 1)], StoppedBecause::TimeLimit { max_seconds: 1e-9 }));
+    let (steps, stopped_because) = steps_within(0.02);
+    assert!(steps.len() <= 3, "it goes on after the step in which the time passed: {steps:?}");
+    assert_eq!(stopped_because, StoppedBecause::TimeLimit { max_seconds: 0.02 });
+    assert_eq!(steps_within(1e6).1, StoppedBecause::Finished);
+}
+
+/// Its features are of one pixel where images have 16 x 16.
+#[test]
+fn a_last_batch_of_one_image_is_refused_where_batch_norm_has_one_value_of_it() {
+    let data = open_with("scenes", OpenOptions::default().size_px(16)).unwrap();
+    let network = Architecture::report_cnn().adapted_to(data.train.shape()).unwrap();
+    let train = |n_images: usize| {
+        let split = Split::new("small", data.train.first(n_images).unwrap(), data.test.first(8).unwrap()).unwrap();
+        quiet(network.clone(), &split, Training::report_cnn().epochs(1).device(Device::Cpu))
+    };
+    let message = train(129).unwrap_err().to_string();
+    assert!(
+        message.starts_with("setting batch_size: found 128, which leaves 1 of 129 images for the last"),
+        "{message}"
+    );
+    assert!(message.ends_with("choose batch_size 127, or another number of images"), "{message}");
+    let model = train(130).unwrap();
+    assert_eq!(model.history().stopped_because, StoppedBecause::Finished);
+    assert!(model.score(&data.test.first(8).unwrap()).unwrap().values.iter().all(|score| score.is_finite()));
 }
 
 #[test]
@@ -198,7 +238,7 @@ fn a_saved_model_gives_the_same_scores() {
         model.save(&path).unwrap();
         let opened = Autoencoder::open(&path).unwrap();
         assert_eq!(opened.score(&split.test).unwrap(), model.score(&split.test).unwrap());
-        assert_eq!((opened.training, opened.history), (model.training, model.history));
+        assert_eq!((opened.training(), opened.history()), (model.training(), model.history()));
     }
     assert!(
         std::fs::read_dir(&folder).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().contains("part"))

@@ -165,7 +165,7 @@ fn show(folder: &Path, figure: Option<&Path>) -> Result<()> {
     let run = Run::open(folder)?;
     say(&run)?;
     if let Some(path) = figure {
-        run.model.history.figure().context("the run has no loss curve yet")?.save(path)?;
+        run.model.history().figure().context("the run has no loss curve yet")?.save(path)?;
     }
     Ok(())
 }

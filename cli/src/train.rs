@@ -4,7 +4,7 @@ use crate::configuration::{self, Sweeping, Train};
 use crate::output::say;
 use crate::progress::Bar;
 use anyhow::{Result, bail};
-use diabolo::run::train_in;
+use diabolo::run::fit_in;
 use diabolo::sweep;
 use diabolo::train::StoppedBecause;
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ pub fn train(file: &Path) -> Result<()> {
     let Train { folder, architecture, data, training } = configuration::read(file)?;
     let split = data.split()?;
     let mut bar = None;
-    let model = train_in(&folder, architecture, &split, training, |progress| {
+    let model = fit_in(&folder, architecture, &split, training, |progress| {
         let bar = bar.get_or_insert_with(|| Bar::new(progress.n_epochs * progress.n_steps));
         bar.show((progress.epoch - 1) * progress.n_steps + progress.step, || progress.to_string());
         ControlFlow::Continue(())
@@ -24,7 +24,7 @@ pub fn train(file: &Path) -> Result<()> {
     // The whole path, since the one in the file is relative to it.
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     say(format_args!("{model}\nin {}", folder.display()))?;
-    match model.history.stopped_because {
+    match &model.history().stopped_because {
         StoppedBecause::Finished | StoppedBecause::TimeLimit { .. } => Ok(()),
         reason => bail!("the training did not finish: {reason}; the best model so far is in {}", folder.display()),
     }

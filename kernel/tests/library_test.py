@@ -78,7 +78,7 @@ class LibraryTest(KernelCase):
         )
         self.assertLess(seconds, 1.5)
         self.assertEqual(cell.reply["ename"], "Interrupted")
-        cell = self.kernel.run("(kept.history.stopped_because.to_string(), kept.rank(&data.test)?.mse_mean() < 1.0)")
+        cell = self.kernel.run("(kept.history().stopped_because.to_string(), kept.rank(&data.test)?.mse_mean() < 1.0)")
         self.assertEqual(cell.of("execute_result")[0]["data"]["text/plain"], '("it was interrupted", true)', cell.reply)
 
     def test_every_long_call_stops(self):

@@ -104,25 +104,25 @@ impl Autoencoder {
     pub fn evcxr_display(&self) {
         let plan = self.plan();
         let (n_parameters, n_latents) = (plan.n_parameters(), plan.n_latents());
-        let (name, trained_on) = (escape(self.name()), escape(&self.trained_on));
+        let (name, trained_on) = (escape(self.name()), escape(self.trained_on()));
         let mut report = json!({"models": {self.name(): {
             "parameters": n_parameters,
-            "epochs": self.history.epochs.len(),
-            "seconds": self.history.seconds,
-            "loss_first": self.history.loss_first,
-            "loss_last": self.history.loss_last(),
+            "epochs": self.history().epochs.len(),
+            "seconds": self.history().seconds,
+            "loss_first": self.history().loss_first,
+            "loss_last": self.history().loss_last(),
         }}});
         // A time limit was asked for; everything else that ends a training early is a failure of the report.
         let is_as_asked =
-            matches!(self.history.stopped_because, StoppedBecause::Finished | StoppedBecause::TimeLimit { .. });
-        if let (false, Some(warning)) = (is_as_asked, self.history.warning()) {
+            matches!(self.history().stopped_because, StoppedBecause::Finished | StoppedBecause::TimeLimit { .. });
+        if let (false, Some(warning)) = (is_as_asked, self.history().warning()) {
             report["failures"] = json!([format!("{}: {warning}", self.name())]);
         }
         Page::new(self.to_string())
             .html(&format!(
                 "<p><b>{name}</b>: {n_parameters} parameters, code of {n_latents} values, trained on {trained_on}</p>"
             ))
-            .history(&self.history)
+            .history(self.history())
             .report(&report)
             .show();
     }
@@ -133,7 +133,7 @@ impl Run {
     pub fn evcxr_display(&self) {
         let state = if self.is_finished { "finished" } else { "not finished; training in its folder goes on with it" };
         let html = format!("<p>{}: {state}</p>", escape(&self.folder.display().to_string()));
-        Page::new(self.to_string()).html(&html).history(&self.model.history).show();
+        Page::new(self.to_string()).html(&html).history(self.model.history()).show();
     }
 }
 

@@ -11,16 +11,18 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often [`BackgroundTraining::join`] checks while it waits.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+/// How long a dropped training is waited for.
+const LONGEST_WAIT_FOR_A_STEP: Duration = Duration::from_secs(30);
 
 /// A handle to a training in a thread of its own.
 ///
 /// It gives the very weights that [`fit`](crate::train::fit) gives, whatever runs beside it, since all its random numbers
 /// follow from its own seed. The stop button is for the cell that runs; this training is stopped by
-/// [`BackgroundTraining::stop`], and when its handle is dropped. It ends with the process that runs the cells; in a
+/// [`BackgroundTraining::stop`], and when its handle is dropped, which waits for the step at work. It ends with the process that runs the cells; in a
 /// folder ([`BackgroundTraining::start_in`]) nothing of it is lost.
 ///
 /// # Example
@@ -32,7 +34,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 /// // Other cells run here, and may ask:
 /// println!("{training}");
 /// let model = training.join()?;
-/// assert_eq!(model.history.epochs.len(), 2);
+/// assert_eq!(model.history().epochs.len(), 2);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug)]
@@ -70,27 +72,26 @@ impl BackgroundTraining {
     /// ```
     #[doc = include_str!("../example.txt")]
     /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(3))?;
-    /// assert_eq!(training.join()?.history.epochs.len(), 3);
+    /// assert_eq!(training.join()?.history().epochs.len(), 3);
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn start(architecture: Architecture, split: &Split, training: Training) -> Result<Self> {
         let name = architecture.name.clone();
-        let training = Loop::begin(None, architecture, split, training)?;
+        let mut training = Loop::begin(None, architecture, split, training)?;
         Ok(Self::spawn(name, training.history(), |shared| {
-            training.finish(
-                |progress| shared.observe(progress),
-                |training| {
-                    shared.watch(training);
-                    Ok(())
-                },
-            )
+            let after_epoch = |training: &Loop| {
+                shared.watch(training);
+                Ok(())
+            };
+            training.run(|progress| shared.observe(progress), after_epoch)?;
+            training.into_model()
         }))
     }
 
-    /// The same in a folder, as [`train_in`](super::train_in): it goes on where it was, and a finished one is opened.
+    /// The same in a folder, as [`fit_in`](super::fit_in): it goes on where it was, and a finished one is opened.
     ///
     /// # Errors
-    /// Those of [`train_in`](super::train_in) that are known before the first step; later ones come from
+    /// Those of [`fit_in`](super::fit_in) that are known before the first step; later ones come from
     /// [`BackgroundTraining::join`].
     ///
     /// # Example
@@ -113,7 +114,7 @@ impl BackgroundTraining {
         let name = architecture.name.clone();
         Ok(match begin_in(folder.as_ref(), architecture, split, training)? {
             Begun::Ended(model) => {
-                Self { name, shared: Shared::new(model.history.clone()), outcome: Mutex::new(Outcome::Ended(model)) }
+                Self { name, shared: Shared::new(model.history().clone()), outcome: Mutex::new(Outcome::Ended(model)) }
             }
             Begun::UnderWay(training) => Self::spawn(name, training.history(), |shared| {
                 training.finish(|progress| shared.observe(progress), |training| shared.watch(training))
@@ -189,7 +190,7 @@ impl BackgroundTraining {
     #[doc = include_str!("../example.txt")]
     /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(1_000_000))?;
     /// training.stop();
-    /// assert!(training.join()?.history.epochs.len() < 1_000_000);
+    /// assert!(training.join()?.history().epochs.len() < 1_000_000);
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn stop(&self) {
@@ -225,7 +226,7 @@ impl BackgroundTraining {
             Outcome::Failed => return Err(self.failure("a training that failed, as the first call said")),
         };
         let model = thread.join().map_err(|_| self.failure("a panic in its thread"))??;
-        *locked(&self.shared.history) = model.history.clone();
+        *locked(&self.shared.history) = model.history().clone();
         *outcome = Outcome::Ended(Box::new(model.clone()));
         Ok(model)
     }
@@ -236,8 +237,14 @@ impl BackgroundTraining {
 }
 
 impl Drop for BackgroundTraining {
+    /// Waits for the step at work, and for its folder: a thread inside libtorch while the process ends would meet what
+    /// libtorch takes down then.
     fn drop(&mut self) {
         self.stop();
+        let dropped = Instant::now();
+        while !self.has_ended() && dropped.elapsed() < LONGEST_WAIT_FOR_A_STEP && !interrupt::is_requested() {
+            thread::sleep(BETWEEN_LOOKS);
+        }
     }
 }
 

@@ -2,56 +2,35 @@
 //!
 //! ```text
 //! run.json            what is trained, on which data, with which settings
-//! state.safetensors   all that the next epoch depends on; one file, so that it is whole or the one before
+//! state.safetensors   all that the next step depends on; everything below follows from it
 //! best.safetensors    the weights kept so far, named as in PyTorch
-//! last.safetensors    those after the last epoch, likewise
+//! last.safetensors    those after the last step, likewise
 //! history.csv         a line for each epoch
-//! model.*             the model, once the training has ended
+//! model.*             the model, while no training is at work
 //! lock                held while a training is at work
 //! ```
 
-use super::model::Layers;
-use super::read_versioned;
-use super::tensors::{self, serialize};
+use super::START_ANEW;
+use super::description::Description;
+use super::state;
+use super::tensors::serialize;
 use crate::data::{DataDescription, Split};
 use crate::device::Device;
 use crate::files::{Lock, expand_home, lock, make_folder, write_whole};
-use crate::model::{Architecture, Network, Plan};
-use crate::train::{
-    Autoencoder, Checkpoint, Epoch, History, Loop, OptimizerMemory, Progress, StoppedBecause, Training,
-};
+use crate::model::{Architecture, Network};
+use crate::train::{Autoencoder, Checkpoint, History, Loop, Progress, StoppedBecause, Training};
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tch::Tensor;
 
-/// A change that older code would misread raises the number.
-const FORMAT_VERSION: u32 = 1;
 /// Saving takes at most this share of a training's time.
 const SAVING_SHARE: u32 = 20;
-/// More than any training has taken; an optimiser still counts on from there.
-const MOST_STEPS: i32 = i32::MAX / 2;
-/// The file that training goes on from.
-const STATE: &str = "state.safetensors";
-const START_ANEW: &str = "name another folder, or delete this one to train anew";
-
-/// What stands in `run.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Description {
-    format_version: u32,
-    /// Version of diabolo that began it.
-    diabolo: String,
-    data: DataDescription,
-    architecture: Architecture,
-    layers: Layers,
-    training: Training,
-}
+/// Said in the history of a training that two processes could spoil.
+const NOT_LOCKED: &str = "this file system has no locks, so a second training in the same folder would not be noticed";
 
 /// A training on disk, as far as it has come.
 ///
@@ -60,7 +39,7 @@ struct Description {
 #[doc = include_str!("../example.txt")]
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let runs = folder.path();
-/// train_in(runs.join("small").to_str().unwrap(), small, &data, Training::default().epochs(1))?;
+/// train_in(runs.join("small"), small, &data, Training::default().epochs(1))?;
 /// let run = Run::open(runs.join("small"))?;
 /// assert!(run.is_finished);
 /// println!("{run}");
@@ -75,40 +54,47 @@ pub struct Run {
     pub data: DataDescription,
     /// The model, with the best weights so far and the history.
     pub model: Autoencoder,
-    /// Whether no epoch is left.
+    /// Whether no epoch is left, or the training diverged.
     pub is_finished: bool,
 }
 
-/// Trains in a folder: a training that was stopped or killed there goes on exactly where its last saved epoch ended, and
-/// one that is finished is opened.
+/// Trains in a folder as [`fit`](crate::train::fit) does without one: a training that was stopped there, by whatever, goes on
+/// exactly where it was saved last, and one that is finished is opened.
 ///
-/// On one machine the weights in the end are those of a training that was never interrupted, bit for bit: all random
-/// numbers follow from seed, epoch and step, and everything else is in the folder.
+/// The stop button and `max_seconds` save the step that they come after; a process that is killed has saved its last epoch,
+/// or an earlier one where epochs take no longer than twenty times as long as saving. More epochs than before go on with a
+/// training that was finished.
+///
+/// On a CPU, with the same number of threads, the weights in the end are those of a training that was never interrupted, bit
+/// for bit: all random numbers follow from seed, epoch and step, and everything else is in the folder.
 ///
 /// # Errors
 /// [`Error::Data`] when the folder holds another training (the message has the difference) or one is at work there;
 /// [`Error::File`] when it cannot be written to; [`Error::Format`] when it is damaged or newer than this version; and
-/// those of [`crate::train::fit`].
+/// those of [`fit`](crate::train::fit).
 /// A folder that cannot be written to later ends the training with the model so far, as
 /// [`History::stopped_because`] says.
 ///
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// use diabolo::run::train_in;
+/// use diabolo::run::fit_in;
 /// use std::ops::ControlFlow;
 /// # let runs = tempfile::tempdir().unwrap();
 /// let folder = runs.path().join("small");
 /// let settings = Training::default().epochs(3);
-/// let trained = train_in(&folder, small.clone(), &data, settings.clone(), |_| ControlFlow::Continue(()))?;
-/// let opened = train_in(&folder, small.clone(), &data, settings.clone(), |_| unreachable!("it has ended"))?;
-/// assert_eq!(opened.history, trained.history);
+/// let trained = fit_in(&folder, small.clone(), &data, settings.clone(), |_| ControlFlow::Continue(()))?;
+/// let opened = fit_in(&folder, small.clone(), &data, settings.clone(), |_| unreachable!("it has ended"))?;
+/// assert_eq!(opened.history(), trained.history());
 ///
-/// let other = train_in(&folder, small, &data, settings.seed(7), |_| ControlFlow::Continue(()));
+/// let longer = fit_in(&folder, small.clone(), &data, settings.clone().epochs(5), |_| ControlFlow::Continue(()))?;
+/// assert_eq!(longer.history().epochs[..3], trained.history().epochs);
+///
+/// let other = fit_in(&folder, small, &data, settings.seed(7), |_| ControlFlow::Continue(()));
 /// assert!(other.unwrap_err().to_string().contains("seed"));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
-pub fn train_in(
+pub fn fit_in(
     folder: impl AsRef<Path>,
     architecture: Architecture,
     split: &Split,
@@ -140,18 +126,33 @@ pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split,
     training.check()?;
     let description = Description::new(&architecture, split, &training)?;
     let folder = &expand_home(folder)?;
+    // Nothing is to be written where all is there, so it may be on a disk that cannot be written to.
+    if let Stage::Ended { model, is_saved: true } = Stage::of(folder, &description)? {
+        return Ok(Begun::Ended(model));
+    }
     make_folder(folder)?;
     let lock = lock(&folder.join("lock"))?;
     if let Lock::Busy = lock {
         let (doing, found) = (format!("training in {}", folder.display()), "another training at work there");
         return Err(Error::data(doing, found, "one at a time", "wait for it, or name another folder"));
     }
-    let start = match description.begin(folder)? {
+    let start = match Stage::of(folder, &description)? {
         Stage::New => None,
         Stage::Begun(checkpoint) => Some(*checkpoint),
-        Stage::Ended(model) => return Ok(Begun::Ended(model)),
+        Stage::Ended { mut model, .. } => {
+            if let Err(error) = description.save(folder).and_then(|()| save_model(folder, &model)) {
+                model.could_not_save(&error);
+            }
+            return Ok(Begun::Ended(model));
+        }
     };
-    let training = Loop::begin(start, architecture, split, training)?;
+    let mut training = Loop::begin(start, architecture, split, training)?;
+    // Only now: a training that cannot begin leaves no settings behind that the corrected one would differ from.
+    description.save(folder)?;
+    remove_older_model(folder, &training.history())?;
+    if let Lock::Unsupported = lock {
+        training.note(NOT_LOCKED);
+    }
     Ok(Begun::UnderWay(Box::new(InFolder { folder: folder.to_path_buf(), training, _lock: lock })))
 }
 
@@ -163,22 +164,65 @@ impl InFolder {
 
     /// Trains to the end; `watch` sees the training after every epoch.
     pub(super) fn finish(
-        self,
+        mut self,
         observe: impl FnMut(&Progress) -> ControlFlow<()>,
         mut watch: impl FnMut(&Loop),
     ) -> Result<Autoencoder> {
-        let mut saver = Saver { folder: &self.folder, last_end: Instant::now(), last_cost: Duration::ZERO };
-        let mut model = self.training.finish(observe, |training| {
+        let mut saver = Saver::new(&self.folder);
+        self.training.run(observe, |training| {
             watch(training);
             saver.after_epoch(training)
         })?;
-        // What has cost training time is not thrown away because a disk is full.
-        if let Err(error) = model.save(self.folder.join("model"))
-            && matches!(model.history.stopped_because, StoppedBecause::Finished | StoppedBecause::NotYet)
+        // What has cost training time is not thrown away because a disk is full; but it is said, once.
+        let mut is_told = saver.has_failed;
+        if self.training.can_be_resumed()
+            && let Err(error) = saver.save(&self.training)
+            && !std::mem::replace(&mut is_told, true)
         {
-            model.history.stopped_because = StoppedBecause::Failed { message: error.to_string() };
+            self.training.could_not_save(&error);
+        }
+        let mut model = self.training.into_model()?;
+        if let Err(error) = save_model(&self.folder, &model)
+            && !is_told
+        {
+            model.could_not_save(&error);
         }
         Ok(model)
+    }
+}
+
+fn model_path(folder: &Path) -> PathBuf {
+    folder.join("model")
+}
+
+fn save_model(folder: &Path, model: &Autoencoder) -> Result<()> {
+    model.save(model_path(folder))
+}
+
+/// Removes the model of an earlier stop, which is not that of the training which goes on. Earlier versions did not save the
+/// step of a stop, so theirs may be of later epochs than the state: it then stays until the training has ended.
+fn remove_older_model(folder: &Path, history: &History) -> Result<()> {
+    let path = model_path(folder);
+    if Autoencoder::open_history(&path).is_ok_and(|of_model| is_newer(&of_model, history)) {
+        return Ok(());
+    }
+    for ending in ["json", "safetensors"] {
+        let path = path.with_extension(ending);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::file("removing", &path, "choose a folder that may be written to", source));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether one course of a training goes further than another.
+fn is_newer(history: &History, than: &History) -> bool {
+    match history.epochs.len().cmp(&than.epochs.len()) {
+        std::cmp::Ordering::Equal => history.seconds > than.seconds,
+        ordering => ordering.is_gt(),
     }
 }
 
@@ -186,183 +230,140 @@ impl InFolder {
 enum Stage {
     New,
     Begun(Box<Checkpoint>),
-    Ended(Box<Autoencoder>),
+    /// Nothing is left to do; `is_saved` says whether all files tell so.
+    Ended {
+        model: Box<Autoencoder>,
+        is_saved: bool,
+    },
 }
 
-impl Description {
-    fn new(architecture: &Architecture, split: &Split, training: &Training) -> Result<Self> {
-        let plan = architecture.plan(split.train.shape())?;
-        Ok(Self {
-            format_version: FORMAT_VERSION,
-            diabolo: env!("CARGO_PKG_VERSION").into(),
-            data: DataDescription::of(split)?,
-            architecture: architecture.clone(),
-            layers: Layers { encoder: plan.encoder_notation(), decoder: plan.decoder_notation() },
-            training: training.clone(),
-        })
-    }
-
-    fn open(folder: &Path) -> Result<Self> {
-        read_versioned(&folder.join("run.json"), "a run's description", FORMAT_VERSION, START_ANEW)
-    }
-
-    /// Finds out how far the training is, and begins it where there is none.
-    fn begin(&self, folder: &Path) -> Result<Stage> {
-        let found = match Self::open(folder) {
-            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                let json = serde_json::to_vec_pretty(self).expect("plain values and text are JSON");
-                write_whole(&folder.join("run.json"), &json)?;
-                return Ok(Stage::New);
-            }
-            found => found?,
-        };
-        if let Some(difference) = found.difference(self) {
+impl Stage {
+    /// Of the training that is described, in this folder.
+    fn of(folder: &Path, wanted: &Description) -> Result<Self> {
+        let Some(found) = Description::find(folder)? else { return Ok(Self::New) };
+        // Nothing was learnt with the settings there, so nothing keeps others from taking their place.
+        if !state::path_in(folder).exists() && !model_path(folder).with_extension("json").exists() {
+            return Ok(Self::New);
+        }
+        found.check_same(folder, wanted)?;
+        let held = Held::in_folder(folder, &found)?;
+        let n_done = held.history().map_or(0, |history| history.epochs.len());
+        let n_wanted = wanted.training.epochs;
+        if n_wanted < n_done {
             return Err(Error::data(
                 format!("going on with the training in {}", folder.display()),
-                difference,
-                "the settings and data that it was begun with",
-                START_ANEW,
+                format!("{n_done} epochs done there, and epochs {n_wanted} here"),
+                "as many epochs or more",
+                format!("choose epochs {n_done}, or {START_ANEW}"),
             ));
         }
-        // The model is written last, so one that is there says that the training ended, and why.
-        if let Some(model) = ended_model(folder)?.filter(|model| is_final(&model.history.stopped_because)) {
-            return Ok(Stage::Ended(Box::new(model)));
-        }
-        let plan = self.architecture.plan(self.data.image_shape)?;
-        Ok(read_checkpoint(folder, &plan)?.map_or(Stage::New, |checkpoint| Stage::Begun(Box::new(checkpoint))))
-    }
-
-    /// The first setting that differs, with both values. Where and how long to compute may change.
-    fn difference(&self, wanted: &Self) -> Option<String> {
-        let comparable = |description: &Self| {
-            let Training { device, max_seconds, .. } = Training::default();
-            let training = Training { device, max_seconds, ..description.training.clone() };
-            let diabolo = String::new();
-            serde_json::to_value(Self { diabolo, training, ..description.clone() }).expect("plain values are JSON")
+        let is_done = |history: &History| {
+            n_done >= n_wanted || matches!(history.stopped_because, StoppedBecause::Diverged { .. })
         };
-        first_difference("", &comparable(self), &comparable(wanted))
-    }
-}
-
-/// The first place where two JSON values differ, as in "epochs 20, not 30".
-fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
-    match (found, wanted) {
-        (Value::Object(found), Value::Object(wanted)) => {
-            let names: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
-            let value_of = |values: &Map<String, Value>, name: &str| values.get(name).cloned().unwrap_or_default();
-            names.into_iter().find_map(|name| first_difference(name, &value_of(found, name), &value_of(wanted, name)))
+        match held {
+            held if held.history().is_some_and(is_done) => {
+                let is_saved = found.training.epochs == n_wanted && model_path(folder).with_extension("json").exists();
+                let model = held.into_model(wanted, wanted.training.device)?.expect("there is one with the history");
+                Ok(Self::Ended { model: Box::new(model), is_saved })
+            }
+            Held { checkpoint: Some(checkpoint), .. } => Ok(Self::Begun(Box::new(checkpoint))),
+            // Of earlier versions, stopped in the first epoch.
+            Held { newer_model: Some(model), .. } if model.history().epochs.is_empty() => Ok(Self::New),
+            _ => {
+                let next_step = format!("put it back, or {START_ANEW}");
+                let found = "a model but no state, which more epochs would go on from";
+                Err(Error::format(&state::path_in(folder), found, "the state of a training", next_step))
+            }
         }
-        _ if found == wanted => None,
-        _ => Some(format!("{name} {found} there, and {wanted} here")),
     }
 }
 
-/// A training that ended in this way has nothing left to do.
-fn is_final(stopped_because: &StoppedBecause) -> bool {
-    matches!(stopped_because, StoppedBecause::Finished | StoppedBecause::Diverged { .. })
+/// What a folder holds of what was learnt.
+struct Held {
+    checkpoint: Option<Checkpoint>,
+    /// The model, where it is of a later step than the checkpoint: earlier versions saved no checkpoint at a stop, and none
+    /// can be had where a step failed half-way.
+    newer_model: Option<Autoencoder>,
 }
 
-/// The model that a training left when it ended, if it has.
-fn ended_model(folder: &Path) -> Result<Option<Autoencoder>> {
-    let path = folder.join("model");
-    match path.with_extension("json").exists() {
-        true => Autoencoder::open(path).map(Some),
-        false => Ok(None),
+impl Held {
+    fn in_folder(folder: &Path, description: &Description) -> Result<Self> {
+        let checkpoint = state::read(folder, description, &description.plan()?)?;
+        let path = model_path(folder);
+        let newer_model = match &checkpoint {
+            // A model that is damaged is not needed.
+            Some(checkpoint) => Autoencoder::open_history(&path)
+                .ok()
+                .filter(|history| is_newer(history, &checkpoint.history))
+                .and_then(|_| Autoencoder::open(&path).ok()),
+            None if path.with_extension("json").exists() => Some(Autoencoder::open(&path)?),
+            None => None,
+        };
+        Ok(Self { checkpoint, newer_model })
+    }
+
+    fn history(&self) -> Option<&History> {
+        let of_model = self.newer_model.as_ref().map(Autoencoder::history);
+        of_model.or(self.checkpoint.as_ref().map(|checkpoint| &checkpoint.history))
+    }
+
+    /// The newest model.
+    fn into_model(self, description: &Description, device: Device) -> Result<Option<Autoencoder>> {
+        let Self { checkpoint, newer_model } = self;
+        let (None, Some(checkpoint)) = (&newer_model, checkpoint) else { return Ok(newer_model) };
+        let Description { architecture, training, data, .. } = description;
+        let network = Network::new(description.plan()?, 0, device.choose()?.device)?;
+        let (weights, kept) = checkpoint.best(training.keep);
+        network.restore(weights)?;
+        let history = &checkpoint.history;
+        let stopped_because = match &history.stopped_because {
+            diverged @ StoppedBecause::Diverged { .. } => diverged.clone(),
+            // The number of epochs may have been changed since.
+            _ if history.epochs.len() >= training.epochs => StoppedBecause::Finished,
+            StoppedBecause::Finished => StoppedBecause::NotYet,
+            stopped => stopped.clone(),
+        };
+        let history = History { kept, stopped_because, ..history.clone() };
+        Ok(Some(Autoencoder::new(architecture.clone(), training.clone(), history, data.name.clone(), network)))
     }
 }
 
 /// Saves a training after its epochs.
-struct Saver<'a> {
-    folder: &'a Path,
+struct Saver {
+    folder: PathBuf,
     last_end: Instant,
     last_cost: Duration,
+    has_failed: bool,
 }
 
-impl Saver<'_> {
+impl Saver {
+    fn new(folder: &Path) -> Self {
+        Self { folder: folder.into(), last_end: Instant::now(), last_cost: Duration::ZERO, has_failed: false }
+    }
+
     fn after_epoch(&mut self, training: &Loop) -> Result<()> {
-        let is_due = self.last_end.elapsed() >= self.last_cost * SAVING_SHARE;
-        if !is_due && !training.is_done() {
+        if self.last_end.elapsed() < self.last_cost * SAVING_SHARE {
             return Ok(());
         }
         let began = Instant::now();
-        self.save(training)?;
+        self.save(training).inspect_err(|_| self.has_failed = true)?;
         self.last_cost = began.elapsed();
         self.last_end = Instant::now();
         Ok(())
     }
 
-    /// What a reader of the folder sees is of one epoch or of two that follow each other; what training goes on from is one
+    /// What a reader of the folder sees is of one moment or of two that follow each other; what training goes on from is one
     /// file.
     fn save(&self, training: &Loop) -> Result<()> {
-        let Checkpoint { last, kept, optimizer, history } = training.checkpoint()?;
-        let names = training.network().named_tensors();
-        write_whole(&self.folder.join("last.safetensors"), &serialize(&names, None)?)?;
-        let best = training.network().named_tensors_of(&kept)?;
-        write_whole(&self.folder.join("best.safetensors"), &serialize(&best, None)?)?;
-        write_whole(&self.folder.join("history.csv"), history_csv(&history).as_bytes())?;
-        let [last_parameters, last_statistics] = last;
-        let [kept_parameters, kept_statistics] = kept;
-        let tensors = [
-            ("last_parameters", last_parameters),
-            ("last_statistics", last_statistics),
-            ("kept_parameters", kept_parameters),
-            ("kept_statistics", kept_statistics),
-            ("first_moment", optimizer.first_moment),
-            ("second_moment", optimizer.second_moment),
-        ];
-        let tensors = tensors.map(|(name, tensor)| (name.to_string(), tensor));
-        let notes = [
-            ("format_version", FORMAT_VERSION.to_string()),
-            ("n_steps", optimizer.n_steps.to_string()),
-            ("history", serde_json::to_string(&history).expect("numbers and text are JSON")),
-        ];
-        let notes = notes.map(|(name, note)| (name.to_string(), note));
-        write_whole(&self.folder.join(STATE), &serialize(&tensors, Some(notes.into()))?)
+        let checkpoint = training.checkpoint()?;
+        let write = |name: &str, bytes: &[u8]| write_whole(&self.folder.join(name), bytes);
+        let (best, _) = checkpoint.best(training.settings().keep);
+        let best = training.network().named_tensors_of(best)?;
+        write("last.safetensors", &serialize(&training.network().named_tensors(), None)?)?;
+        write("best.safetensors", &serialize(&best, None)?)?;
+        write("history.csv", checkpoint.history.to_csv().as_bytes())?;
+        state::save(&self.folder, &checkpoint)
     }
-}
-
-/// What a training goes on from; `None` where it has not come to the end of an epoch.
-fn read_checkpoint(folder: &Path, plan: &Plan) -> Result<Option<Checkpoint>> {
-    let path = folder.join(STATE);
-    if !path.exists() {
-        return Ok(None);
-    }
-    let damaged = |found: String| Error::format(&path, found, "the state of a training", START_ANEW);
-    let tensors::Saved { tensors, notes } = tensors::open(&path, START_ANEW)?;
-    let note = |name: &str| notes.get(name).ok_or_else(|| damaged(format!("no {name}")));
-    let version = note("format_version")?;
-    if version != &FORMAT_VERSION.to_string() {
-        return Err(damaged(format!("format {version}, which this version does not know")));
-    }
-    let n_steps = note("n_steps")?.parse().ok().filter(|n_steps| (0..=MOST_STEPS).contains(n_steps));
-    let n_steps = n_steps.ok_or_else(|| damaged("a number of steps that is none".into()))?;
-    let history = serde_json::from_str(note("history")?).map_err(|error| damaged(format!("a history that {error}")))?;
-    let take = |name: &str| tensors.get(name).map(Tensor::shallow_clone).ok_or_else(|| damaged(format!("no {name}")));
-    let take_parameters = |name: &str| match (take(name)?, plan.n_parameters()) {
-        (tensor, wanted) if tensor.numel() == wanted => Ok(tensor),
-        (tensor, wanted) => Err(damaged(format!("{} {name} where the architecture has {wanted}", tensor.numel()))),
-    };
-    let last = [take_parameters("last_parameters")?, take("last_statistics")?];
-    let second_moment = match take("second_moment")? {
-        // SGD has none.
-        empty if empty.numel() == 0 => empty,
-        _ => take_parameters("second_moment")?,
-    };
-    Ok(Some(Checkpoint {
-        last,
-        kept: [take_parameters("kept_parameters")?, take("kept_statistics")?],
-        optimizer: OptimizerMemory { n_steps, first_moment: take_parameters("first_moment")?, second_moment },
-        history,
-    }))
-}
-
-fn history_csv(history: &History) -> String {
-    let mut csv = "epoch,loss_mean,loss_lowest_minibatch,seconds,images_per_second\n".to_string();
-    for (epoch, number) in history.epochs.iter().zip(1..) {
-        let Epoch { loss_mean, loss_lowest_minibatch, seconds, images_per_second } = epoch;
-        csv += &format!("{number},{loss_mean},{loss_lowest_minibatch},{seconds},{images_per_second}\n");
-    }
-    csv
 }
 
 impl Run {
@@ -370,7 +371,7 @@ impl Run {
     ///
     /// # Errors
     /// [`Error::File`] when it is no run folder or cannot be read; [`Error::Format`] when it is damaged, was written by a
-    /// newer version, or has not come to the end of an epoch.
+    /// newer version, or nothing was learnt in it yet.
     ///
     /// # Example
     /// ```
@@ -379,21 +380,17 @@ impl Run {
     /// assert!(message.starts_with("opening no/such/run/run.json"));
     /// ```
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = expand_home(folder)?;
-        let Description { data, architecture, training, .. } = Description::open(&folder)?;
-        if let Some(model) = ended_model(&folder)? {
-            let is_finished = is_final(&model.history.stopped_because);
-            return Ok(Self { folder, data, model, is_finished });
-        }
-        let plan = architecture.plan(data.image_shape)?;
-        let Some(Checkpoint { kept, history, .. }) = read_checkpoint(&folder, &plan)? else {
-            let path = folder.join(STATE);
-            return Err(Error::format(&path, "nothing yet", "a finished epoch", "wait, or go on with the training"));
+        let folder = &expand_home(folder)?;
+        let description = Description::open(folder)?;
+        let held = Held::in_folder(folder, &description)?;
+        let Some(model) = held.into_model(&description, Device::Auto)? else {
+            let (found, wanted) = ("nothing yet", "a finished epoch");
+            return Err(Error::format(&state::path_in(folder), found, wanted, "wait, or go on with the training"));
         };
-        let network = Network::new(plan, 0, Device::Auto.choose()?.device)?;
-        network.restore(&kept)?;
-        let model = Autoencoder::new(architecture, training, history, data.name.clone(), network);
-        Ok(Self { folder, data, model, is_finished: false })
+        let history = model.history();
+        let has_diverged = matches!(history.stopped_because, StoppedBecause::Diverged { .. });
+        let is_finished = has_diverged || history.epochs.len() >= description.training.epochs;
+        Ok(Self { folder: folder.to_path_buf(), data: description.data, model, is_finished })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Saved models: weights as safetensors, the rest as JSON.
 
-use super::read_versioned;
+use super::json::{read_versioned, to_json};
 use super::tensors::{self, serialize};
 use crate::data::ImageShape;
 use crate::device::Device;
@@ -62,15 +62,15 @@ impl Autoencoder {
             format_version: FORMAT_VERSION,
             diabolo: env!("CARGO_PKG_VERSION").into(),
             image_shape: network.plan().image_shape,
-            architecture: self.architecture.clone(),
+            architecture: self.architecture().clone(),
             layers: layers_of(&network),
-            training: self.training.clone(),
-            trained_on: self.trained_on.clone(),
-            history: self.history.clone(),
+            training: self.training().clone(),
+            trained_on: self.trained_on().into(),
+            history: self.history().clone(),
         };
-        let json = serde_json::to_vec_pretty(&description).expect("plain values and text are always JSON");
+        let json = to_json(&description_path, &description)?;
         let weights = serialize(&network.named_tensors(), None)?;
-        write_together(&[(&weights_path, &weights), (&description_path, &json)])
+        write_together(&[(&weights_path, &weights), (&description_path, json.as_bytes())])
     }
 
     /// Opens a model that [`Autoencoder::save`] wrote, on the CPU or, where there is one, on a GPU.
@@ -106,6 +106,14 @@ impl Autoencoder {
         }
         let Description { architecture, training, history, trained_on, .. } = description;
         Ok(Self::new(architecture, training, history, trained_on, network))
+    }
+}
+
+impl Autoencoder {
+    /// The history of a saved model, without its weights.
+    pub(super) fn open_history(path: &Path) -> Result<History> {
+        let [_, description_path] = paths(path);
+        read_description(&description_path).map(|description| description.history)
     }
 }
 

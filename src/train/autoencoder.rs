@@ -5,7 +5,7 @@ use crate::data::Images;
 use crate::device::{ResidentImages, without_gradients};
 use crate::error::TorchContext;
 use crate::model::{Architecture, Mode, Network, Plan};
-use crate::{Error, Result, interrupt};
+use crate::{Error, Result, interrupt, memory};
 use ndarray::Array4;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,8 +22,9 @@ const EVALUATION_BATCH: usize = 128;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// assert_eq!((model.name(), model.trained_on.as_str()), ("small", "drawn"));
-/// assert_eq!((model.architecture.encoder.len(), model.training.epochs), (1, 2));
+/// assert_eq!((model.name(), model.trained_on()), ("small", "drawn"));
+/// assert_eq!((model.architecture().encoder.len(), model.training().epochs), (1, 2));
+/// assert!(model.history().loss_last() < model.history().loss_first);
 /// assert_eq!(model.plan().n_latents(), 4);
 /// let rebuilt = model.reconstruct(&data.test)?;
 /// assert_eq!((rebuilt.len(), rebuilt.shape()), (48, [1, 8, 8]));
@@ -31,14 +32,10 @@ const EVALUATION_BATCH: usize = 128;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Autoencoder {
-    /// The layers.
-    pub architecture: Architecture,
-    /// The settings of its training.
-    pub training: Training,
-    /// The course of its training.
-    pub history: History,
-    /// Name of the data it was trained on.
-    pub trained_on: String,
+    architecture: Architecture,
+    training: Training,
+    history: History,
+    trained_on: String,
     network: Arc<Mutex<Network>>,
 }
 
@@ -58,6 +55,31 @@ impl Autoencoder {
         &self.architecture.name
     }
 
+    /// The layers.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// The settings of its training.
+    pub fn training(&self) -> &Training {
+        &self.training
+    }
+
+    /// The losses of its training, and how it ended.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Name of the data it was trained on.
+    pub fn trained_on(&self) -> &str {
+        &self.trained_on
+    }
+
+    /// Says in the history that the model could not be saved.
+    pub(crate) fn could_not_save(&mut self, error: &Error) {
+        self.history.could_not_save(error);
+    }
+
     /// The layers with their shapes.
     ///
     /// # Example
@@ -72,10 +94,11 @@ impl Autoencoder {
 
     /// Rebuilds images: `[n, c, h, w]` in -1..=1 to the same shape and, after a Tanh, the same range.
     ///
-    /// Dropout is off and batch norm uses its running statistics; a Gaussian waist gives its mean.
+    /// Dropout is off and batch norm uses its running statistics; a Gaussian bottleneck gives its mean.
     ///
     /// # Errors
-    /// [`Error::Data`] when the images have another shape than those of the training.
+    /// [`Error::Data`] when the images have another shape than those of the training; [`Error::Memory`] when there is not
+    /// enough for as many reconstructions, of four bytes a value.
     ///
     /// # Example
     /// ```
@@ -90,6 +113,8 @@ impl Autoencoder {
     /// ```
     pub fn reconstruct(&self, images: &Images) -> Result<Images> {
         let shape = self.plan().image_shape;
+        let n_bytes = memory::bytes_of(&[images.len(), shape.iter().product(), size_of::<f32>()]);
+        memory::check("reconstructing images", n_bytes, "reconstruct fewer at a time")?;
         let pixels = self.stream(images, |network, batch| self.rebuild(network, batch))?;
         let pixels = Array4::from_shape_vec((images.len(), shape[0], shape[1], shape[2]), pixels)
             .expect("a reconstruction has the shape of its image");

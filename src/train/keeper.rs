@@ -5,40 +5,49 @@ use super::{Keep, Kept};
 use crate::Result;
 use crate::error::TorchContext;
 use crate::model::Network;
-use tch::{TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 /// The weights that the keep rule has chosen so far.
 #[derive(Debug)]
 pub(super) struct Keeper {
     rule: Keep,
     reading: Reading,
-    /// What is known of the snapshot; on a GPU it may be a few steps behind.
-    kept: Kept,
+    /// What is known of the snapshot; where losses are read seldom, as of the last [`Keeper::read`].
+    kept: Option<Kept>,
     /// Weights and running statistics.
     snapshot: [Tensor; 2],
-    /// The loss of the snapshot, on the device.
-    lowest: Tensor,
+    on_device: OnDevice,
+}
+
+/// Loss and epoch of the snapshot where losses are read seldom: scalars on the device, which alone decides there.
+#[derive(Debug)]
+struct OnDevice {
+    loss: Tensor,
+    /// 0 for the weights that training began with.
+    epoch: Tensor,
 }
 
 impl Keeper {
     /// Starts with the initial weights, which are kept when training diverges at once.
     pub(super) fn new(rule: Keep, reading: Reading, network: &Network) -> Result<Self> {
-        Self::from_kept(rule, reading, Kept { epoch: 0, loss: f64::INFINITY }, network.snapshot()?)
+        Self::from_kept(rule, reading, None, network.snapshot()?)
     }
 
     /// Goes on from what was kept before.
-    pub(super) fn from_kept(rule: Keep, reading: Reading, kept: Kept, snapshot: [Tensor; 2]) -> Result<Self> {
-        let lowest = Tensor::f_from_slice(&[kept.loss as f32])
-            .and_then(|loss| loss.f_to(snapshot[0].device())?.f_squeeze())
-            .doing("keeping weights")?;
-        Ok(Self { rule, reading, kept, snapshot, lowest })
+    pub(super) fn from_kept(rule: Keep, reading: Reading, kept: Option<Kept>, snapshot: [Tensor; 2]) -> Result<Self> {
+        let scalar = |value: f64, kind: Kind| {
+            Tensor::f_full([0_i64; 0], value, (kind, snapshot[0].device())).doing("keeping weights")
+        };
+        let (loss, epoch) = kept.map_or((f64::INFINITY, 0.0), |kept| (kept.loss, kept.epoch as f64));
+        let on_device = OnDevice { loss: scalar(loss, Kind::Float)?, epoch: scalar(epoch, Kind::Double)? };
+        Ok(Self { rule, reading, kept, snapshot, on_device })
     }
 
     pub(super) fn reading(&self) -> Reading {
         self.reading
     }
 
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn kept(&self) -> Option<Kept> {
         self.kept
     }
 
@@ -48,61 +57,74 @@ impl Keeper {
     }
 
     /// To be called between a step's loss, a scalar, and the step itself: the weights that are kept are those that had the
-    /// loss. `known` are the losses that have become known by it.
-    pub(super) fn before_step(&mut self, network: &Network, loss: &Tensor, known: &[f64], epoch: usize) -> Result<()> {
-        if self.rule != Keep::LowestMinibatchLoss {
-            return Ok(());
-        }
+    /// loss. `newest_loss` is the last that is known. Weights and statistics that are not finite are never kept.
+    pub(super) fn before_step(
+        &mut self,
+        network: &Network,
+        loss: &Tensor,
+        newest_loss: f64,
+        epoch: usize,
+    ) -> Result<()> {
         match self.reading {
-            Reading::AtOnce if known.iter().all(|&loss| loss < self.kept.loss) => self.snapshot = network.snapshot()?,
-            Reading::AtOnce => {}
-            // Decided where the loss is. A loss that is not a number is not lower.
-            Reading::Seldom => self.keep_if_lower(network, &loss.detach()).doing("keeping weights")?,
+            _ if self.rule != Keep::LowestMinibatchLoss => Ok(()),
+            Reading::AtOnce if self.is_lower(newest_loss) && network.is_finite() => {
+                self.keep(network, newest_loss, epoch)
+            }
+            Reading::AtOnce => Ok(()),
+            Reading::Seldom(_) => self.keep_if_lower(network, &loss.detach(), epoch).doing("keeping weights"),
         }
-        self.heard(known, epoch);
+    }
+
+    fn is_lower(&self, loss: f64) -> bool {
+        self.kept.is_none_or(|kept| loss < kept.loss)
+    }
+
+    /// Decides where the loss is. One that is not a number is not lower.
+    fn keep_if_lower(&mut self, network: &Network, loss: &Tensor, epoch: usize) -> Result<(), TchError> {
+        let [parameters, statistics] = network.state();
+        let is_finite = |tensor: &Tensor| tensor.f_isfinite()?.f_all();
+        let is_kept = loss
+            .f_lt_tensor(&self.on_device.loss)?
+            .f_logical_and(&is_finite(parameters)?)?
+            .f_logical_and(&is_finite(statistics)?)?;
+        self.snapshot = [
+            parameters.f_where_self(&is_kept, &self.snapshot[0])?,
+            statistics.f_where_self(&is_kept, &self.snapshot[1])?,
+        ];
+        let epoch = self.on_device.epoch.f_full_like(epoch as f64)?;
+        self.on_device = OnDevice {
+            loss: loss.f_where_self(&is_kept, &self.on_device.loss)?,
+            epoch: epoch.f_where_self(&is_kept, &self.on_device.epoch)?,
+        };
         Ok(())
     }
 
-    /// Takes note of losses that have become known, in order.
-    pub(super) fn heard(&mut self, known: &[f64], epoch: usize) {
-        for &loss in known {
-            if self.rule == Keep::LowestMinibatchLoss && loss < self.kept.loss {
-                self.kept = Kept { epoch, loss };
-            }
+    /// Brings [`Keeper::kept`] up to date with what the device has decided.
+    pub(super) fn read(&mut self) -> Result<()> {
+        if self.rule != Keep::LowestMinibatchLoss || self.reading == Reading::AtOnce {
+            return Ok(());
         }
-    }
-
-    fn keep_if_lower(&mut self, network: &Network, loss: &Tensor) -> Result<(), TchError> {
-        let is_lower = loss.f_lt_tensor(&self.lowest)?;
-        let [parameters, statistics] = network.state();
-        self.snapshot = [
-            parameters.f_where_self(&is_lower, &self.snapshot[0])?,
-            statistics.f_where_self(&is_lower, &self.snapshot[1])?,
-        ];
-        self.lowest = loss.f_where_self(&is_lower, &self.lowest)?;
+        let OnDevice { loss, epoch } = &self.on_device;
+        let values = || -> Result<Vec<f64>, TchError> {
+            let stacked = Tensor::f_stack(&[&loss.f_to_kind(Kind::Double)?, epoch], 0)?;
+            Vec::try_from(&stacked.f_to(Device::Cpu)?)
+        };
+        let values = values().doing("reading which weights are kept")?;
+        self.kept = (values[1] > 0.0).then(|| Kept { epoch: values[1] as usize, loss: values[0] });
         Ok(())
     }
 
     pub(super) fn after_epoch(&mut self, network: &Network, loss_mean: f64, epoch: usize) -> Result<()> {
         match self.rule {
             Keep::Last => self.keep(network, loss_mean, epoch),
-            Keep::LowestEpochLoss if loss_mean < self.kept.loss => self.keep(network, loss_mean, epoch),
-            _ => Ok(()),
-        }
-    }
-
-    /// Training stops within an epoch: its weights are the last, and better than none where no epoch was finished.
-    pub(super) fn stopped_within(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
-        let wanted = self.rule == Keep::Last || self.kept.epoch == 0;
-        match wanted && network.is_finite() {
-            true => self.keep(network, loss, epoch),
-            false => Ok(()),
+            Keep::LowestEpochLoss if self.is_lower(loss_mean) => self.keep(network, loss_mean, epoch),
+            Keep::LowestEpochLoss | Keep::LowestMinibatchLoss => Ok(()),
         }
     }
 
     fn keep(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
-        self.kept = Kept { epoch, loss };
         self.snapshot = network.snapshot()?;
+        self.kept = Some(Kept { epoch, loss });
         Ok(())
     }
 }

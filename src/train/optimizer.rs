@@ -1,6 +1,6 @@
 //! Optimiser steps on one flat tensor of weights, as PyTorch takes them.
 
-use super::{Optimizer, Training};
+use super::{Optimizer, OptimizerMemory, Training};
 use crate::Result;
 use crate::device::host::{values, values_mut};
 use crate::device::{threads, without_gradients};
@@ -18,120 +18,113 @@ const N_IN_CHUNK: usize = 1 << 14;
 pub(super) struct OptimizerState {
     optimizer: Optimizer,
     learning_rate: f64,
-    /// Steps taken so far.
-    n_steps: i32,
-    /// SGD's velocity, or Adam's mean of gradients: `[n_parameters]`.
-    first_moment: Tensor,
-    /// Adam's mean of squared gradients; empty for SGD.
-    second_moment: Tensor,
-}
-
-/// What an optimiser remembers between steps.
-#[derive(Debug)]
-pub(crate) struct OptimizerMemory {
-    /// Steps taken so far.
-    pub(crate) n_steps: i32,
-    /// SGD's velocity, or Adam's mean of gradients: `[n_parameters]`.
-    pub(crate) first_moment: Tensor,
-    /// Adam's mean of squared gradients; empty for SGD.
-    pub(crate) second_moment: Tensor,
+    memory: OptimizerMemory,
 }
 
 impl OptimizerState {
-    pub(super) fn new(training: &Training, parameters: &Tensor) -> Self {
+    pub(super) fn new(training: &Training, parameters: &Tensor) -> Result<Self> {
+        let zeros = || parameters.f_zeros_like().doing("making the optimiser's memory");
         let second_moment = match training.optimizer {
-            Optimizer::Sgd { .. } => parameters.empty_like().narrow(0, 0, 0),
-            Optimizer::Adam | Optimizer::AdamW { .. } => parameters.zeros_like(),
+            Optimizer::Sgd { .. } => None,
+            Optimizer::Adam | Optimizer::AdamW { .. } => Some(zeros()?),
         };
-        Self {
-            optimizer: training.optimizer,
-            learning_rate: training.learning_rate,
-            n_steps: 0,
-            first_moment: parameters.zeros_like(),
-            second_moment,
-        }
+        let memory = OptimizerMemory { n_steps: 0, first_moment: zeros()?, second_moment };
+        Ok(Self { optimizer: training.optimizer, learning_rate: training.learning_rate, memory })
+    }
+
+    /// Steps taken so far.
+    pub(super) fn n_steps(&self) -> i32 {
+        self.memory.n_steps
     }
 
     /// What the next step depends on, beside weights and settings; copied, since steps change it in place.
-    pub(super) fn memory(&self) -> OptimizerMemory {
-        let [first_moment, second_moment] = [&self.first_moment, &self.second_moment].map(Tensor::copy);
-        OptimizerMemory { n_steps: self.n_steps, first_moment, second_moment }
+    pub(super) fn memory(&self) -> Result<OptimizerMemory> {
+        let copy = |tensor: &Tensor| {
+            let copied = tensor.f_empty_like().and_then(|mut copy| copy.f_copy_(tensor).map(|()| copy));
+            copied.doing("copying the optimiser's memory")
+        };
+        let OptimizerMemory { n_steps, first_moment, second_moment } = &self.memory;
+        let second_moment = second_moment.as_ref().map(copy).transpose()?;
+        Ok(OptimizerMemory { n_steps: *n_steps, first_moment: copy(first_moment)?, second_moment })
     }
 
-    /// Goes on from such a memory.
-    pub(super) fn recall(&mut self, memory: OptimizerMemory) {
-        let device = self.first_moment.device();
-        self.n_steps = memory.n_steps;
-        self.first_moment = memory.first_moment.to(device);
-        self.second_moment = memory.second_moment.to(device);
+    /// Goes on from such a memory of the same optimiser.
+    pub(super) fn recall(&mut self, memory: OptimizerMemory) -> Result<()> {
+        let device = self.memory.first_moment.device();
+        let moved = |tensor: Tensor| tensor.f_to(device).doing("moving the optimiser's memory to the device");
+        let OptimizerMemory { n_steps, first_moment, second_moment } = memory;
+        let second_moment = second_moment.map(moved).transpose()?;
+        self.memory = OptimizerMemory { n_steps, first_moment: moved(first_moment)?, second_moment };
+        Ok(())
     }
 
     /// Updates `parameters`, `[n_parameters]`, by one step; `gradients` are the pieces of their gradient, in order.
     pub(super) fn step(&mut self, parameters: &Tensor, gradients: &[Tensor]) -> Result<()> {
-        self.n_steps += 1;
-        if gradients.is_empty() {
-            return Ok(());
+        if !gradients.is_empty() {
+            let step = || self.try_step(&mut parameters.shallow_clone(), gradients);
+            without_gradients(step).doing("taking an optimiser step")?;
         }
-        without_gradients(|| self.try_step(&mut parameters.shallow_clone(), gradients))
-            .doing("taking an optimiser step")
+        self.memory.n_steps += 1;
+        Ok(())
     }
 
     fn try_step(&mut self, parameters: &mut Tensor, gradients: &[Tensor]) -> Result<(), TchError> {
         let rate = self.learning_rate;
         let flat = || Tensor::f_cat(gradients, 0);
-        let decay = match self.optimizer {
-            Optimizer::Sgd { momentum } => {
-                let _ = self.first_moment.f_mul_scalar_(momentum)?.f_add_(&flat()?)?;
-                let _ = parameters.f_sub_(&self.first_moment.f_mul_scalar(rate)?)?;
+        let OptimizerMemory { n_steps, first_moment, second_moment } = &mut self.memory;
+        let (decay, second_moment) = match (self.optimizer, second_moment) {
+            (Optimizer::Adam, Some(second_moment)) => (1.0, second_moment),
+            (Optimizer::AdamW { weight_decay }, Some(second_moment)) => (1.0 - rate * weight_decay, second_moment),
+            (Optimizer::Sgd { momentum }, _) => {
+                let _ = first_moment.f_mul_scalar_(momentum)?.f_add_(&flat()?)?;
+                let _ = parameters.f_sub_(&first_moment.f_mul_scalar(rate)?)?;
                 return Ok(());
             }
-            Optimizer::Adam => 1.0,
-            Optimizer::AdamW { weight_decay } => 1.0 - rate * weight_decay,
+            (Optimizer::Adam | Optimizer::AdamW { .. }, None) => unreachable!("Adam has a second moment"),
         };
-        let root_of_correction_2 = (1.0 - BETA_2.powi(self.n_steps)).sqrt();
-        let corrected_rate = rate / (1.0 - BETA_1.powi(self.n_steps));
+        let root_of_correction_2 = (1.0 - BETA_2.powi(*n_steps + 1)).sqrt();
+        let corrected_rate = rate / (1.0 - BETA_1.powi(*n_steps + 1));
         if threads::suit(parameters.device()) {
-            self.adam_on_host(parameters, gradients, [decay, root_of_correction_2, corrected_rate].map(|x| x as f32));
+            let factors = [decay, root_of_correction_2, corrected_rate].map(|factor| factor as f32);
+            adam_on_host([parameters, first_moment, second_moment], gradients, factors);
             return Ok(());
         }
         let gradient = flat()?;
         let _ = parameters.f_mul_scalar_(decay)?;
-        let _ = self.first_moment.f_lerp_(&gradient, 1.0 - BETA_1)?;
-        let _ = self.second_moment.f_lerp_(&gradient.f_square()?, 1.0 - BETA_2)?;
-        let denominator = self.second_moment.f_sqrt()?.f_div_scalar_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
-        let _ = parameters.f_addcdiv_(&self.first_moment.f_mul_scalar(-corrected_rate)?, &denominator)?;
+        let _ = first_moment.f_lerp_(&gradient, 1.0 - BETA_1)?;
+        let _ = second_moment.f_lerp_(&gradient.f_square()?, 1.0 - BETA_2)?;
+        let denominator = second_moment.f_sqrt()?.f_div_scalar_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
+        let _ = parameters.f_addcdiv_(&first_moment.f_mul_scalar(-corrected_rate)?, &denominator)?;
         Ok(())
     }
+}
 
-    /// The same as by libtorch's operations, but each value is read and written once instead of nine times, which is what such a
-    /// step waits for.
-    fn adam_on_host(
-        &mut self,
-        parameters: &mut Tensor,
-        gradients: &[Tensor],
-        [decay, root_of_correction_2, corrected_rate]: [f32; 3],
-    ) {
-        let [share_1, share_2, epsilon] = [1.0 - BETA_1, 1.0 - BETA_2, EPSILON].map(|x| x as f32);
-        // SAFETY: the weights and what is remembered of them are three tensors, which only this step uses now.
-        let mut rest =
-            [parameters, &mut self.first_moment, &mut self.second_moment].map(|it| unsafe { values_mut(it) });
-        let pieces = gradients.iter().map(|gradient| {
-            let of_piece = rest.each_mut().map(|rest| rest.split_off_mut(..gradient.numel()));
-            // SAFETY: nobody writes to gradients any more.
-            (unsafe { values(gradient) }, of_piece.map(|piece| piece.expect("the gradient is as long as the weights")))
-        });
-        let chunks: Vec<_> = pieces
-            .flat_map(|(gradient, [weights, first, second])| {
-                let moments = first.chunks_mut(N_IN_CHUNK).zip(second.chunks_mut(N_IN_CHUNK));
-                gradient.chunks(N_IN_CHUNK).zip(weights.chunks_mut(N_IN_CHUNK)).zip(moments)
-            })
-            .collect();
-        threads::for_each(chunks.into_iter(), |((gradient, weights), (first, second))| {
-            for (((gradient, weight), first), second) in gradient.iter().zip(weights).zip(first).zip(second) {
-                *first += share_1 * (gradient - *first);
-                *second += share_2 * (gradient * gradient - *second);
-                *weight = *weight * decay - corrected_rate * *first / (second.sqrt() / root_of_correction_2 + epsilon);
-            }
-        });
-    }
+/// The same as by libtorch's operations, but each value is read and written once instead of nine times, which is what such a step
+/// waits for. The tensors are weights, first and second moment.
+fn adam_on_host(
+    tensors: [&mut Tensor; 3],
+    gradients: &[Tensor],
+    [decay, root_of_correction_2, corrected_rate]: [f32; 3],
+) {
+    let [share_1, share_2, epsilon] = [1.0 - BETA_1, 1.0 - BETA_2, EPSILON].map(|x| x as f32);
+    // SAFETY: the weights and what is remembered of them are three tensors, which only this step uses now.
+    let mut rest = tensors.map(|tensor| unsafe { values_mut(tensor) });
+    let pieces = gradients.iter().map(|gradient| {
+        let of_piece = rest.each_mut().map(|rest| rest.split_off_mut(..gradient.numel()));
+        // SAFETY: nobody writes to gradients any more.
+        (unsafe { values(gradient) }, of_piece.map(|piece| piece.expect("the gradient is as long as the weights")))
+    });
+    let chunks: Vec<_> = pieces
+        .flat_map(|(gradient, [weights, first, second])| {
+            let moments = first.chunks_mut(N_IN_CHUNK).zip(second.chunks_mut(N_IN_CHUNK));
+            gradient.chunks(N_IN_CHUNK).zip(weights.chunks_mut(N_IN_CHUNK)).zip(moments)
+        })
+        .collect();
+    threads::for_each(chunks.into_iter(), |((gradient, weights), (first, second))| {
+        for (((gradient, weight), first), second) in gradient.iter().zip(weights).zip(first).zip(second) {
+            *first += share_1 * (gradient - *first);
+            *second += share_2 * (gradient * gradient - *second);
+            *weight = *weight * decay - corrected_rate * *first / (second.sqrt() / root_of_correction_2 + epsilon);
+        }
+    });
 }

@@ -1,10 +1,13 @@
 //! Networks against PyTorch: tests/fixtures/make_torch.py made the numbers and repeats the formulas below.
 
-use super::*;
+use super::loss::minibatch_loss;
+use super::optimizer::OptimizerState;
+use super::{KlTerm, Optimizer, Training};
 use crate::device::threads::tests::without_threads;
 use crate::device::without_gradients;
-use crate::model::Layer;
+use crate::model::{Architecture, Layer, Mode, Network, StepRandomness};
 use safetensors::SafeTensors;
+use tch::{Kind, Tensor};
 
 const FIXTURE: &[u8] = include_bytes!("../../tests/fixtures/networks.safetensors");
 
@@ -99,7 +102,7 @@ fn check_against_pytorch(key: &str, architecture: Architecture, training: Traini
             check_close("reconstruction with noise", &flat(&drawn.reconstruction), &theirs, |_| 1e-5);
         }
     });
-    let mut optimizer = OptimizerState::new(&training, network.parameters());
+    let mut optimizer = OptimizerState::new(&training, network.parameters()).unwrap();
     let mut losses = Vec::new();
     for step in 0..10 {
         let noise = wave_tensor(16, 20, 900 + step);

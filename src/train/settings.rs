@@ -1,7 +1,7 @@
 //! The settings of a training.
 
 use crate::device::{Device, Precision};
-use crate::model::Plan;
+use crate::model::{Layer, Plan, PlannedLayer};
 use crate::{Error, Result, memory};
 use serde::{Deserialize, Serialize};
 
@@ -9,11 +9,17 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Example
 /// ```
-/// use diabolo::device::Device;
-/// use diabolo::train::Training;
+/// use diabolo::device::{Device, Precision};
+/// use diabolo::train::{Keep, KlTerm, Optimizer, Training};
 /// let quick = Training::report_cnn().epochs(2).batch_size(64).seed(7).device(Device::Cpu).max_seconds(60.0);
 /// assert_eq!((quick.epochs, quick.batch_size, quick.learning_rate), (2, 64, 1e-3));
 /// assert_eq!((quick.seed, quick.device, quick.max_seconds), (7, Device::Cpu, Some(60.0)));
+///
+/// let other = Training::default().optimizer(Optimizer::Sgd { momentum: 0.8 }).learning_rate(1e-2).keep(Keep::Last);
+/// let other = other.kl_term(KlTerm::PerPixel(0.5)).precision(Precision::Bfloat16);
+/// other.check()?;
+/// # assert_eq!((other.learning_rate, other.keep, other.precision), (1e-2, Keep::Last, Precision::Bfloat16));
+/// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -28,7 +34,7 @@ pub struct Training {
     pub learning_rate: f64,
     /// Which weights the finished model has. Default: those of the lowest epoch loss.
     pub keep: Keep,
-    /// Weight of a Gaussian waist's Kullback-Leibler term; without such a waist it does nothing.
+    /// Weight of a Gaussian bottleneck's Kullback-Leibler term; without such a layer it does nothing.
     pub kl_term: KlTerm,
     /// All randomness follows from it: first weights, order, dropout, noise. Default 0.
     pub seed: u64,
@@ -36,7 +42,8 @@ pub struct Training {
     pub device: Device,
     /// Precision of the computation. Default: 32-bit floats.
     pub precision: Precision,
-    /// Training ends after the step in which this many seconds have passed. Default: no limit.
+    /// Training ends after the step in which this many seconds have passed since the call; a training in a folder goes on
+    /// there with the next call, which has as many again. Default: no limit.
     pub max_seconds: Option<f64>,
 }
 
@@ -92,7 +99,7 @@ pub enum Keep {
     Last,
 }
 
-/// The Kullback-Leibler divergence of the waist's distribution from the standard normal, as a part of the loss.
+/// The Kullback-Leibler divergence of the bottleneck's distribution from the standard normal, as a part of the loss.
 ///
 /// # Example
 /// ```
@@ -180,6 +187,26 @@ impl Training {
         Self { batch_size, ..self }
     }
 
+    /// Sets how a gradient becomes a step.
+    pub fn optimizer(self, optimizer: Optimizer) -> Self {
+        Self { optimizer, ..self }
+    }
+
+    /// Sets the step size.
+    pub fn learning_rate(self, learning_rate: f64) -> Self {
+        Self { learning_rate, ..self }
+    }
+
+    /// Sets which weights the finished model has.
+    pub fn keep(self, keep: Keep) -> Self {
+        Self { keep, ..self }
+    }
+
+    /// Sets the weight of the Kullback-Leibler term.
+    pub fn kl_term(self, kl_term: KlTerm) -> Self {
+        Self { kl_term, ..self }
+    }
+
     /// Sets the seed.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
@@ -188,6 +215,11 @@ impl Training {
     /// Sets the device.
     pub fn device(self, device: Device) -> Self {
         Self { device, ..self }
+    }
+
+    /// Sets what to compute with.
+    pub fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
     }
 
     /// Sets the time after which training ends with the best model so far.
@@ -253,9 +285,40 @@ impl Training {
             )?;
         }
         if let Some(seconds) = self.max_seconds {
-            within("max_seconds", seconds, seconds > 0.0, "a number above 0", "leave it out for no limit")?;
+            let legal = seconds.is_finite() && seconds > 0.0;
+            within("max_seconds", seconds, legal, "a number above 0", "leave it out for no limit")?;
         }
         Ok(())
+    }
+
+    /// Whether batch norm has more than one value of each channel in every batch. Of one value there is no variance: it would
+    /// divide by zero, and the running variance would not be a number from then on.
+    pub(super) fn check_batch_statistics(&self, plan: &Plan, n_images: usize) -> Result<()> {
+        let has_one_value = |planned: &&PlannedLayer| match planned.layer {
+            Layer::BatchNorm2d { channels } => planned.output.n_values() == channels,
+            _ => false,
+        };
+        let Some(planned) = plan.encoder.iter().chain(&plan.decoder).find(has_one_value) else { return Ok(()) };
+        let leaves_one = |batch_size: usize| batch_size.min(n_images) == 1 || n_images % batch_size == 1;
+        if !leaves_one(self.batch_size) {
+            return Ok(());
+        }
+        let others =
+            (1..n_images).flat_map(|distance| [self.batch_size.saturating_sub(distance), self.batch_size + distance]);
+        let fitting = others.filter(|&other| other >= 2).find(|&other| !leaves_one(other)).unwrap_or(n_images);
+        let found = match self.batch_size {
+            1 => "1".to_string(),
+            batch_size => format!("{batch_size}, which leaves 1 of {n_images} images for the last batch"),
+        };
+        Err(Error::setting(
+            "batch_size",
+            found,
+            format!(
+                "2 or more images in every batch, since {} has one value of an image in each channel",
+                planned.layer
+            ),
+            format!("choose batch_size {fitting}, or another number of images"),
+        ))
     }
 
     /// Whether a batch of `n_images` at most fits into memory. A GPU says itself when it does not.
@@ -312,6 +375,37 @@ mod tests {
             Training::default().max_seconds(0.0),
             "setting max_seconds: found 0, wanted a number above 0; leave it out for no limit",
         );
+    }
+
+    #[test]
+    fn endless_time_is_an_error() {
+        let message = "setting max_seconds: found inf, wanted a number above 0; leave it out for no limit";
+        check_refused(Training::default().max_seconds(f64::INFINITY), message);
+    }
+
+    #[test]
+    fn batches_that_leave_one_value_to_batch_norm_are_an_error() {
+        let check = |architecture: &str, batch_size: usize, n_images: usize| {
+            let architecture = crate::model::Architecture::parse(architecture, "Linear(8, 3072)").unwrap();
+            let plan = architecture.plan([3, 32, 32]).unwrap();
+            let checked = Training::default().batch_size(batch_size).check_batch_statistics(&plan, n_images);
+            checked.map_err(|error| error.to_string())
+        };
+        let after_linear = "Linear(3072, 64) / BatchNorm2d(64) / ReLU() / Linear(64, 8)";
+        assert_eq!(
+            check(after_linear, 32, 33).unwrap_err(),
+            "setting batch_size: found 32, which leaves 1 of 33 images for the last batch, wanted 2 or more images in \
+             every batch, since BatchNorm2d(64) has one value of an image in each channel; \
+             choose batch_size 31, or another number of images"
+        );
+        for (batch_size, n_images) in [(32, 34), (32, 32), (33, 33), (500, 33), (2, 4)] {
+            check(after_linear, batch_size, n_images).unwrap();
+        }
+        // Of 3 images only one batch of all leaves none alone.
+        assert!(check(after_linear, 2, 3).unwrap_err().contains("choose batch_size 3, "));
+        assert!(check(after_linear, 1, 100).unwrap_err().starts_with("setting batch_size: found 1, wanted 2 or more"));
+        // Four values of an image in each channel.
+        check("Conv2d(3, 8, 16, 16) / BatchNorm2d(8) / Linear(32, 8)", 32, 33).unwrap();
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl History {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// assert!(model.history.figure()?.alt().starts_with("Loss by epoch"));
+    /// assert!(model.history().figure()?.alt().starts_with("Loss by epoch"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn figure(&self) -> Result<Figure> {
@@ -147,7 +147,9 @@ impl History {
                 series("mean of the epoch", |epoch| epoch.loss_mean),
                 series("lowest minibatch", |epoch| epoch.loss_lowest_minibatch),
             ],
-            marks: vec![Mark { x: self.kept.epoch as f64, text: format!("kept: epoch {}", self.kept.epoch) }],
+            marks: Vec::from_iter(
+                self.kept.map(|kept| Mark { x: kept.epoch as f64, text: format!("kept: epoch {}", kept.epoch) }),
+            ),
         })
     }
 
@@ -156,7 +158,7 @@ impl History {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let table = model.history.table();
+    /// let table = model.history().table();
     /// assert_eq!(table.rows[0], ["epochs", "2"]);
     /// assert_eq!(table.rows.last().unwrap()[..], ["ended because", "all epochs were done"]);
     /// # Ok::<(), diabolo::Error>(())
@@ -168,13 +170,15 @@ impl History {
         row("time", format!("{:.1} s", self.seconds));
         row("speed", self.epochs.last().map_or("-".into(), |epoch| format!("{:.0} images/s", epoch.images_per_second)));
         row("device", self.device.clone());
-        row("loss of the first minibatch", format!("{:.4}", self.loss_first));
+        let loss_or_dash = |loss: Option<f64>| loss.map_or("-".into(), |loss| format!("{loss:.4}"));
+        row("loss of the first minibatch", loss_or_dash(self.loss_first));
+        row("mean loss of the last epoch", loss_or_dash(self.loss_last()));
         row(
-            "mean loss of the last epoch",
-            self.epochs.last().map_or("-".into(), |epoch| format!("{:.4}", epoch.loss_mean)),
+            "kept",
+            self.kept.map_or("the first weights".into(), |kept| format!("epoch {}, loss {:.4}", kept.epoch, kept.loss)),
         );
-        row("kept", format!("epoch {}, loss {:.4}", self.kept.epoch, self.kept.loss));
         row("ended because", self.stopped_because.to_string());
+        self.notes.iter().for_each(|note| row("note", note.clone()));
         table
     }
 }

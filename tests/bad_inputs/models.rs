@@ -4,7 +4,7 @@ use super::{Case, case};
 use diabolo::Result;
 use diabolo::ndarray::Array4;
 use diabolo::prelude::*;
-use diabolo::run::train_in;
+use diabolo::run::fit_in;
 use diabolo::sweep;
 use diabolo::train::fit;
 use std::fs;
@@ -281,7 +281,7 @@ fn replaced_bytes(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 fn train_there(folder: &Path, training: Training) -> Result<Autoencoder> {
-    train_in(folder.join("run"), small(), few(), training, |_| ControlFlow::Continue(()))
+    fit_in(folder.join("run"), small(), few(), training, |_| ControlFlow::Continue(()))
 }
 
 /// A run that has not ended, of which one file is changed.

@@ -9,7 +9,7 @@ use diabolo::device::Device;
 use diabolo::model::Architecture;
 use diabolo::ndarray::Array4;
 use diabolo::prelude::Split;
-use diabolo::run::{Run, train_in};
+use diabolo::run::{Run, fit_in};
 use diabolo::sweep::Sweep;
 use diabolo::train::{Autoencoder, Training, fit};
 use flate2::write::GzEncoder;
@@ -153,7 +153,7 @@ fn run(folder: &Path, bytes: &[u8]) {
     let whole = folder.join("whole");
     let train = |folder: &Path, seconds: f64| {
         let training = tiny_training().epochs(2).max_seconds(seconds);
-        train_in(folder, tiny_architecture(), &tiny_split(), training, |_| ControlFlow::Continue(()))
+        fit_in(folder, tiny_architecture(), &tiny_split(), training, |_| ControlFlow::Continue(()))
     };
     if !whole.join("model.json").exists() {
         train(&whole, 60.0).unwrap();

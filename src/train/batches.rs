@@ -1,0 +1,89 @@
+//! The training images, a minibatch at a time.
+
+use crate::data::{Images, Pixels};
+use crate::device::{ResidentImages, shuffled_rows};
+use crate::error::TorchContext;
+use crate::{Result, memory};
+use std::ops::Range;
+use tch::{Kind, Tensor};
+
+/// Training images where a step can reach them fast, in the order of an epoch. They are held once: on a CPU a minibatch is
+/// copied from where the images lie; on a GPU all of them are.
+#[derive(Debug)]
+pub(super) enum TrainingImages {
+    OnHost { images: Images, order: Vec<usize> },
+    OnDevice { images: ResidentImages, order: Tensor },
+}
+
+impl TrainingImages {
+    pub(super) fn new(images: &Images, device: tch::Device) -> Result<Self> {
+        if device == tch::Device::Cpu {
+            return Ok(Self::OnHost { images: images.clone(), order: Vec::from_iter(0..images.len()) });
+        }
+        let value_bytes = match images.pixels() {
+            Pixels::Bytes(_) => size_of::<u8>(),
+            Pixels::Floats(_) => size_of::<f32>(),
+        };
+        let [c, h, w] = images.shape();
+        // On their way they are copied twice: put together, and as a tensor.
+        let n_bytes = memory::bytes_of(&[2, images.len(), c, h, w, value_bytes]);
+        memory::check("moving the training images to the device", n_bytes, "train on fewer or smaller images")?;
+        Self::on_device(images, device)
+    }
+
+    pub(super) fn on_device(images: &Images, device: tch::Device) -> Result<Self> {
+        let order = Tensor::f_arange(images.len() as i64, (Kind::Int64, device)).doing("numbering the images")?;
+        Ok(Self::OnDevice { images: ResidentImages::new(images, 0..images.len(), device)?, order })
+    }
+
+    /// Puts the images in the random order of an epoch, from 1.
+    pub(super) fn shuffle(&mut self, seed: u64, epoch: usize) -> Result<()> {
+        match self {
+            Self::OnHost { order, .. } => {
+                let rows = shuffled_rows(order.len(), seed, epoch);
+                *order = rows.into_iter().map(|row| row as usize).collect();
+            }
+            Self::OnDevice { order, .. } => {
+                let rows = Tensor::f_from_slice(&shuffled_rows(order.numel(), seed, epoch));
+                let rows = rows.and_then(|rows| rows.f_to(order.device()));
+                *order = rows.doing("moving the order of the images to the device")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The images at these positions of the order, `[n, c, h, w]`, f32 in -1..=1.
+    pub(super) fn batch(&self, positions: Range<usize>) -> Result<Tensor> {
+        match self {
+            Self::OnHost { images, order } => {
+                let n = positions.len();
+                ResidentImages::new(&images.select(&order[positions])?, 0..n, tch::Device::Cpu)?.all()
+            }
+            Self::OnDevice { images, order } => {
+                let rows = order.f_narrow(0, positions.start as i64, positions.len() as i64);
+                images.batch(&rows.doing("choosing a batch")?)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::open;
+
+    #[test]
+    fn batches_from_the_host_and_from_a_device_are_the_same() {
+        let all = open("scenes").unwrap().train;
+        let images = all.select(&Vec::from_iter((0..30).map(|index| (index * 7) % 30))).unwrap();
+        let mut on_host = TrainingImages::new(&images, tch::Device::Cpu).unwrap();
+        assert!(matches!(on_host, TrainingImages::OnHost { .. }), "a CPU copies no image before it is needed");
+        let mut on_device = TrainingImages::on_device(&images, tch::Device::Cpu).unwrap();
+        let batch = |images: &mut TrainingImages| {
+            images.shuffle(5, 2).unwrap();
+            images.batch(8..17).unwrap()
+        };
+        assert_eq!(batch(&mut on_host).size(), [9, 3, 32, 32]);
+        assert_eq!(batch(&mut on_host), batch(&mut on_device));
+    }
+}

@@ -1,0 +1,38 @@
+//! What a training lowers: the mean squared error, and the Kullback-Leibler term of a Gaussian bottleneck.
+
+use super::{KlTerm, Training};
+use crate::Result;
+use crate::error::TorchContext;
+use crate::model::{GaussianWaist, Mode, Network, StepRandomness, Trace};
+use tch::{Kind, TchError, Tensor};
+
+/// The loss of one minibatch, a scalar, and what its backward pass needs.
+pub(super) fn minibatch_loss(
+    network: &Network,
+    batch: &Tensor,
+    randomness: StepRandomness,
+    training: &Training,
+) -> Result<(Tensor, Trace)> {
+    let pass = network.pass(batch, Mode::Training(randomness), training.precision)?;
+    let loss = || -> Result<Tensor, TchError> {
+        let mse = pass.reconstruction.f_mse_loss(batch, tch::Reduction::Mean)?;
+        match &pass.waist {
+            None => Ok(mse),
+            Some(waist) => mse.f_add(&kl_loss(waist, batch, training.kl_term)?),
+        }
+    };
+    Ok((loss().doing("working out the loss")?, pass.trace))
+}
+
+/// Divergence of `N(mean, exp(log_variance))` from `N(0, 1)` in closed form (Kingma and Welling, 2014, appendix B),
+/// weighted as the setting says.
+fn kl_loss(waist: &GaussianWaist, batch: &Tensor, kl_term: KlTerm) -> Result<Tensor, TchError> {
+    let GaussianWaist { mean, log_variance } = waist;
+    let twice_negated = log_variance.f_add_scalar(1.0)?.f_sub(&mean.f_square()?)?.f_sub(&log_variance.f_exp()?)?;
+    let sum = twice_negated.f_sum(Kind::Float)?.f_mul_scalar(-0.5)?;
+    match kl_term {
+        KlTerm::CourseSum => Ok(sum),
+        // Mean over images and division by c * h * w are one division by all values of the batch.
+        KlTerm::PerPixel(weight) => sum.f_mul_scalar(weight / batch.numel() as f64),
+    }
+}

@@ -219,7 +219,8 @@ fn more_epochs_go_on_with_a_finished_training_and_fewer_than_done_are_refused() 
 
 /// A run folder that an earlier version wrote, copied.
 fn earlier(name: &str) -> PathBuf {
-    let (fixture, copy) = (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/runs").join(name), folder(name));
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/runs").join(name);
+    let copy = folder(&format!("earlier_{name}"));
     for entry in fs::read_dir(&fixture).unwrap() {
         let path = entry.unwrap().path();
         fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();

@@ -190,7 +190,7 @@ fn a_training_in_the_background_tells_where_it_is_and_stops_when_asked() {
     training.stop();
     let model = training.join().unwrap();
     assert_eq!(model.history().stopped_because, StoppedBecause::Interrupted);
-    assert_eq!(training.history(), model.history());
+    assert_eq!(training.history(), *model.history());
     assert_eq!(training.join().unwrap().history(), model.history(), "it may be asked for twice");
     assert!(training.to_string().contains("has ended"), "{training}");
 

@@ -97,8 +97,7 @@ pub(super) fn read(folder: &Path, description: &Description, plan: &Plan) -> Res
     if losses.len() >= steps_in_epoch.max(1) || losses.iter().any(|loss| !loss.is_finite()) {
         return Err(damaged(format!("{} losses of an epoch of {steps_in_epoch} steps", losses.len())));
     }
-    let n_begun = history.epochs.len() + usize::from(!losses.is_empty());
-    if history.kept.is_some_and(|Kept { epoch, .. }| epoch > n_begun) {
+    if history.kept.is_some_and(|Kept { epoch, .. }| epoch > history.epochs.len() + 1) {
         return Err(damaged("weights of an epoch that was not begun".into()));
     }
     let seconds = notes.get("seconds_of_unfinished_epoch").map_or(Ok(0.0), |note| note.parse::<f64>());

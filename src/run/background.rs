@@ -150,7 +150,7 @@ impl BackgroundTraining {
         locked(&self.shared.progress).clone()
     }
 
-    /// Its course so far: the epochs that are finished.
+    /// Its history so far: the epochs that are finished.
     ///
     /// # Example
     /// ```

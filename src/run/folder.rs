@@ -157,7 +157,7 @@ pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split,
 }
 
 impl InFolder {
-    /// The course so far.
+    /// The history so far.
     pub(super) fn history(&self) -> History {
         self.training.history()
     }

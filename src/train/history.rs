@@ -5,7 +5,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 
-/// The course of a training: its losses, and how it ended.
+/// The losses of a training, and how it ended.
 ///
 /// # Example
 /// ```
@@ -117,7 +117,7 @@ fn kept_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kep
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoppedBecause {
-    /// It has not: this is its course so far.
+    /// It has not: this is its history so far.
     NotYet,
     /// All epochs were done.
     Finished,

@@ -202,7 +202,7 @@ impl Loop {
         })
     }
 
-    /// The course so far.
+    /// The history so far.
     pub(crate) fn history(&self) -> History {
         History { kept: self.keeper.kept(), seconds: self.seconds(), ..self.history.clone() }
     }

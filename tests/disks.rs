@@ -140,7 +140,7 @@ fn a_disk_that_fills_up_during_a_training_costs_no_model() {
 
     disk.empty();
     let whole = fit_in(&path, tiny(), &few(), training(), |_| ControlFlow::Continue(())).unwrap();
-    assert_eq!((whole.history().epochs.len(), whole.history().stopped_because), (3, StoppedBecause::Finished));
+    assert_eq!((whole.history().epochs.len(), &whole.history().stopped_because), (3, &StoppedBecause::Finished));
 }
 
 #[test]

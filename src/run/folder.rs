@@ -203,7 +203,8 @@ fn save_model(folder: &Path, model: &Autoencoder) -> Result<()> {
 /// step of a stop, so theirs may be of later epochs than the state: it then stays until the training has ended.
 fn remove_older_model(folder: &Path, history: &History) -> Result<()> {
     let path = model_path(folder);
-    if Autoencoder::open_history(&path).is_ok_and(|of_model| is_newer(&of_model, history)) {
+    let is_there = path.with_extension("json").exists();
+    if !is_there || Autoencoder::open_history(&path).is_ok_and(|of_model| is_newer(&of_model, history)) {
         return Ok(());
     }
     for ending in ["json", "safetensors"] {

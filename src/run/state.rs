@@ -80,12 +80,12 @@ pub(super) fn read(folder: &Path, description: &Description, plan: &Plan) -> Res
     let weights = |parameters: &str, statistics: &str| -> Result<[Tensor; 2]> {
         Ok([take(parameters, n_parameters)?, take(statistics, n_statistics)?])
     };
+    let last = weights("last_parameters", "last_statistics")?;
+    let kept = weights("kept_parameters", "kept_statistics")?;
     let second_moment = match description.training.optimizer {
         Optimizer::Sgd { .. } => None,
         Optimizer::Adam | Optimizer::AdamW { .. } => Some(take("second_moment", n_parameters)?),
     };
-    let last = weights("last_parameters", "last_statistics")?;
-    let kept = weights("kept_parameters", "kept_statistics")?;
     let first_moment = take("first_moment", n_parameters)?;
     let optimizer = OptimizerMemory { n_steps, first_moment, second_moment };
 

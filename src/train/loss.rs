@@ -3,7 +3,7 @@
 use super::{KlTerm, Training};
 use crate::Result;
 use crate::error::TorchContext;
-use crate::model::{GaussianWaist, Mode, Network, StepRandomness, Trace};
+use crate::model::{Backward, LatentDistribution, Mode, Network, StepRandomness};
 use tch::{Kind, TchError, Tensor};
 
 /// The loss of one minibatch, a scalar, and what its backward pass needs.
@@ -12,22 +12,22 @@ pub(super) fn minibatch_loss(
     batch: &Tensor,
     randomness: StepRandomness,
     training: &Training,
-) -> Result<(Tensor, Trace)> {
+) -> Result<(Tensor, Backward)> {
     let pass = network.pass(batch, Mode::Training(randomness), training.precision)?;
     let loss = || -> Result<Tensor, TchError> {
         let mse = pass.reconstruction.f_mse_loss(batch, tch::Reduction::Mean)?;
-        match &pass.waist {
+        match &pass.distribution {
             None => Ok(mse),
-            Some(waist) => mse.f_add(&kl_loss(waist, batch, training.kl_term)?),
+            Some(distribution) => mse.f_add(&kl_loss(distribution, batch, training.kl_term)?),
         }
     };
-    Ok((loss().doing("working out the loss")?, pass.trace))
+    Ok((loss().doing("working out the loss")?, pass.backward))
 }
 
 /// Divergence of `N(mean, exp(log_variance))` from `N(0, 1)` in closed form (Kingma and Welling, 2014, appendix B),
 /// weighted as the setting says.
-fn kl_loss(waist: &GaussianWaist, batch: &Tensor, kl_term: KlTerm) -> Result<Tensor, TchError> {
-    let GaussianWaist { mean, log_variance } = waist;
+fn kl_loss(distribution: &LatentDistribution, batch: &Tensor, kl_term: KlTerm) -> Result<Tensor, TchError> {
+    let LatentDistribution { mean, log_variance } = distribution;
     let twice_negated = log_variance.f_add_scalar(1.0)?.f_sub(&mean.f_square()?)?.f_sub(&log_variance.f_exp()?)?;
     let sum = twice_negated.f_sum(Kind::Float)?.f_mul_scalar(-0.5)?;
     match kl_term {

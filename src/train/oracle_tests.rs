@@ -94,7 +94,7 @@ fn check_against_pytorch(key: &str, architecture: Architecture, training: Traini
         });
         let code = network.encode(&images(2, 0), training.precision).unwrap();
         check_close("code", &flat(&code), &fixture(&format!("{key}.code")), |theirs| 1e-5 * theirs.abs().max(1.0));
-        if pass.waist.is_some() {
+        if pass.distribution.is_some() {
             let noise = wave_tensor(16, 20, 900).narrow(0, 0, 2);
             let mode = Mode::Training(StepRandomness::new(0, 1, 1).with_noise(&noise));
             let drawn = network.pass(&images(2, 0), mode, training.precision).unwrap();
@@ -107,8 +107,8 @@ fn check_against_pytorch(key: &str, architecture: Architecture, training: Traini
     for step in 0..10 {
         let noise = wave_tensor(16, 20, 900 + step);
         let randomness = StepRandomness::new(0, 1, 1).with_noise(&noise);
-        let (loss, trace) = minibatch_loss(&network, &images(16, step + 1), randomness, &training).unwrap();
-        optimizer.step(network.parameters(), &trace.gradients(&loss).unwrap()).unwrap();
+        let (loss, backward) = minibatch_loss(&network, &images(16, step + 1), randomness, &training).unwrap();
+        optimizer.step(network.parameters(), &backward.gradients(&loss).unwrap()).unwrap();
         losses.push(loss.double_value(&[]));
     }
     check_close("loss", &losses, &fixture(&format!("{key}.losses")), |theirs| 1e-4 * theirs);

@@ -253,8 +253,8 @@ impl Loop {
         let batch = self.images.batch(start..self.n_images.min(start + batch_size))?;
         let batch = self.network.arranged(batch).doing("arranging a batch")?;
         let randomness = StepRandomness::new(self.training.seed, epoch, step);
-        let (loss, trace) = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
-        let gradients = trace.gradients(&loss)?;
+        let (loss, backward) = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
+        let gradients = backward.gradients(&loss)?;
         self.is_between_steps = false;
         self.losses.push(&loss)?;
         if epoch == 1 && step == 1 {

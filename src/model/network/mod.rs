@@ -47,9 +47,9 @@ pub(crate) struct Pass {
     /// `[n, c, h, w]`.
     pub(crate) reconstruction: Tensor,
     /// Of a Gaussian bottleneck only.
-    pub(crate) waist: Option<LatentDistribution>,
+    pub(crate) distribution: Option<LatentDistribution>,
     /// What the backward pass needs.
-    pub(crate) trace: Backward,
+    pub(crate) backward: Backward,
 }
 
 impl Network {
@@ -168,7 +168,7 @@ impl Network {
             let mut backward = Backward::default();
             let (code, distribution) = forward(&self.encoder, images, &mut mode, precision, &mut backward)?;
             let (reconstruction, _) = forward(&self.decoder, &code, &mut mode, precision, &mut backward)?;
-            Ok(Pass { reconstruction: reconstruction.f_to_kind(Kind::Float)?, waist: distribution, trace: backward })
+            Ok(Pass { reconstruction: reconstruction.f_to_kind(Kind::Float)?, distribution, backward })
         };
         rebuild().doing("rebuilding images")
     }

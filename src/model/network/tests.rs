@@ -47,7 +47,7 @@ fn images_are_not_written_over() {
                 let pass = network.pass(&images, mode, Precision::Float32).unwrap();
                 // libtorch refuses where a layer has written over what a gradient needs.
                 let loss = pass.reconstruction.mse_loss(&images.to_kind(Kind::Float), tch::Reduction::Sum);
-                pass.trace.gradients(&loss).unwrap();
+                pass.backward.gradients(&loss).unwrap();
                 assert_eq!(images, apart, "{encoder}");
             }
         }
@@ -98,10 +98,10 @@ fn check_lowered(kind: Kind, architecture: &Architecture, image_shape: ImageShap
             let mode = Mode::Training(StepRandomness::new(7, 1, step));
             let pass = network.pass(&images.to_kind(kind), mode, Precision::Float32).unwrap();
             let mut loss = pass.reconstruction.mse_loss(&images.to_kind(Kind::Float), tch::Reduction::Sum);
-            if let Some(LatentDistribution { mean, log_variance }) = &pass.waist {
+            if let Some(LatentDistribution { mean, log_variance }) = &pass.distribution {
                 loss = loss + mean.square().sum(Kind::Float) + log_variance.square().sum(Kind::Float);
             }
-            (pass.reconstruction, pass.trace.gradients(&loss).unwrap())
+            (pass.reconstruction, pass.backward.gradients(&loss).unwrap())
         };
         let (ours, our_gradients) = train(&network, kind);
         let (planned, planned_gradients) = train(&plain, Kind::Double);

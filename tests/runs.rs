@@ -199,7 +199,7 @@ fn a_training_in_the_background_tells_where_it_is_and_stops_when_asked() {
     let again = begin(&endless).unwrap();
     assert!(again.history().epochs.len() >= n_epochs && n_epochs == model.history().epochs.len());
     drop(again);
-    begin(&endless).expect("nobody holds the folder");
+    drop(begin(&endless).expect("nobody holds the folder"));
 
     let mistaken = BackgroundTraining::start(Architecture::fcn(), &split, endless.epochs(0)).unwrap_err().to_string();
     assert!(mistaken.starts_with("setting epochs"), "{mistaken}");

@@ -1,6 +1,6 @@
 //! The backward pass from a loss to the weights, across fused layers that have a gradient of their own.
 //!
-//! libtorch cannot be told of a gradient from Rust. So its graph is cut at each fused layer: the backward pass is libtorch's
+//! tch cannot register a backward function. So the graph is cut at each fused layer: the backward pass is libtorch's
 //! up to one, then ours, then libtorch's again.
 
 use super::channels_last::nhwc;
@@ -34,7 +34,7 @@ struct Cut {
     input: Tensor,
     offset: usize,
     saved: Saved,
-    /// What the fused layer gave: to autograd, the input of what follows.
+    /// The fused layer's output: a leaf of autograd's graph for the layers that follow.
     output: Tensor,
 }
 

@@ -7,7 +7,7 @@ pub(super) const MOMENTUM: f64 = 0.1;
 /// Added to the variance before its root is taken: PyTorch's default.
 pub(super) const EPSILON: f64 = 1e-5;
 
-/// Batch norm of images of which every value stands for `n_copies` equal ones.
+/// Batch norm of images in which every value represents `n_copies` equal ones.
 ///
 /// Copies change neither mean nor variance. But the running variance is that of a sample, `n / (n - 1)` times the
 /// batch's own, and `n` counts the copies.

@@ -16,7 +16,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::array::from_fn;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Values that are worked on at once.
+/// Number of values that are processed together: a vector.
 const N_LANES: usize = 16;
 type Lanes = [f32; N_LANES];
 

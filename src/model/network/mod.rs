@@ -1,4 +1,4 @@
-//! A built network: the tensors of a [`Plan`] and the passes through them.
+//! A network with weights: the tensors of a [`Plan`], its forward and its backward pass.
 
 mod backward;
 mod batch_norm;

@@ -1,7 +1,6 @@
-//! Which classes were held out? One network trained for one choice of held-out classes after another.
+//! Sweeps: one network trained for each pair of held-out classes.
 //!
-//! Everything that is known after a choice is written to a file at once, and a sweep that finds the file goes on where
-//! it ended.
+//! The results of a pair are saved as soon as it is done, and a later call resumes with the pairs that are missing.
 
 use crate::data::Split;
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
@@ -48,7 +47,7 @@ pub const REPORT_AUCS: [(&str, &str, f64); 6] = [
 /// ```
 pub type Pair = [String; 2];
 
-/// What is trained and measured for each pair.
+/// The settings of a sweep: what is trained and measured for each pair.
 ///
 /// # Example
 /// ```
@@ -78,11 +77,11 @@ pub struct SweepSettings {
     pub training: Training,
     /// The ways in which test images are scored.
     pub evaluations: Vec<Evaluation>,
-    /// What distances between codes are fitted to.
+    /// Which codes distances are fitted to.
     pub fit_on: FitOn,
 }
 
-/// What is known after a sweep, or so far.
+/// The results of a sweep, complete or so far.
 ///
 /// # Example
 /// ```
@@ -106,7 +105,7 @@ pub struct Sweep {
     pub rows: Vec<SweepRow>,
 }
 
-/// One pair of held-out classes and what came of it.
+/// The results for one pair of held-out classes.
 ///
 /// # Example
 /// ```
@@ -135,7 +134,7 @@ pub struct SweepRow {
     pub seconds: f64,
 }
 
-/// How far a sweep is, told after every training step.
+/// Progress of a sweep, reported after every training step.
 ///
 /// # Example
 /// ```
@@ -158,7 +157,7 @@ pub struct SweepProgress {
     pub n_pairs: usize,
     /// The classes that this training does not see.
     pub held_out: Pair,
-    /// How far the training is.
+    /// Progress of the training.
     pub training: Progress,
 }
 
@@ -306,7 +305,7 @@ impl Sweep {
         read_versioned(path.as_ref(), "a sweep's results", FORMAT_VERSION, "delete it and run the sweep again")
     }
 
-    /// What the file at `path` holds, or nothing yet.
+    /// The results in the file at `path`, or none yet.
     fn resume(settings: SweepSettings, path: &Path) -> Result<Self> {
         let found = match Self::open(path) {
             Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {

@@ -1,4 +1,4 @@
-//! What is trained in a run folder: `run.json`.
+//! `run.json`: the network, data and settings of a run folder.
 
 use super::START_ANEW;
 use super::json::{read_versioned, write_json};
@@ -16,7 +16,7 @@ use std::path::Path;
 const FORMAT_VERSION: u32 = 1;
 const FILE: &str = "run.json";
 
-/// What stands in `run.json`.
+/// The content of `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Description {
@@ -62,7 +62,7 @@ impl Description {
         self.architecture.plan(self.data.image_shape)
     }
 
-    /// Refuses to go on with the training that is described here as another one.
+    /// Refuses to resume the training described here with other settings.
     pub(super) fn check_same(&self, folder: &Path, wanted: &Self) -> Result<()> {
         match self.difference(wanted) {
             None => Ok(()),

@@ -219,7 +219,7 @@ fn remove_older_model(folder: &Path, history: &History) -> Result<()> {
     Ok(())
 }
 
-/// Whether one course of a training goes further than another.
+/// Whether one history has more steps than another.
 fn is_newer(history: &History, than: &History) -> bool {
     match history.epochs.len().cmp(&than.epochs.len()) {
         std::cmp::Ordering::Equal => history.seconds > than.seconds,
@@ -279,7 +279,7 @@ impl Stage {
     }
 }
 
-/// What a folder holds of what was learnt.
+/// The model and the checkpoint in a folder.
 struct Held {
     checkpoint: Option<Checkpoint>,
     /// The model, where it is of a later step than the checkpoint: earlier versions saved no checkpoint at a stop, and none

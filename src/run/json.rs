@@ -1,4 +1,4 @@
-//! The one door between values and JSON on disk.
+//! Reading and writing of values as JSON files.
 //!
 //! JSON has no infinite number and none that is not a number: they become `null`, and a plain `f64` refuses `null` when it
 //! is read. So what may be missing or not finite is an `Option`, and what could not be read again is not written.

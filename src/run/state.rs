@@ -1,4 +1,4 @@
-//! What a training goes on from: `state.safetensors`, one file, so that it is whole or the one before.
+//! `state.safetensors`: the checkpoint that a training resumes from, in one file, so that it is always complete.
 
 use super::START_ANEW;
 use super::description::Description;
@@ -49,7 +49,7 @@ pub(super) fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
     write_whole(&path, &serialize(&tensors, Some(notes.into()))?)
 }
 
-/// What the training in a folder goes on from; `None` where it has saved nothing yet.
+/// The checkpoint in a folder; `None` where there is none yet.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be read; [`Error::Format`] when it is damaged, newer, or of another training than

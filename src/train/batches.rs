@@ -1,4 +1,4 @@
-//! The training images, a minibatch at a time.
+//! The training images in minibatches.
 
 use crate::data::{Images, Pixels};
 use crate::device::{ResidentImages, shuffled_rows};
@@ -7,7 +7,7 @@ use crate::{Result, memory};
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
-/// Training images where a step can reach them fast, in the order of an epoch. They are held once: on a CPU a minibatch is
+/// The training images on the device, in the order of an epoch. They are held once: on a CPU a minibatch is
 /// copied from where the images lie; on a GPU all of them are.
 #[derive(Debug)]
 pub(super) enum TrainingImages {
@@ -25,7 +25,7 @@ impl TrainingImages {
             Pixels::Floats(_) => size_of::<f32>(),
         };
         let [c, h, w] = images.shape();
-        // On their way they are copied twice: put together, and as a tensor.
+        // Meanwhile there are two copies: one array, and the tensor.
         let n_bytes = memory::bytes_of(&[2, images.len(), c, h, w, value_bytes]);
         memory::check("moving the training images to the device", n_bytes, "train on fewer or smaller images")?;
         Self::on_device(images, device)
@@ -36,7 +36,7 @@ impl TrainingImages {
         Ok(Self::OnDevice { images: ResidentImages::new(images, 0..images.len(), device)?, order })
     }
 
-    /// Puts the images in the random order of an epoch, from 1.
+    /// Shuffles the images for an epoch, counted from 1.
     pub(super) fn shuffle(&mut self, seed: u64, epoch: usize) -> Result<()> {
         match self {
             Self::OnHost { order, .. } => {

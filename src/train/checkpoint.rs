@@ -1,23 +1,23 @@
-//! All that a training needs to go on after a step as if it had never stopped.
+//! Checkpoints: all that a training needs to resume after a step as if it had never stopped.
 
 use super::{History, Keep, Kept};
 use tch::Tensor;
 
-/// Where a training stands between two steps: all that the next one depends on, beside settings and data.
+/// The state between two steps: all that the next one depends on, apart from settings and data.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
-    /// Weights and running statistics as they stand.
+    /// Current weights and running statistics.
     pub(crate) last: [Tensor; 2],
-    /// Those that the keep rule has chosen so far; the first ones where it has chosen none.
+    /// Those that the keep rule has chosen so far; the initial ones where it has chosen none.
     pub(crate) kept: [Tensor; 2],
     pub(crate) optimizer: OptimizerMemory,
     /// The losses so far; its epochs say how many are done, `kept` what the keep rule has chosen.
     pub(crate) history: History,
-    /// The epoch that the training stopped within.
+    /// The unfinished epoch, if there is one.
     pub(crate) unfinished: UnfinishedEpoch,
 }
 
-/// What is done of an epoch.
+/// The finished part of an epoch.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct UnfinishedEpoch {
     /// One loss for each step; none between two epochs.
@@ -26,7 +26,7 @@ pub(crate) struct UnfinishedEpoch {
     pub(crate) seconds: f64,
 }
 
-/// What an optimiser remembers between steps.
+/// The state of an optimiser.
 #[derive(Debug)]
 pub(crate) struct OptimizerMemory {
     /// Steps taken so far.

@@ -31,7 +31,7 @@ pub struct History {
     pub seconds: f64,
     /// Where it ran and why there, as in "CPU, since there is no NVIDIA driver".
     pub device: String,
-    /// What else a reader should know, as that its folder could not be locked.
+    /// Other notes, as that its folder could not be locked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -117,7 +117,7 @@ fn kept_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Kep
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoppedBecause {
-    /// It has not: this is its history so far.
+    /// It has not ended: this is the history so far.
     NotYet,
     /// All epochs were done.
     Finished,

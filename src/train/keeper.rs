@@ -12,7 +12,7 @@ use tch::{Device, Kind, TchError, Tensor};
 pub(super) struct Keeper {
     rule: Keep,
     reading: Reading,
-    /// What is known of the snapshot; where losses are read seldom, as of the last [`Keeper::read`].
+    /// Loss and epoch of the snapshot; where losses are read seldom, as of the last [`Keeper::read`].
     kept: Option<Kept>,
     /// Weights and running statistics.
     snapshot: [Tensor; 2],
@@ -79,7 +79,7 @@ impl Keeper {
         self.kept.is_none_or(|kept| loss < kept.loss)
     }
 
-    /// Decides where the loss is. One that is not a number is not lower.
+    /// Decides on the device of the loss. A loss that is not a number is not lower.
     fn keep_if_lower(&mut self, network: &Network, loss: &Tensor, epoch: usize) -> Result<(), TchError> {
         let [parameters, statistics] = network.state();
         let is_finite = |tensor: &Tensor| tensor.f_isfinite()?.f_all();
@@ -99,7 +99,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Brings [`Keeper::kept`] up to date with what the device has decided.
+    /// Updates [`Keeper::kept`] from the device.
     pub(super) fn read(&mut self) -> Result<()> {
         if self.rule != Keep::LowestMinibatchLoss || self.reading == Reading::AtOnce {
             return Ok(());

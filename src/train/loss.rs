@@ -1,4 +1,4 @@
-//! What a training lowers: the mean squared error, and the Kullback-Leibler term of a Gaussian bottleneck.
+//! The loss: mean squared error, and the Kullback-Leibler term of a variational autoencoder.
 
 use super::{KlTerm, Training};
 use crate::Result;

@@ -16,11 +16,11 @@ const BETWEEN_READS: Duration = Duration::from_millis(200);
 pub(super) enum Reading {
     /// After each step: free on a CPU.
     AtOnce,
-    /// When so much has gathered.
+    /// In groups, on a GPU.
     Seldom(Due),
 }
 
-/// How much gathers before it is read.
+/// How many losses are read together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     After(Duration),

@@ -48,7 +48,7 @@ impl OptimizerState {
         Ok(OptimizerMemory { n_steps: *n_steps, first_moment: copy(first_moment)?, second_moment })
     }
 
-    /// Goes on from such a memory of the same optimiser.
+    /// Resumes from a saved state of the same optimiser.
     pub(super) fn recall(&mut self, memory: OptimizerMemory) -> Result<()> {
         let device = self.memory.first_moment.device();
         let moved = |tensor: Tensor| tensor.f_to(device).doing("moving the optimiser's memory to the device");
@@ -99,8 +99,8 @@ impl OptimizerState {
     }
 }
 
-/// The same as by libtorch's operations, but each value is read and written once instead of nine times, which is what such a step
-/// waits for. The tensors are weights, first and second moment.
+/// The same as by libtorch's operations, but each value is read and written once instead of nine times, since memory
+/// bandwidth is the limit. The tensors are weights, first and second moment.
 fn adam_on_host(
     tensors: [&mut Tensor; 3],
     gradients: &[Tensor],

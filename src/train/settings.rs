@@ -217,7 +217,7 @@ impl Training {
         Self { device, ..self }
     }
 
-    /// Sets what to compute with.
+    /// Sets the precision.
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }

@@ -25,21 +25,21 @@ pub(crate) struct Loop {
     network: Network,
     optimizer: OptimizerState,
     keeper: Keeper,
-    /// Its epochs say how many are finished; the keeper knows what is kept.
+    /// Finished epochs; what is kept is in the keeper.
     history: History,
-    /// Of the epoch under way.
+    /// Losses of the current epoch.
     losses: Losses,
-    /// What the epoch under way took up to its last stop.
+    /// Time spent on the current epoch before the last stop.
     epoch_seconds: f64,
     /// False while a step is taken note of in one place and not yet in another: a failure then leaves no state to go on from.
     is_between_steps: bool,
     started: Instant,
-    /// What earlier parts of this training took.
+    /// Time spent before this call.
     seconds_before: f64,
 }
 
 impl Loop {
-    /// Makes ready for the first step, or for the one after `start`: everything that can be wrong with settings, data and
+    /// Prepares the first step, or the one after the checkpoint `start`: everything that can be wrong with settings, data and
     /// device is found here.
     pub(crate) fn begin(
         start: Option<Checkpoint>,

@@ -11,8 +11,12 @@ pub const SOCKET_VARIABLE: &str = "DIABOLO_EVENTS";
 /// Something that the cells' process did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// The process runs, and its relay, under these numbers.
+    /// The process runs, and its relay, under these numbers; the process leads the group of all that cells start.
     Started { relay: u32, process: u32 },
+    /// The code of a cell begins to run.
+    CellBegins,
+    /// It has ended.
+    CellEnds,
     /// It printed something.
     Text { stream: Stream, text: String },
     /// It printed one of evcxr's blocks.

@@ -13,8 +13,10 @@ use crate::failure::Failure;
 use crate::interrupt::{self, Request};
 use crate::kernel::Kernel;
 use crate::output::{Audience, CellEnd, as_json};
+use crate::shell::{self, Part};
 
 /// What a piece of code came to.
+#[derive(Default)]
 struct Evaluated {
     /// What it shows at last: a command's answer or the cell's last expression.
     results: Vec<MimeBundle>,
@@ -55,6 +57,7 @@ impl Kernel {
             }
         };
         let is_stopped = reply["status"] == "error" && (content.stop_on_error || reply["ename"] == "Interrupted");
+        self.shared.display().end_request();
         self.remember_names();
         self.shared.outputs.wait_for_published();
         // Before the reply: a cell that is sent after it is to run.
@@ -63,8 +66,29 @@ impl Kernel {
         stopped
     }
 
-    /// Runs code and says what it came to. `client` is who can be asked for input, if that is allowed.
+    /// Runs the parts of a cell and says what the last of them came to. `client` is who can be asked for input, if that is
+    /// allowed.
     fn evaluate(
+        &mut self,
+        code: &str,
+        count: u32,
+        client: Option<(&JupyterMessage, bool)>,
+    ) -> Result<Evaluated, Failure> {
+        let mut last = Evaluated::default();
+        for part in shell::parts(code) {
+            for bundle in std::mem::take(&mut last.results) {
+                self.shared.display().show(&bundle, None);
+            }
+            match part {
+                Part::Shell(line) => shell::run(&self.shared, &line)?,
+                Part::Code(code) => last = self.evaluate_code(&code, count, client)?,
+            }
+        }
+        Ok(last)
+    }
+
+    /// Runs code without lines for the shell.
+    fn evaluate_code(
         &mut self,
         code: &str,
         count: u32,
@@ -78,7 +102,7 @@ impl Kernel {
         let context = self.context.as_mut().map_err(|failure| failure.clone())?;
         let variables: Vec<String> = context.variables_and_types().map(|(name, _)| name.to_string()).collect();
         shared.interrupts.begin();
-        shared.builds.begin(count);
+        shared.builds.begin();
         let started = Instant::now();
         let mut callbacks = EvalCallbacks {
             input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),

@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 
 use crate::output::CellEnd;
 
+/// Why a panic has no text here.
+const HOOK_IS_REPLACED: &str = "the cell panicked; what it said went to the panic hook that a cell set \
+                                (std::panic::set_hook), in place of the kernel's, which comes back with :restart";
+
 const RED: &str = "\u{1b}[1;31m";
 const DIM: &str = "\u{1b}[2m";
 const PLAIN: &str = "\u{1b}[0m";
@@ -47,9 +51,11 @@ impl Failure {
     /// A panic or an error that ended the cell, if one did. `source` is what was compiled.
     pub fn from_end(end: &CellEnd, code: &str, source: &str) -> Option<Self> {
         if end.is_panicked {
-            let (place, message) = end.panic.clone().unwrap_or_else(|| (String::new(), "the cell panicked".into()));
+            let (place, message) = end.panic.clone().unwrap_or_else(|| (String::new(), HOOK_IS_REPLACED.into()));
             let mut failure = Self::new("Panic", message);
-            failure.traceback.extend(panic_place(&place, code, source));
+            if !place.is_empty() {
+                failure.traceback.extend(panic_place(&place, code, source));
+            }
             Some(failure)
         } else if end.is_failed {
             let message = end.error.clone().unwrap_or_else(|| "the cell returned an error".into());

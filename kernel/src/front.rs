@@ -1,31 +1,25 @@
 //! The message loop: answers at once what needs no evcxr, and queues the rest for the thread that owns evcxr.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jupyter_protocol::{ConnectionInfo, JupyterMessage, JupyterMessageContent as Content};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::builds::Builds;
 use crate::connection::{self, Channel, Outputs};
-use crate::event::Event;
 use crate::history::History;
 use crate::input::Inputs;
 use crate::interrupt::Interrupts;
 use crate::kernel::{Kernel, Shared};
 use crate::output::Display;
 use crate::store::Copy;
-use crate::{assist, complete, info};
-
-/// How often outputs that wait for more are looked at.
-const TICK: Duration = Duration::from_millis(10);
+use crate::{assist, complete, info, relays};
 
 /// How often the process that started the kernel is looked at.
 const BETWEEN_LOOKS_AT_PARENT: Duration = Duration::from_secs(1);
@@ -62,7 +56,7 @@ pub async fn serve(
     });
     outputs.publish("status", json!({ "execution_state": "starting" }), None).await;
     shared.builds.watch()?;
-    listen(&shared, &folders.own.join("events"))?;
+    relays::listen(&shared, &folders.own.join("events"))?;
     let (requests, receiver) = channel();
     let kernel_folder = folders.own.to_path_buf();
     let of_kernel = shared.clone();
@@ -211,37 +205,4 @@ fn unknown_request(kind: &str) -> Value {
         "evalue": format!("this kernel does not know `{kind}`"),
         "traceback": [],
     })
-}
-
-/// Listens for relays, and hands what they tell to the display.
-fn listen(shared: &Arc<Shared>, socket: &Path) -> Result<()> {
-    let listener = UnixListener::bind(socket).with_context(|| format!("opening the socket {}", socket.display()))?;
-    let of_listener = shared.clone();
-    thread::spawn(move || {
-        for relay in listener.incoming().flatten() {
-            let shared = of_listener.clone();
-            thread::spawn(move || hear(&shared, &relay));
-        }
-    });
-    let of_ticks = shared.clone();
-    thread::spawn(move || {
-        loop {
-            thread::sleep(TICK);
-            of_ticks.display().tick();
-        }
-    });
-    Ok(())
-}
-
-/// Hears one relay to its end.
-fn hear(shared: &Shared, mut relay: &UnixStream) {
-    for line in BufReader::new(relay).lines().map_while(Result::ok) {
-        match serde_json::from_str(&line) {
-            Ok(Event::Started { relay, process }) => shared.interrupts.set_processes(relay, process),
-            // A relay that is gone waits for no answer.
-            Ok(Event::Sync) => drop(relay.write_all(&[1])),
-            Ok(event) => shared.display().take(event),
-            Err(error) => eprintln!("the relay said something unknown: {error}"),
-        }
-    }
 }

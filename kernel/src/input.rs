@@ -25,7 +25,7 @@ impl Inputs {
         (sender, Self { replies: Mutex::new(receiver) })
     }
 
-    /// Asks the client, and waits; an interrupt or a client that cannot be asked is an empty answer.
+    /// Asks the client, and waits. An interrupt, also one before, and a client that cannot be asked are an empty answer.
     pub fn ask(
         &self,
         shared: &Shared,
@@ -38,6 +38,12 @@ impl Inputs {
             shared.display().take_text(Stream::Stderr, text);
             return String::new();
         };
+        if shared.interrupts.is_requested() {
+            return String::new();
+        }
+        // What the cell printed before comes before its prompt.
+        shared.display().flush();
+        shared.outputs.wait_for_published();
         let replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
         // What somebody typed for an earlier cell.
         replies.try_iter().for_each(drop);

@@ -1,9 +1,9 @@
 //! The stop button.
 //!
-//! A cell is asked to stop by a file, which library calls look for; a build is ended at once. A cell that has not ended
-//! five seconds later loses its process, and the variables with it.
+//! A cell is asked to stop by a file, which library calls look for; the programs that it started get an interrupt, as in a
+//! terminal; a build is ended at once. A cell that has not ended five seconds later loses its process, and the variables
+//! with it.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,13 +11,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diabolo_protocol::INTERRUPT_FILE;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+
+use crate::processes::{self, signal, signal_group};
 
 /// How long a cell may take to stop by itself.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often builds are looked for, since a stopped one may be followed by another.
 const BUILD_CHECK: Duration = Duration::from_millis(50);
+
+/// How often programs are interrupted, since a cell may start the next one when one has ended.
+const BETWEEN_INTERRUPTS: Duration = Duration::from_secs(1);
 
 /// What the user asked of the running cell.
 pub struct Interrupts {
@@ -32,8 +37,19 @@ struct State {
     has_started: bool,
     is_running: bool,
     request: Option<Request>,
-    /// The relay, and the process of cells.
-    processes: Option<(u32, u32)>,
+    cells: Option<Cells>,
+    /// The group of the shell that runs a `!` line.
+    shell: Option<u32>,
+}
+
+/// The processes that run cells.
+#[derive(Clone, Copy)]
+struct Cells {
+    relay: u32,
+    /// The process of cells and the number of its group.
+    group: u32,
+    /// Since when code of a cell runs in it.
+    runs_since: Option<Instant>,
 }
 
 /// What came of an interrupt.
@@ -53,7 +69,32 @@ impl Interrupts {
 
     /// Takes note of the processes that a relay told of.
     pub fn set_processes(&self, relay: u32, cells: u32) {
-        self.state().processes = Some((relay, cells));
+        self.state().cells = Some(Cells { relay, group: cells, runs_since: None });
+    }
+
+    /// Ends what a relay that is gone may have left running.
+    pub fn end_processes(&self, relay: u32, cells: u32) {
+        let mut state = self.state();
+        if state.cells.is_some_and(|cells| cells.relay == relay) {
+            state.cells = None;
+        }
+        signal_group(cells, Signal::KILL);
+    }
+
+    /// Takes note of a cell's code that begins to run in the process of cells, or ends.
+    pub fn set_runs(&self, relay: u32, runs: bool) {
+        if let Some(cells) = self.state().cells.as_mut().filter(|cells| cells.relay == relay) {
+            cells.runs_since = runs.then(Instant::now);
+        }
+    }
+
+    /// Takes note of the shell that runs a `!` line; interrupts it if the user has just asked for that.
+    pub fn set_shell(&self, group: Option<u32>) {
+        let mut state = self.state();
+        state.shell = group;
+        if let (Some(group), Some(_)) = (group, state.request) {
+            signal_group(group, Signal::INT);
+        }
     }
 
     /// Begins a cell, which nobody has interrupted yet.
@@ -115,31 +156,43 @@ impl Interrupts {
         thread::spawn(move || interrupts.enforce(cell));
     }
 
-    /// Ends the process of cells, when the kernel ends.
+    /// Ends all that cells and builds have started, when the kernel ends.
     pub fn kill(&self) {
-        if let Some((_, cells)) = self.state().processes {
-            kill(cells);
-        }
+        let state = self.state();
+        let groups = [state.cells.map(|cells| cells.group), state.shell];
+        groups.into_iter().flatten().for_each(|group| signal_group(group, Signal::KILL));
+        processes::below_this_one(state.cells.map(|cells| cells.relay))
+            .into_iter()
+            .for_each(|it| signal(it, Signal::KILL));
     }
 
-    /// Ends builds until the cell ends, and its process if that takes too long.
+    /// Interrupts programs and ends builds until the cell ends, and ends its process if that takes too long.
     fn enforce(&self, cell: u64) {
         let asked = Instant::now();
+        let mut interrupted: Option<Instant> = None;
         loop {
             let mut state = self.state();
             if !state.is_running || state.n_cells != cell {
                 return;
             }
-            let processes = state.processes;
-            if asked.elapsed() >= PATIENCE {
-                state.request = Some(Request::Killed);
-                if let Some((_, cells)) = processes {
-                    kill(cells);
+            // Within the lock: a group that has ended must not be another's when the signal comes.
+            if let Some((group, since)) = state.running_group() {
+                if asked.max(since.unwrap_or(asked)).elapsed() >= PATIENCE {
+                    // A shell has no variables that could be lost.
+                    if state.shell.is_none() {
+                        state.request = Some(Request::Killed);
+                    }
+                    signal_group(group, Signal::KILL);
+                } else if interrupted.is_none_or(|last| last.elapsed() >= BETWEEN_INTERRUPTS) {
+                    signal_group(group, Signal::INT);
+                    interrupted = Some(Instant::now());
                 }
-                return;
+                drop(state);
+            } else {
+                let relay = state.cells.map(|cells| cells.relay);
+                drop(state);
+                processes::below_this_one(relay).into_iter().for_each(|build| signal(build, Signal::KILL));
             }
-            drop(state);
-            builds(processes.map(|(relay, _)| relay)).into_iter().for_each(kill);
             thread::sleep(BUILD_CHECK);
         }
     }
@@ -149,53 +202,12 @@ impl Interrupts {
     }
 }
 
-fn kill(process: u32) {
-    if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
-        // It may have ended by itself.
-        let _ = kill_process(pid, Signal::KILL);
+impl State {
+    /// The group in which a `!` line or a cell's code runs, and since when that does; nothing while a cell is compiled.
+    fn running_group(&self) -> Option<(u32, Option<Instant>)> {
+        let cells = self.cells.and_then(|cells| Some((cells.group, Some(cells.runs_since?))));
+        self.shell.map(|group| (group, None)).or(cells)
     }
-}
-
-/// This process's children and their children, but for the cells' own: cargo, compilers, shell commands.
-fn builds(relay: Option<u32>) -> Vec<u32> {
-    let parents: HashMap<u32, u32> = processes().into_iter().collect();
-    let own = std::process::id();
-    let is_build = |&process: &u32| {
-        let mut ancestor = process;
-        while ancestor != own && Some(ancestor) != relay {
-            match parents.get(&ancestor) {
-                Some(&parent) if parent != 0 => ancestor = parent,
-                _ => return false,
-            }
-        }
-        process != own && ancestor == own
-    };
-    parents.keys().copied().filter(is_build).collect()
-}
-
-/// Every process and its parent.
-#[cfg(target_os = "linux")]
-fn processes() -> Vec<(u32, u32)> {
-    let parent = |process: u32| {
-        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The name before it, in parentheses, may hold anything.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-    };
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(|process| Some((process, parent(process)?))).collect()
-}
-
-/// Every process and its parent.
-#[cfg(not(target_os = "linux"))]
-fn processes() -> Vec<(u32, u32)> {
-    let listing = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
-    let text = listing.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let pair = |line: &str| {
-        let mut numbers = line.split_whitespace().map(str::parse);
-        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
-    };
-    text.lines().filter_map(pair).collect()
 }
 
 #[cfg(test)]
@@ -241,11 +253,24 @@ mod tests {
     }
 
     #[test]
-    fn builds_are_children_of_this_process_without_the_relay() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(builds(None).contains(&child.id()));
-        assert!(!builds(Some(child.id())).contains(&child.id()));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    fn programs_of_a_cell_are_interrupted_and_no_process_is_ended_while_none_of_its_code_runs() {
+        let (_folder, interrupts) = interrupts();
+        let group = || {
+            let mut command = std::process::Command::new("sleep");
+            std::os::unix::process::CommandExt::process_group(command.arg("600"), 0).spawn().unwrap()
+        };
+        let (mut idle, mut running) = (group(), group());
+        // The relay of a kernel has ended the process of cells that it knows; here the numbers stand for themselves.
+        interrupts.set_processes(idle.id(), idle.id());
+        interrupts.begin();
+        interrupts.set_processes(running.id(), running.id());
+        interrupts.set_runs(running.id(), true);
+        interrupts.request();
+        let status = running.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2));
+        interrupts.set_runs(running.id(), false);
+        assert_eq!(interrupts.end(), Some(Request::Asked));
+        interrupts.end_processes(idle.id(), idle.id());
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&idle.wait().unwrap()), Some(9));
     }
 }

@@ -21,7 +21,7 @@ use crate::interrupt::Interrupts;
 use crate::output::{Audience, Display};
 use crate::sources::Sources;
 use crate::store::Copy;
-use crate::{assist, packages, prelude};
+use crate::{assist, prelude, users_environment};
 
 /// Names code that is run before the first cell comes, while the kernel is idle.
 pub const START_VARIABLE: &str = "DIABOLO_START";
@@ -189,7 +189,7 @@ impl Kernel {
     pub(crate) fn remember_names(&self) {
         if let Ok(context) = &self.context {
             let variables = context.variables_and_types().map(|(name, _)| name);
-            let items = context.defined_item_names().filter(|name| *name != "eprintln");
+            let items = context.defined_item_names().filter(|name| !prelude::is_own_name(name));
             let names = variables.chain(items).map(str::to_string).collect();
             *self.shared.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
         }
@@ -203,7 +203,7 @@ fn process_of(context: &CommandContext) -> u32 {
 
 /// Runs the prelude, with other code before it.
 fn run_prelude(context: &mut CommandContext, before: &str) -> Result<(), Failure> {
-    let code = format!("{before}\n{}\n{}", prelude::ERROR_MACRO, prelude::CODE);
+    let code = format!("{before}\n{}", prelude::code());
     context.execute(&code).map(drop).map_err(|error| Failure::from_evcxr(&error, &code, 0))
 }
 
@@ -215,7 +215,7 @@ fn start(folder: &Path, library: &Path, copy: &Copy) -> Result<CommandContext, S
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
     let mut relay = Command::new(program);
     relay.env(SOCKET_VARIABLE, folder.join("events")).env(FOLDER_VARIABLE, folder);
-    packages::use_real_toolchain(&mut relay);
+    users_environment::hand_to(&mut relay);
     // A Ctrl-C in the terminal that started the kernel is for the kernel.
     std::os::unix::process::CommandExt::process_group(&mut relay, 0);
     let written = |error| format!("writing to {}: {error}", folder.display());

@@ -24,11 +24,17 @@ mod kernel;
 mod output;
 mod packages;
 mod prelude;
+mod processes;
 mod relay;
+mod relays;
 mod runtime;
 mod scanner;
+mod shell;
+mod source;
 mod sources;
 mod store;
+mod users_environment;
+mod wire;
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -70,6 +76,7 @@ fn main() -> Result<()> {
 
 /// Serves one notebook in a copy of the warm folder that lives as long as this kernel.
 fn serve(connection_file: &Path) -> Result<()> {
+    users_environment::remember();
     let info = connection::read_file(connection_file)?;
     let own = tempfile::Builder::new().prefix("diabolo-kernel-").tempdir().context("making the kernel's folder")?;
     let toolchain = Toolchain::find();
@@ -123,7 +130,8 @@ fn warm(library: &Path) -> Result<()> {
     let master = store::Master::lock(&cells).with_context(|| format!("locking {}", cells.display()))?;
     environment::prepare(&cells, master.folder(), Toolchain::find().ok().as_ref());
     let mut process = Command::new(env::current_exe()?);
-    process.env(relay::RUNTIME_VARIABLE, "1");
+    // Without a relay, evcxr's own loop runs these cells.
+    process.env(STOCK_VARIABLE, "1");
     let (context, outputs) = evcxr::EvalContext::with_subprocess_command(process)?;
     // Nobody reads what these cells print; a full channel would stop them.
     drop(outputs);

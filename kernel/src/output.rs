@@ -15,15 +15,17 @@ use crate::event::{Event, Stream};
 /// How long text may wait for more.
 const TEXT_PATIENCE: Duration = Duration::from_millis(25);
 
-/// How long a picture may wait for the rest of its bundle, or for its cell's end.
-const BUNDLE_PATIENCE: Duration = Duration::from_millis(80);
+/// How long a picture may wait for the rest of its bundle, or for its cell's end. A cell that ends right after its last
+/// picture ends within this time on a busy machine too, so that what is its result does not depend on the machine.
+const BUNDLE_PATIENCE: Duration = Duration::from_millis(400);
 
 /// Text that waits is sent when it is as long as this.
-const N_TEXT_BYTES: usize = 1 << 18;
+const N_TEXT_BYTES: usize = 1 << 16;
 
 /// Collects what the current cell shows.
 pub struct Display {
     outputs: Outputs,
+    /// The last request whose outputs clients see. What threads print later belongs to it.
     parent: Option<JupyterMessage>,
     audience: Audience,
     text: Option<(Stream, String, Instant)>,
@@ -36,7 +38,8 @@ pub struct Display {
 pub enum Audience {
     /// Every client.
     Clients,
-    /// Nobody; a result is kept for who asked.
+    /// Nobody sees pictures, and a result is kept for who asked. Text is shown with the request before: it may come from a
+    /// thread that an earlier cell started.
     Nobody,
 }
 
@@ -65,20 +68,38 @@ impl Display {
     /// Begins a cell, or another piece of code run for `parent`.
     pub fn begin(&mut self, parent: Option<&JupyterMessage>, audience: Audience) {
         self.send_all();
-        if let Some(parent) = parent {
+        if let (Some(parent), Audience::Clients) = (parent, audience) {
             self.parent = Some(parent.clone());
         }
         self.audience = audience;
         self.end = CellEnd::default();
     }
 
-    /// Ends it, and says how.
+    /// Ends it, and says how. A panic or an error that did not end it is said all the same.
     pub fn end(&mut self) -> CellEnd {
+        let mut end = std::mem::take(&mut self.end);
+        end.result = self.bundle.take().map(|(bundle, _)| bundle).filter(|bundle| !is_unit(bundle));
+        if let Some((place, message)) = &end.panic
+            && (!end.is_panicked || end.process_end.is_some())
+        {
+            self.say_panic(place, message);
+        }
+        if let Some(error) = end.error.as_ref().filter(|_| !end.is_failed) {
+            self.take_text(Stream::Stderr, &format!("{error}\n"));
+        }
         self.send_text();
-        // A cell that ends with `println!(...)` has nothing to show.
-        let is_unit = |bundle: &MimeBundle| bundle.len() == 1 && bundle.get("text/plain").is_some_and(|it| it == "()");
-        self.end.result = self.bundle.take().map(|(bundle, _)| bundle).filter(|bundle| !is_unit(bundle));
-        std::mem::take(&mut self.end)
+        end
+    }
+
+    /// Ends a request: what threads show from now on is seen by every client, whoever asked last.
+    pub fn end_request(&mut self) {
+        self.send_all();
+        self.audience = Audience::Clients;
+    }
+
+    /// Sends what waits, before a prompt for example.
+    pub fn flush(&mut self) {
+        self.send_all();
     }
 
     /// Takes what the relay tells.
@@ -90,7 +111,7 @@ impl Display {
             Event::Message(Message::Update { data, id }) => self.update(&data, &id),
             Event::Message(Message::Clear { wait }) => self.publish("clear_output", json!({ "wait": wait })),
             // A newer protocol's message.
-            Event::Message(_) | Event::Started { .. } | Event::Sync => {}
+            Event::Message(_) | Event::Started { .. } | Event::CellBegins | Event::CellEnds | Event::Sync => {}
             Event::Panic { place, message } => self.take_panic(place, message),
             Event::CellPanicked => self.end.is_panicked = true,
             Event::ErrorText(text) => self.end.error = Some(text),
@@ -147,11 +168,15 @@ impl Display {
         bundle.insert(mime_type, content);
     }
 
-    /// A panic that did not end the cell was caught; it is said all the same.
+    /// The panic before was caught.
     fn take_panic(&mut self, place: String, message: String) {
         if let Some((place, message)) = self.end.panic.replace((place, message)) {
-            self.take_text(Stream::Stderr, &format!("panicked at {place}:\n{message}\n"));
+            self.say_panic(&place, &message);
         }
+    }
+
+    fn say_panic(&mut self, place: &str, message: &str) {
+        self.take_text(Stream::Stderr, &format!("panicked at {place}:\n{message}\n"));
     }
 
     fn send_all(&mut self) {
@@ -166,19 +191,25 @@ impl Display {
     }
 
     fn send_bundle(&mut self) {
-        if let Some((bundle, _)) = self.bundle.take() {
+        if let Some((bundle, _)) = self.bundle.take().filter(|(bundle, _)| !is_unit(bundle)) {
             self.send("display_data", json!({ "data": as_json(&bundle), "metadata": {}, "transient": {} }));
         }
     }
 
     fn send(&mut self, kind: &str, content: Value) {
-        if self.parent.is_none() && kind == "stream" {
+        let is_text = kind == "stream";
+        if self.parent.is_none() && is_text {
             // Before the first cell only the log can tell.
             eprintln!("{content}");
-        } else if self.audience == Audience::Clients {
+        } else if self.audience == Audience::Clients || is_text {
             self.outputs.publish_blocking(kind, content, self.parent.as_ref());
         }
     }
+}
+
+/// A cell that ends with `println!(...)` has nothing to show.
+fn is_unit(bundle: &MimeBundle) -> bool {
+    bundle.len() == 1 && bundle.get("text/plain").is_some_and(|text| text == "()")
 }
 
 /// A bundle as Jupyter has it: JSON types are values, others text.

@@ -1,195 +1,198 @@
-//! Tells apart what a process of cells writes: text, pictures, messages, and evcxr's own protocol lines.
+//! Tells apart what cells write: text, pictures, messages, and requests for input.
 //!
-//! Text may stand before a marker on the same line, when it was printed without a newline, by C code for example.
+//! On standard error everything is text. On standard output text may stand before a marker on the same line, when it was
+//! printed without a newline, by C code for example.
 
 use diabolo_protocol::MARKER;
 
 use crate::event::{Event, Stream};
-use crate::prelude::{ERROR_END, ERROR_MARKER, NEWLINE, PANIC_MARKER, SEPARATOR};
-use crate::runtime::COMPLETE;
 
 const BEGIN_BLOCK: &str = "EVCXR_BEGIN_CONTENT ";
 const END_BLOCK: &str = "EVCXR_END_CONTENT";
-const CELL_PANICKED: &str = "EVCXR_PANIC_NOTIFICATION";
-const CELL_FAILED: &str = "EVCXR_ERROR_OCCURRED";
+const INPUT_REQUEST: &str = "EVCXR_INPUT_REQUEST:";
+const PASSWORD_REQUEST: &str = "EVCXR_INPUT_REQUEST_PASSWORD:";
 
-/// What begins something other than text.
-const MARKERS: [&str; 9] = [
-    MARKER,
-    PANIC_MARKER,
-    ERROR_MARKER,
-    BEGIN_BLOCK,
-    COMPLETE,
-    CELL_PANICKED,
-    CELL_FAILED,
-    "EVCXR_VARIABLE_CHANGED_TYPE:",
-    "EVCXR_INPUT_REQUEST",
-];
+/// What begins something other than text on standard output.
+const MARKERS: [&str; 4] = [MARKER, BEGIN_BLOCK, INPUT_REQUEST, PASSWORD_REQUEST];
+
+/// A partial line longer than this is given out at once, and text in pieces of no more than this.
+const N_TEXT_BYTES: usize = 1 << 16;
+
+/// A picture or a message that is longer than this is taken for text: Jupyter shows none as large, and something that
+/// never ends must not take all memory.
+const N_MARKED_BYTES: usize = 1 << 26;
+
+/// How many markers of one line are looked at, where none begins anything: a hostile line must not take for ever.
+const MOST_TRIES: usize = 16;
 
 /// One thing that was written.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item {
     /// For the front.
     Event(Event),
-    /// A line of evcxr's protocol, for evcxr.
-    Line(String),
+    /// A request for input, for evcxr.
+    Request(String),
 }
 
 /// Scans one stream.
 pub struct Scanner {
     stream: Stream,
-    /// What is not decided yet: a partial line, or one that may be the beginning of a marker.
+    markers: &'static [&'static str],
+    /// What is not decided yet: a partial line, or the beginning of something marked.
     pending: Vec<u8>,
+    /// A block that has not ended, as it was printed.
+    block: Option<Vec<u8>>,
     text: Vec<u8>,
-    block: Option<(String, Vec<String>)>,
-    /// The text of an error that has not ended yet.
-    error: Option<String>,
     items: Vec<Item>,
 }
 
 impl Scanner {
-    /// A scanner for what is written to `stream`.
+    /// A scanner for what a cell writes to `stream`.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, pending: Vec::new(), text: Vec::new(), block: None, error: None, items: Vec::new() }
+        match stream {
+            Stream::Stdout => Self { markers: &MARKERS, ..Self::of_text(stream) },
+            Stream::Stderr => Self::of_text(stream),
+        }
+    }
+
+    /// A scanner for what is nothing but text.
+    pub fn of_text(stream: Stream) -> Self {
+        Self { stream, markers: &[], pending: Vec::new(), block: None, text: Vec::new(), items: Vec::new() }
     }
 
     /// Takes the next bytes, and returns what they complete.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Item> {
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             self.pending.extend_from_slice(piece);
-            if self.pending.ends_with(b"\n") {
+            if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.pending);
                 self.take_line(&line);
             }
+        }
+        let n_waiting = self.pending.len() + self.block.as_ref().map_or(0, Vec::len);
+        if n_waiting > N_MARKED_BYTES {
+            return self.finish();
+        }
+        if self.pending.len() > N_TEXT_BYTES {
+            self.give_out_decided();
         }
         self.end_text();
         std::mem::take(&mut self.items)
     }
 
-    /// Gives out a partial line, but for what may be the beginning of a marker or of a character.
-    pub fn flush(&mut self) -> Vec<Item> {
-        if self.block.is_none() && self.error.is_none() {
-            let n_decided = n_decided(&self.pending);
-            self.text.extend(self.pending.drain(..n_decided));
+    /// Does a partial line wait here that time alone may decide?
+    pub fn is_waiting(&self) -> bool {
+        self.block.is_none() && !self.pending.is_empty() && !self.is_marker(&self.pending)
+    }
+
+    /// Gives out a partial line, but for what may be the beginning of a marker or of a character; after a long while that
+    /// too.
+    pub fn flush(&mut self, is_after_long: bool) -> Vec<Item> {
+        if self.is_waiting() {
+            self.give_out_decided();
+            if is_after_long && self.is_waiting() {
+                self.text.append(&mut self.pending);
+            }
             self.end_text();
         }
         std::mem::take(&mut self.items)
     }
 
-    /// Gives out everything: nothing follows.
+    /// Gives out everything, what was begun and not ended as the text that it is: nothing follows that belongs to it.
     pub fn finish(&mut self) -> Vec<Item> {
+        self.text.append(&mut self.block.take().unwrap_or_default());
         self.text.append(&mut self.pending);
         self.end_text();
         std::mem::take(&mut self.items)
+    }
+
+    fn is_marker(&self, text: &[u8]) -> bool {
+        self.markers.iter().any(|marker| text.starts_with(marker.as_bytes()))
     }
 
     fn take_line(&mut self, line: &[u8]) {
         if self.block.is_some() {
             return self.take_block_line(line);
         }
-        if self.error.is_some() {
-            return self.take_error_line(&String::from_utf8_lossy(line));
-        }
-        let Some(start) = marker_start(line) else {
+        let Some((start, item)) = self.marked(line) else {
             return self.text.extend_from_slice(line);
         };
         self.text.extend_from_slice(&line[..start]);
-        let marked = String::from_utf8_lossy(&line[start..]);
-        if let Some(first_line) = marked.strip_prefix(ERROR_MARKER) {
-            self.error = Some(String::new());
-            return self.take_error_line(first_line);
+        self.end_text();
+        match item {
+            Some(item) => self.items.push(item),
+            None => self.block = Some(line[start..].to_vec()),
         }
-        self.take_marked(marked.trim_end_matches(['\n', '\r']));
     }
 
-    /// Takes what begins with a marker and ends with its line.
-    fn take_marked(&mut self, marked: &str) {
-        if let Some(message) = diabolo_protocol::parse(marked) {
-            self.push(Event::Message(message));
-        } else if let Some(panic) = marked.strip_prefix(PANIC_MARKER) {
-            let (place, message) = panic.split_once(SEPARATOR).unwrap_or(("", panic));
-            self.push(Event::Panic { place: place.into(), message: message.replace(NEWLINE, "\n") });
-        } else if let Some(mime_type) = marked.strip_prefix(BEGIN_BLOCK) {
-            self.end_text();
-            self.block = Some((mime_type.trim().to_string(), Vec::new()));
-        } else if marked == COMPLETE {
-            self.push_line(marked);
-        } else if marked == CELL_PANICKED || marked == CELL_FAILED {
-            self.push(if marked == CELL_PANICKED { Event::CellPanicked } else { Event::CellFailed });
-            self.push_line(marked);
-        } else if is_for_evcxr(marked) {
-            self.push_line(marked);
-        } else {
-            self.text.extend_from_slice(marked.as_bytes());
-            self.text.push(b'\n');
-        }
+    /// Where something marked begins in a line, and what it is; nothing where it begins a block.
+    fn marked(&self, line: &[u8]) -> Option<(usize, Option<Item>)> {
+        let may_begin = |start: &usize| matches!(line[*start], b'\x02' | b'E') && self.is_marker(&line[*start..]);
+        (0..line.len()).filter(may_begin).take(MOST_TRIES).find_map(|start| {
+            let rest = String::from_utf8_lossy(&line[start..]);
+            let rest = rest.trim_end_matches(['\n', '\r']);
+            if let Some(message) = diabolo_protocol::parse(rest) {
+                Some((start, Some(Item::Event(Event::Message(message)))))
+            } else if rest.starts_with(INPUT_REQUEST) || rest.starts_with(PASSWORD_REQUEST) {
+                Some((start, Some(Item::Request(rest.to_string()))))
+            } else {
+                mime_type(rest).map(|_| (start, None))
+            }
+        })
     }
 
     fn take_block_line(&mut self, line: &[u8]) {
-        let line = String::from_utf8_lossy(line);
-        let line = line.trim_end_matches('\n');
-        let ends_the_cell = line == CELL_PANICKED || line == COMPLETE;
-        if line == END_BLOCK || ends_the_cell {
-            if let Some((mime_type, lines)) = self.block.take() {
-                self.push(Event::Block { mime_type, content: lines.join("\n") });
-            }
-            if ends_the_cell {
-                self.take_marked(line);
-            }
-        } else if let Some((_, lines)) = &mut self.block {
-            lines.push(line.to_string());
+        let Some(block) = &mut self.block else { return };
+        if line.trim_ascii_end() != END_BLOCK.as_bytes() {
+            return block.extend_from_slice(line);
+        }
+        let block = String::from_utf8_lossy(&self.block.take().unwrap_or_default()).into_owned();
+        let (first, content) = block.split_once('\n').unwrap_or((block.as_str(), ""));
+        let mime_type = mime_type(first).unwrap_or_default().to_string();
+        let content = content.strip_suffix('\n').unwrap_or(content).to_string();
+        self.items.push(Item::Event(Event::Block { mime_type, content }));
+    }
+
+    fn give_out_decided(&mut self) {
+        if self.block.is_none() {
+            let n_decided = self.n_decided();
+            self.text.extend(self.pending.drain(..n_decided));
         }
     }
 
-    /// An error's text may have many lines.
-    fn take_error_line(&mut self, line: &str) {
-        let (text, is_end) = match line.split_once(ERROR_END) {
-            Some((text, _)) => (text, true),
-            None => (line, false),
+    /// How many bytes of a partial line are certainly text.
+    fn n_decided(&self) -> usize {
+        let may_be_marker = |start: &usize| {
+            let rest = &self.pending[*start..];
+            self.markers.iter().any(|marker| marker.as_bytes().starts_with(rest) || rest.starts_with(marker.as_bytes()))
         };
-        let mut error = self.error.take().unwrap_or_default();
-        error.push_str(text);
-        if is_end {
-            self.push(Event::ErrorText(error));
-        } else {
-            self.error = Some(error);
-        }
+        let text = (0..self.pending.len()).find(may_be_marker).unwrap_or(self.pending.len());
+        text - n_bytes_of_unfinished_character(&self.pending[..text])
     }
 
-    fn push(&mut self, event: Event) {
-        self.end_text();
-        self.items.push(Item::Event(event));
-    }
-
-    fn push_line(&mut self, line: &str) {
-        self.end_text();
-        self.items.push(Item::Line(line.to_string()));
-    }
-
-    /// Turns the text so far into an event.
+    /// Turns the text so far into events.
     fn end_text(&mut self) {
         let bytes = std::mem::take(&mut self.text);
-        let text = String::from_utf8_lossy(&bytes);
-        if !text.is_empty() {
-            self.items.push(Item::Event(Event::Text { stream: self.stream, text: text.into_owned() }));
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let n_bytes = rest.len().min(N_TEXT_BYTES);
+            let is_last = n_bytes == rest.len();
+            let n_bytes = if is_last { n_bytes } else { n_bytes - n_bytes_of_unfinished_character(&rest[..n_bytes]) };
+            let text = String::from_utf8_lossy(&rest[..n_bytes]).into_owned();
+            self.items.push(Item::Event(Event::Text { stream: self.stream, text }));
+            rest = &rest[n_bytes..];
         }
     }
 }
 
-/// Where the first marker of a line begins.
-fn marker_start(line: &[u8]) -> Option<usize> {
-    let candidates = (0..line.len()).filter(|&start| matches!(line[start], b'\x02' | b'E'));
-    candidates.into_iter().find(|&start| MARKERS.iter().any(|marker| line[start..].starts_with(marker.as_bytes())))
-}
-
-/// How many bytes of a partial line are certainly text.
-fn n_decided(line: &[u8]) -> usize {
-    let may_be_marker = |start: &usize| {
-        let rest = &line[*start..];
-        MARKERS.iter().any(|marker| marker.as_bytes().starts_with(rest) || rest.starts_with(marker.as_bytes()))
+/// The type that a block's first line names.
+fn mime_type(first_line: &str) -> Option<&str> {
+    let name = first_line.strip_prefix(BEGIN_BLOCK)?.trim();
+    let is_part = |part: &str| {
+        !part.is_empty() && part.chars().all(|it| it.is_ascii_alphanumeric() || "!#$&-^_.+;=".contains(it))
     };
-    let text = (0..line.len()).find(may_be_marker).unwrap_or(line.len());
-    text - n_bytes_of_unfinished_character(&line[..text])
+    let (kind, subtype) = name.split_once('/')?;
+    (is_part(kind) && is_part(subtype)).then_some(name)
 }
 
 /// The length of a character's beginning at the end of `bytes`.
@@ -205,16 +208,16 @@ fn n_bytes_of_unfinished_character(bytes: &[u8]) -> usize {
     if n_found < n_wanted { n_found } else { 0 }
 }
 
-fn is_for_evcxr(marked: &str) -> bool {
-    marked.starts_with("EVCXR_VARIABLE_CHANGED_TYPE:") || marked.starts_with("EVCXR_INPUT_REQUEST")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn text(text: &str) -> Item {
         Item::Event(Event::Text { stream: Stream::Stdout, text: text.into() })
+    }
+
+    fn block(mime_type: &str, content: &str) -> Item {
+        Item::Event(Event::Block { mime_type: mime_type.into(), content: content.into() })
     }
 
     fn scan(bytes: &[u8]) -> Vec<Item> {
@@ -227,16 +230,34 @@ mod tests {
     #[test]
     fn pictures_keep_their_place_among_printed_lines() {
         let items = scan(b"one\nEVCXR_BEGIN_CONTENT image/png\nAAAA\nBBBB\nEVCXR_END_CONTENT\ntwo\n");
-        let block = Event::Block { mime_type: "image/png".into(), content: "AAAA\nBBBB".into() };
-        assert_eq!(items, [text("one\n"), Item::Event(block), text("two\n")]);
+        assert_eq!(items, [text("one\n"), block("image/png", "AAAA\nBBBB"), text("two\n")]);
     }
 
     #[test]
     fn a_marker_after_text_without_a_newline_is_seen() {
-        let items =
-            scan(b"from C\x02diabolo1 {\"message\":\"clear\",\"wait\":false}\nmore C EVCXR_EXECUTION_COMPLETE\n");
+        let items = scan(b"from C\x02diabolo1 {\"message\":\"clear\",\"wait\":false}\nname: EVCXR_INPUT_REQUEST:who\n");
         let clear = Item::Event(Event::Message(diabolo_protocol::Message::Clear { wait: false }));
-        assert_eq!(items, [text("from C"), clear, text("more C "), Item::Line(COMPLETE.into())]);
+        assert_eq!(items, [text("from C"), clear, text("name: "), Item::Request("EVCXR_INPUT_REQUEST:who".into())]);
+    }
+
+    #[test]
+    fn what_says_how_a_cell_ends_is_text_when_a_program_prints_it() {
+        let printed = "EVCXR_EXECUTION_COMPLETE\nEVCXR_PANIC_NOTIFICATION\nEVCXR_ERROR_OCCURRED\n\
+                       EVCXR_VARIABLE_CHANGED_TYPE:a\n\u{2}diabolo-panic x\u{1f}y\nsee EVCXR_BEGIN_CONTENT lines\n";
+        assert_eq!(scan(printed.as_bytes()), [text(printed)]);
+        let mut errors = Scanner::new(Stream::Stderr);
+        let printed = "EVCXR_BEGIN_CONTENT text/plain\n\u{2}diabolo-error unfinished\nlater\n";
+        assert_eq!(
+            errors.feed(printed.as_bytes()),
+            [Item::Event(Event::Text { stream: Stream::Stderr, text: printed.into() })]
+        );
+    }
+
+    #[test]
+    fn what_was_begun_and_not_ended_is_text_at_the_cells_end() {
+        let printed = "EVCXR_BEGIN_CONTENT text/plain\nhalf\n";
+        assert_eq!(scan(printed.as_bytes()), [text(printed)]);
+        assert_eq!(scan(b"\x02diabolo1 {\"mess"), [text("\u{2}diabolo1 {\"mess")]);
     }
 
     #[test]
@@ -248,26 +269,40 @@ mod tests {
     fn a_partial_line_streams_but_for_what_may_be_a_marker_or_half_a_character() {
         let mut scanner = Scanner::new(Stream::Stdout);
         assert_eq!(scanner.feed("50 % \u{e9}".as_bytes()), []);
-        assert_eq!(scanner.flush(), [text("50 % \u{e9}")]);
+        assert_eq!(scanner.flush(false), [text("50 % \u{e9}")]);
         assert_eq!(scanner.feed(b"\rdone \xC3"), []);
-        assert_eq!(scanner.flush(), [text("\rdone ")]);
-        assert_eq!(scanner.feed(b"\xA9EVCXR_EXEC"), []);
-        assert_eq!(scanner.flush(), [text("\u{e9}")]);
-        assert_eq!(scanner.feed(b"UTION_COMPLETE\n"), [Item::Line(COMPLETE.into())]);
+        assert_eq!(scanner.flush(false), [text("\rdone ")]);
+        assert_eq!(scanner.feed(b"\xA9EVCXR_BEG"), []);
+        assert_eq!(scanner.flush(false), [text("\u{e9}")]);
+        assert_eq!(scanner.feed(b"IN_CONTENT text/html\nb\nEVCXR_END_CONTENT\n"), [block("text/html", "b")]);
     }
 
     #[test]
-    fn a_panic_has_a_place_and_lines() {
-        let items = scan("\u{2}diabolo-panic src/lib.rs:3:5\u{1f}one\u{1e}two\nEVCXR_PANIC_NOTIFICATION\n".as_bytes());
-        let panic = Event::Panic { place: "src/lib.rs:3:5".into(), message: "one\ntwo".into() };
-        let end = [Item::Event(Event::CellPanicked), Item::Line(CELL_PANICKED.into())];
-        assert_eq!(items, [vec![Item::Event(panic)], end.into()].into_iter().flatten().collect::<Vec<_>>());
+    fn what_may_be_a_marker_is_given_out_after_a_long_while_and_a_whole_one_is_not() {
+        let mut scanner = Scanner::new(Stream::Stdout);
+        scanner.feed(b"ONE");
+        assert_eq!(scanner.flush(false), [text("ON")]);
+        assert_eq!(scanner.flush(true), [text("E")]);
+        scanner.feed(b"\x02diabolo1 {");
+        assert_eq!(scanner.flush(true), []);
     }
 
     #[test]
-    fn an_error_of_many_lines_is_told_from_the_text_around_it() {
-        let items = scan("a\n\u{2}diabolo-error no file\ncaused by x\u{3}\nb\n".as_bytes());
-        let error = Item::Event(Event::ErrorText("no file\ncaused by x".into()));
-        assert_eq!(items, [text("a\n"), error, text("b\n")]);
+    fn text_without_a_newline_does_not_gather() {
+        let mut scanner = Scanner::new(Stream::Stdout);
+        let n_given: usize = (0..100).map(|_| scanner.feed(&[b'x'; 1 << 14]).len()).sum();
+        assert!(n_given > 10);
+        assert!(scanner.pending.len() <= N_TEXT_BYTES);
+    }
+
+    #[test]
+    fn a_marked_line_without_an_end_is_text_at_last() {
+        let mut scanner = Scanner::new(Stream::Stdout);
+        scanner.feed(b"\x02diabolo1 ");
+        let given = (0..70).flat_map(|_| scanner.feed(&vec![b'x'; 1 << 20]));
+        let is_short =
+            |item: &Item| matches!(item, Item::Event(Event::Text { text, .. }) if text.len() <= N_TEXT_BYTES);
+        assert!(given.inspect(|item| assert!(is_short(item))).count() > 1000);
+        assert!(scanner.pending.len() <= N_TEXT_BYTES);
     }
 }

@@ -43,6 +43,26 @@ fn cells_show_fail_and_stop_as_they_should() {
 }
 
 #[test]
+fn everything_that_is_printed_is_seen() {
+    run("output_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
+fn what_cells_start_is_supervised() {
+    run("supervision_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
+fn a_flood_takes_little_memory() {
+    run("flood_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
+fn random_cells_leave_a_kernel_that_answers_and_nothing_behind() {
+    run("random_cells_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
 fn the_librarys_curve_grows_and_its_long_calls_stop() {
     run("library_test.py", PYTHON_VARIABLE);
 }

@@ -45,6 +45,8 @@ class Kernel:
         self.manager.kernel_spec.env.update(environment or {})
         self.manager.start_kernel()
         self.kept = []
+        # Every message that was published, whoever it belongs to.
+        self.seen = []
         self.client = self.new_client()
 
     def new_client(self):
@@ -61,12 +63,18 @@ class Kernel:
         """Sends a cell and returns its number."""
         return self.client.execute(code, **options)
 
+    def next_message(self, deadline):
+        """The next published message."""
+        message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
+        self.seen.append(message)
+        return message
+
     def gather(self, request, timeout=TIMEOUT):
         """Waits for a cell's end."""
         messages, deadline = [], time.time() + timeout
         kept, self.kept = self.kept, []
         while True:
-            message = kept.pop(0) if kept else self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
+            message = kept.pop(0) if kept else self.next_message(deadline)
             if message["parent_header"].get("msg_id") != request:
                 # Of a cell that is gathered later, perhaps.
                 self.kept.append(message)
@@ -84,7 +92,7 @@ class Kernel:
         """Waits until a cell has published a message of this kind, and returns its content."""
         deadline = time.time() + timeout
         while True:
-            message = self.client.get_iopub_msg(timeout=max(0.1, deadline - time.time()))
+            message = self.next_message(deadline)
             self.kept.append(message)
             if message["parent_header"].get("msg_id") != request:
                 continue

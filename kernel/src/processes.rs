@@ -1,0 +1,82 @@
+//! Processes of this machine: signals to them, and those that this kernel has started.
+
+use std::collections::HashMap;
+#[cfg(target_os = "linux")]
+use std::fs;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// Sends a signal to a process, which may have ended by itself.
+pub fn signal(process: u32, signal: Signal) {
+    if let Some(process) = number(process) {
+        let _ = kill_process(process, signal);
+    }
+}
+
+/// Sends a signal to a process and all those that it started, but for those that have left its group; all of them may
+/// have ended by themselves.
+pub fn signal_group(leader: u32, signal: Signal) {
+    if let Some(leader) = number(leader) {
+        let _ = kill_process_group(leader, signal);
+    }
+}
+
+fn number(process: u32) -> Option<Pid> {
+    i32::try_from(process).ok().and_then(Pid::from_raw)
+}
+
+/// This process's children and their children, but for those below the relay: cargo, compilers, shell commands.
+pub fn below_this_one(relay: Option<u32>) -> Vec<u32> {
+    let parents: HashMap<u32, u32> = processes().into_iter().collect();
+    let own = std::process::id();
+    let is_below = |&process: &u32| {
+        let mut ancestor = process;
+        while ancestor != own && Some(ancestor) != relay {
+            match parents.get(&ancestor) {
+                Some(&parent) if parent != 0 => ancestor = parent,
+                _ => return false,
+            }
+        }
+        process != own && ancestor == own
+    };
+    parents.keys().copied().filter(is_below).collect()
+}
+
+/// Every process and its parent.
+#[cfg(target_os = "linux")]
+fn processes() -> Vec<(u32, u32)> {
+    let parent = |process: u32| {
+        let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name before it, in parentheses, may hold anything.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(|process| Some((process, parent(process)?))).collect()
+}
+
+/// Every process and its parent.
+#[cfg(not(target_os = "linux"))]
+fn processes() -> Vec<(u32, u32)> {
+    let listing = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
+    let text = listing.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let pair = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_are_children_of_this_process_without_the_relay() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(below_this_one(None).contains(&child.id()));
+        assert!(!below_this_one(Some(child.id())).contains(&child.id()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use diabolo_protocol::INTERRUPT_FILE;
 use rustix::process::Signal;
 
-use crate::processes::{self, signal, signal_group};
+use crate::processes::{builds, signal, signal_group};
 
 /// How long a cell may take to stop by itself.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -161,9 +161,7 @@ impl Interrupts {
         let state = self.state();
         let groups = [state.cells.map(|cells| cells.group), state.shell];
         groups.into_iter().flatten().for_each(|group| signal_group(group, Signal::KILL));
-        processes::below_this_one(state.cells.map(|cells| cells.relay))
-            .into_iter()
-            .for_each(|it| signal(it, Signal::KILL));
+        builds().into_iter().for_each(|build| signal(build, Signal::KILL));
     }
 
     /// Interrupts programs and ends builds until the cell ends, and ends its process if that takes too long.
@@ -189,9 +187,8 @@ impl Interrupts {
                 }
                 drop(state);
             } else {
-                let relay = state.cells.map(|cells| cells.relay);
                 drop(state);
-                processes::below_this_one(relay).into_iter().for_each(|build| signal(build, Signal::KILL));
+                builds().into_iter().for_each(|build| signal(build, Signal::KILL));
             }
             thread::sleep(BUILD_CHECK);
         }

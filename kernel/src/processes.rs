@@ -4,7 +4,7 @@ use std::collections::HashMap;
 #[cfg(target_os = "linux")]
 use std::fs;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 
 /// Sends a signal to a process, which may have ended by itself.
 pub fn signal(process: u32, signal: Signal) {
@@ -25,13 +25,14 @@ fn number(process: u32) -> Option<Pid> {
     i32::try_from(process).ok().and_then(Pid::from_raw)
 }
 
-/// This process's children and their children, but for those below the relay: cargo, compilers, shell commands.
-pub fn below_this_one(relay: Option<u32>) -> Vec<u32> {
+/// This process's children and their children, but for those that lead a group, as relays and shells do, and what is below
+/// them: so these are cargo and compilers.
+pub fn builds() -> Vec<u32> {
     let parents: HashMap<u32, u32> = processes().into_iter().collect();
     let own = std::process::id();
-    let is_below = |&process: &u32| {
+    let is_build = |&process: &u32| {
         let mut ancestor = process;
-        while ancestor != own && Some(ancestor) != relay {
+        while ancestor != own && !leads_a_group(ancestor) {
             match parents.get(&ancestor) {
                 Some(&parent) if parent != 0 => ancestor = parent,
                 _ => return false,
@@ -39,7 +40,11 @@ pub fn below_this_one(relay: Option<u32>) -> Vec<u32> {
         }
         process != own && ancestor == own
     };
-    parents.keys().copied().filter(is_below).collect()
+    parents.keys().copied().filter(is_build).collect()
+}
+
+fn leads_a_group(process: u32) -> bool {
+    number(process).is_some_and(|process| getpgid(Some(process)) == Ok(process))
 }
 
 /// Every process and its parent.
@@ -72,11 +77,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn builds_are_children_of_this_process_without_the_relay() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(below_this_one(None).contains(&child.id()));
-        assert!(!below_this_one(Some(child.id())).contains(&child.id()));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    fn builds_are_children_of_this_process_without_those_that_lead_a_group() {
+        let mut sleep = std::process::Command::new("sleep");
+        let mut build = sleep.arg("60").spawn().unwrap();
+        let mut relay = std::os::unix::process::CommandExt::process_group(&mut sleep, 0).spawn().unwrap();
+        let found = builds();
+        assert!(found.contains(&build.id()) && !found.contains(&relay.id()));
+        for child in [&mut build, &mut relay] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 }

@@ -150,7 +150,7 @@ class OutputTest(KernelCase):
         self.assertIn("before", text_of(cell, "stderr"))
 
     def test_a_cell_may_close_its_output_and_the_next_one_prints(self):
-        code = "use std::os::fd::FromRawFd;\nlet output = unsafe {{ std::fs::File::from_raw_fd({}) }};\ndrop(output);"
+        code = "drop(unsafe {{ <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd({}) }});"
         for number, macro, name in ((1, "println", "stdout"), (2, "eprintln", "stderr")):
             with self.subTest(name):
                 self.assertEqual(self.run_cell(code.format(number)).reply["status"], "ok")

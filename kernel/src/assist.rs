@@ -1,14 +1,24 @@
 //! Completion and inspection, through rust-analyzer where evcxr is free, by known names where it runs a cell.
+//!
+//! Asking does nothing: evcxr would run the cell's commands, so it sees the cell without them.
 
 use evcxr::CommandContext;
 use serde_json::{Value, json};
 
+use crate::cell::Cell;
+use crate::nesting;
+
 /// Answers a `complete_request`; positions count characters.
 pub fn complete(context: &mut CommandContext, code: &str, cursor: usize) -> Value {
-    match context.completions(code, byte_position(code, cursor)) {
+    let position = byte_position(code, cursor);
+    let shown = Cell::new(code).shown_for_analysis(position);
+    if nesting::is_too_deep(&shown.text) {
+        return no_completions(cursor);
+    }
+    match context.completions(&shown.text, shown.inward(position)) {
         Ok(found) => {
-            let start = character_position(code, found.start_offset);
-            let end = character_position(code, found.end_offset);
+            let start = character_position(code, shown.outward(found.start_offset));
+            let end = character_position(code, shown.outward(found.end_offset));
             let types: Vec<Value> = found
                 .completions
                 .iter()
@@ -50,7 +60,12 @@ pub fn inspect(context: &mut CommandContext, code: &str, cursor: usize) -> Value
     // evcxr looks at what stands before the cursor, so that goes behind the name.
     let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
     let n_more = code[cursor..].find(|letter| !is_of_name(letter)).unwrap_or(code.len() - cursor);
-    match context.hover_at(code, cursor + n_more) {
+    let position = cursor + n_more;
+    let shown = Cell::new(code).shown_for_analysis(position);
+    if nesting::is_too_deep(&shown.text) {
+        return nothing_found();
+    }
+    match context.hover_at(&shown.text, shown.inward(position)) {
         Ok((plain, html)) if !plain.trim().is_empty() && plain != "No documentation found" => json!({
             "status": "ok",
             "found": true,

@@ -3,6 +3,9 @@
 use ra_ap_syntax::{Edition, SourceFile, SyntaxKind, TextSize};
 use serde_json::{Value, json};
 
+use crate::cell::Cell;
+use crate::nesting;
+
 /// Parsed code stands in a function.
 const BEFORE: &str = "fn cell() {\n";
 
@@ -23,9 +26,10 @@ enum State {
 }
 
 fn state(code: &str) -> State {
-    // The kernel's own commands are lines, not Rust.
-    let is_command = |line: &str| line.trim_start().starts_with([':', '!']);
-    let code: String = code.lines().filter(|line| !is_command(line)).collect::<Vec<_>>().join("\n");
+    let code = Cell::new(code).without_commands();
+    if nesting::check(&code).is_err() {
+        return State::Invalid;
+    }
     let parse = SourceFile::parse(&format!("{BEFORE}{code}\n}}"), Edition::CURRENT);
     let end = TextSize::of(BEFORE) + TextSize::of(code.trim_end());
     let n_open = n_open_brackets(parse.syntax_node().text().to_string().as_str());
@@ -76,8 +80,18 @@ mod tests {
 
     #[test]
     fn code_that_could_run_is_complete() {
-        for code in ["1 + 1", "let a = 1;", "fn f() -> u8 {\n    1\n}", ":dep diabolo = \"0.1\"", "", "println!(\"{\")"]
-        {
+        for code in [
+            "1 + 1",
+            "let a = 1;",
+            "fn f() -> u8 {\n    1\n}",
+            ":dep diabolo = \"0.1\"",
+            "!ls",
+            "",
+            "println!(\"{\")",
+            "let ok = true &&\n    !false;",
+            "let x =\n    !true;",
+            "::std::println!();",
+        ] {
             assert_eq!(state(code), State::Complete, "{code}");
         }
     }

@@ -1,32 +1,45 @@
 //! The sockets of one kernel: what is read from them, and the tasks that write to them.
 
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use jupyter_protocol::{ConnectionInfo, Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
 use jupyter_zmq_client::connection::{
-    KernelHeartbeatConnection, KernelIoPubXPubConnection, RawMessage, RouterRecvConnection, RouterSendConnection,
-    SubscriptionEvent, create_kernel_control_connection, create_kernel_heartbeat_connection,
-    create_kernel_iopub_xpub_connection, create_kernel_shell_connection, create_kernel_stdin_connection,
+    KernelHeartbeatConnection, RawMessage, RouterRecvConnection, RouterSendConnection,
+    create_kernel_control_connection, create_kernel_heartbeat_connection, create_kernel_shell_connection,
+    create_kernel_stdin_connection,
 };
 use serde_json::{Value, json};
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
-use zeromq::SocketRecv;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use zeromq::{SocketRecv, ZmqMessage};
 
-/// How many messages may wait for slow clients before the cell that makes them has to wait too.
-const N_WAITING_OUTPUTS: usize = 256;
+use crate::publisher::Publisher;
 
-/// How often a reply looks whether outputs still wait, and how many times at most: a slow client holds no reply back.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
-const MOST_WAITS: usize = 100;
+/// How many signatures are remembered, so that no message is taken twice; ipykernel remembers as many.
+const N_SIGNATURES: usize = 1 << 16;
 
 /// The readable ends.
 pub struct Inputs {
-    pub shell: RouterRecvConnection,
-    pub control: RouterRecvConnection,
-    pub stdin: RouterRecvConnection,
+    pub shell: Input,
+    pub control: Input,
+    pub stdin: Input,
+}
+
+/// The readable end of one socket.
+pub struct Input {
+    name: &'static str,
+    connection: RouterRecvConnection,
+    signatures: Arc<Mutex<Signatures>>,
+}
+
+/// The signatures of the last messages, on all sockets.
+#[derive(Default)]
+struct Signatures {
+    known: HashSet<Vec<u8>>,
+    in_order: VecDeque<Vec<u8>>,
 }
 
 /// The writable ends, for any number of threads and tasks.
@@ -35,8 +48,11 @@ pub struct Outputs {
     shell: UnboundedSender<JupyterMessage>,
     control: UnboundedSender<JupyterMessage>,
     stdin: UnboundedSender<JupyterMessage>,
-    iopub: Sender<JupyterMessage>,
+    publisher: Publisher,
 }
+
+/// Names what is wrong in the content of a request whose kind is known.
+pub const MALFORMED: &str = "malformed";
 
 /// The socket on which a request came, and its reply goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +82,7 @@ pub async fn open(info: &ConnectionInfo) -> Result<(Inputs, Outputs)> {
     };
     let port_of = |name| refused(name, port(info, name));
     let heartbeat = create_kernel_heartbeat_connection(info).await.with_context(|| port_of("heartbeat"))?;
-    let iopub = create_kernel_iopub_xpub_connection(info, &session).await.with_context(|| port_of("iopub"))?;
+    let publisher = Publisher::bind(info, &session).await.with_context(|| port_of("iopub"))?;
     let shell = create_kernel_shell_connection(info, &session).await.with_context(|| port_of("shell"))?;
     let control = create_kernel_control_connection(info, &session).await.with_context(|| port_of("control"))?;
     let stdin = create_kernel_stdin_connection(info, &session).await.with_context(|| port_of("stdin"))?;
@@ -75,15 +91,20 @@ pub async fn open(info: &ConnectionInfo) -> Result<(Inputs, Outputs)> {
     let (control_out, control_in) = control.split();
     let (stdin_out, stdin_in) = stdin.split();
     tokio::spawn(beat(heartbeat));
-    let (iopub_sender, iopub_receiver) = channel(N_WAITING_OUTPUTS);
-    tokio::spawn(publish(iopub, iopub_receiver));
     let outputs = Outputs {
         shell: writer("shell", shell_out),
         control: writer("control", control_out),
         stdin: writer("stdin", stdin_out),
-        iopub: iopub_sender,
+        publisher,
     };
-    Ok((Inputs { shell: shell_in, control: control_in, stdin: stdin_in }, outputs))
+    let signatures = Arc::new(Mutex::default());
+    let input = |name, connection| Input { name, connection, signatures: Arc::clone(&signatures) };
+    let inputs = Inputs {
+        shell: input("shell", shell_in),
+        control: input("control", control_in),
+        stdin: input("stdin", stdin_in),
+    };
+    Ok((inputs, outputs))
 }
 
 impl Outputs {
@@ -100,53 +121,78 @@ impl Outputs {
         let _ = self.stdin.send(message("input_request", content, Some(request)));
     }
 
-    /// Publishes from a task.
-    pub async fn publish(&self, kind: &str, content: Value, parent: Option<&JupyterMessage>) {
-        let _ = self.iopub.send(published(kind, content, parent)).await;
+    /// Publishes to all clients; waits for none.
+    pub fn publish(&self, kind: &str, content: Value, parent: Option<&JupyterMessage>) {
+        self.publisher.publish(kind, content, parent);
     }
 
-    /// Publishes from a thread that is not a task's.
-    pub fn publish_blocking(&self, kind: &str, content: Value, parent: Option<&JupyterMessage>) {
-        let _ = self.iopub.blocking_send(published(kind, content, parent));
+    /// Waits a moment for clients that read, so that a cell prints no faster than they do.
+    pub fn wait_for_room(&self) {
+        self.publisher.wait_for_room();
     }
 
-    /// Waits a moment for what was published to be on its way: some clients stop listening when a reply overtakes it.
+    /// Waits a moment for what was published to be on its way.
     pub fn wait_for_published(&self) {
-        for _ in 0..MOST_WAITS {
-            thread::sleep(BETWEEN_LOOKS);
-            if self.iopub.capacity() == self.iopub.max_capacity() {
-                return;
-            }
-        }
+        self.publisher.wait_for_published();
     }
 }
 
-/// Reads the next message; what is unsigned or no message at all is refused and logged.
-pub async fn read(name: &str, connection: &mut RouterRecvConnection) -> JupyterMessage {
-    loop {
-        match receive(connection).await {
-            Ok(message) => return message,
-            Err(error) => {
-                eprintln!("refused a message on the {name} socket: {error:#}");
-                // A socket that fails for good must not keep a core busy.
-                tokio::time::sleep(Duration::from_millis(1)).await;
+impl Input {
+    /// Reads the next message; what is unsigned, sent again, or no message at all is refused and logged.
+    pub async fn read(&mut self) -> JupyterMessage {
+        loop {
+            match self.receive().await {
+                Ok(message) => return message,
+                Err(error) => {
+                    eprintln!("refused a message on the {} socket: {error:#}", self.name);
+                    // A socket that fails for good must not keep a core busy.
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
             }
         }
     }
+
+    async fn receive(&mut self) -> Result<JupyterMessage> {
+        let parts = self.connection.socket.recv().await?;
+        let signature = signature_of(&parts);
+        let raw = RawMessage::from_multipart(parts, &self.connection.mac)?;
+        let is_new = |signature| self.signatures.lock().unwrap_or_else(PoisonError::into_inner).add(signature);
+        if self.connection.mac.is_some() && !signature.is_some_and(is_new) {
+            bail!("it was sent before");
+        }
+        let header: Header = serde_json::from_slice(&raw.jparts[0]).context("its header")?;
+        let mut content: Value = serde_json::from_slice(&raw.jparts[3]).context("its content")?;
+        fill_in(&header.msg_type, &mut content);
+        // What lacks a field still gets an answer.
+        let content = JupyterMessageContent::from_type_and_content(&header.msg_type, content).unwrap_or_else(|error| {
+            UnknownMessage { msg_type: header.msg_type.clone(), content: json!({ MALFORMED: error.to_string() }) }
+                .into()
+        });
+        let mut message = JupyterMessage::new(content, None).with_zmq_identities(raw.zmq_identities);
+        message.header = header;
+        Ok(message)
+    }
 }
 
-async fn receive(connection: &mut RouterRecvConnection) -> Result<JupyterMessage> {
-    let parts = connection.socket.recv().await?;
-    let raw = RawMessage::from_multipart(parts, &connection.mac)?;
-    let header: Header = serde_json::from_slice(&raw.jparts[0]).context("its header")?;
-    let mut content: Value = serde_json::from_slice(&raw.jparts[3]).context("its content")?;
-    fill_in(&header.msg_type, &mut content);
-    // What lacks a field still gets an answer.
-    let content = JupyterMessageContent::from_type_and_content(&header.msg_type, content.clone())
-        .unwrap_or_else(|_| UnknownMessage { msg_type: header.msg_type.clone(), content }.into());
-    let mut message = JupyterMessage::new(content, None).with_zmq_identities(raw.zmq_identities);
-    message.header = header;
-    Ok(message)
+impl Signatures {
+    /// Adds one, and says whether it is new.
+    fn add(&mut self, signature: Vec<u8>) -> bool {
+        if !self.known.insert(signature.clone()) {
+            return false;
+        }
+        self.in_order.push_back(signature);
+        if self.in_order.len() > N_SIGNATURES
+            && let Some(oldest) = self.in_order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        true
+    }
+}
+
+/// What stands behind the recipients and their delimiter.
+fn signature_of(parts: &ZmqMessage) -> Option<Vec<u8>> {
+    parts.iter().skip_while(|part| &part[..] != b"<IDS|MSG>").nth(1).map(|part| part.to_vec())
 }
 
 /// The messaging document's defaults for what clients may leave out.
@@ -170,11 +216,6 @@ fn message(kind: &str, content: Value, parent: Option<&JupyterMessage>) -> Jupyt
     JupyterMessage::new(JupyterMessageContent::UnknownMessage(content), parent)
 }
 
-/// A message for all clients: the first part is its topic.
-fn published(kind: &str, content: Value, parent: Option<&JupyterMessage>) -> JupyterMessage {
-    message(kind, content, parent).with_zmq_identities(vec![kind.to_string().into()])
-}
-
 /// Writes what is sent to it to one socket.
 fn writer(name: &'static str, mut connection: RouterSendConnection) -> UnboundedSender<JupyterMessage> {
     let (sender, mut receiver): (_, UnboundedReceiver<JupyterMessage>) = unbounded_channel();
@@ -187,33 +228,6 @@ fn writer(name: &'static str, mut connection: RouterSendConnection) -> Unbounded
         }
     });
     sender
-}
-
-/// Publishes what is sent to it, and welcomes every client that subscribes.
-async fn publish(mut iopub: KernelIoPubXPubConnection, mut outputs: Receiver<JupyterMessage>) {
-    loop {
-        tokio::select! {
-            output = outputs.recv() => {
-                let Some(output) = output else { return };
-                send(&mut iopub, output).await;
-            }
-            event = iopub.recv_subscription() => match event {
-                Ok(SubscriptionEvent::Subscribe(topic)) => {
-                    let content = json!({ "subscription": topic });
-                    send(&mut iopub, published("iopub_welcome", content, None)).await;
-                }
-                Ok(SubscriptionEvent::Unsubscribe(_)) => {}
-                // Without clients there is nothing to read.
-                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
-            },
-        }
-    }
-}
-
-async fn send(iopub: &mut KernelIoPubXPubConnection, message: JupyterMessage) {
-    if let Err(error) = iopub.send(message).await {
-        eprintln!("an output was not published: {error}");
-    }
 }
 
 async fn beat(mut heartbeat: KernelHeartbeatConnection) {
@@ -237,4 +251,20 @@ fn port(info: &ConnectionInfo, name: &str) -> u16 {
 /// Different for each kernel.
 fn jupyter_session_number() -> u128 {
     std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_new_once_until_very_many_others_came() {
+        let mut signatures = Signatures::default();
+        assert!(signatures.add(b"a".to_vec()) && !signatures.add(b"a".to_vec()));
+        for number in 0..N_SIGNATURES {
+            assert!(signatures.add(number.to_le_bytes().to_vec()));
+        }
+        assert_eq!(signatures.known.len(), N_SIGNATURES);
+        assert!(signatures.add(b"a".to_vec()));
+    }
 }

@@ -8,11 +8,14 @@ use evcxr::{Error, EvalCallbacks, EvalOutputs};
 use jupyter_protocol::{ExecuteRequest, JupyterMessage};
 use serde_json::{Map, Value, json};
 
+use crate::cell::Cell;
 use crate::commands::{self, OwnCommand};
 use crate::failure::Failure;
+use crate::hold;
 use crate::interrupt::{self, Request};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, PANIC_VARIABLE};
 use crate::output::{Audience, CellEnd, as_json};
+use crate::packages;
 use crate::shell::{self, Part};
 
 /// What a piece of code came to.
@@ -21,6 +24,8 @@ struct Evaluated {
     /// What it shows at last: a command's answer or the cell's last expression.
     results: Vec<MimeBundle>,
     footer: Option<String>,
+    /// What else the client is to do.
+    payload: Vec<Value>,
 }
 
 impl Kernel {
@@ -39,12 +44,13 @@ impl Kernel {
 
         let outcome = self.evaluate(&content.code, count, Some((request, content.allow_stdin)));
         let reply = match outcome {
-            Ok(evaluated) => {
+            Ok(mut evaluated) => {
+                let payload = std::mem::take(&mut evaluated.payload);
                 self.show(evaluated, count);
                 let expressions = content.user_expressions.iter().flatten();
                 let answers: Map<_, _> =
                     expressions.map(|(name, code)| (name.clone(), self.expression(code, count))).collect();
-                json!({ "status": "ok", "execution_count": count, "payload": [], "user_expressions": answers })
+                json!({ "status": "ok", "execution_count": count, "payload": payload, "user_expressions": answers })
             }
             Err(failure) => {
                 let mut reply = failure.as_json();
@@ -56,12 +62,14 @@ impl Kernel {
                 reply
             }
         };
-        let is_stopped = reply["status"] == "error" && (content.stop_on_error || reply["ename"] == "Interrupted");
+        // Nobody sees a silent request fail.
+        let is_failed = reply["status"] == "error" && content.stop_on_error && !content.silent;
         self.shared.display().end_request();
         self.remember_names();
         self.shared.outputs.wait_for_published();
         // Before the reply: a cell that is sent after it is to run.
-        let stopped = if is_stopped { self.waiting() } else { Vec::new() };
+        let is_stopped = is_failed || self.shared.queue.is_stopped();
+        let stopped = if is_stopped { self.shared.queue.take_cells() } else { Vec::new() };
         self.reply(request, reply);
         stopped
     }
@@ -74,8 +82,17 @@ impl Kernel {
         count: u32,
         client: Option<(&JupyterMessage, bool)>,
     ) -> Result<Evaluated, Failure> {
+        if std::env::var(PANIC_VARIABLE).is_ok_and(|text| text == code) {
+            panic!("as a test wants it");
+        }
+        // Whatever stands beside it.
+        if let Some(command @ OwnCommand::Quit) = commands::own(code) {
+            return Ok(self.run_own(command));
+        }
+        let folder = std::env::current_dir().unwrap_or_default();
+        let code = Cell::new(code).to_run(&folder)?;
         let mut last = Evaluated::default();
-        for part in shell::parts(code) {
+        for part in shell::parts(&code) {
             for bundle in std::mem::take(&mut last.results) {
                 self.shared.display().show(&bundle, None);
             }
@@ -102,18 +119,31 @@ impl Kernel {
         let context = self.context.as_mut().map_err(|failure| failure.clone())?;
         let variables: Vec<String> = context.variables_and_types().map(|(name, _)| name.to_string()).collect();
         shared.interrupts.begin();
+        if shared.queue.is_stopped() {
+            let _ = shared.interrupts.end();
+            return Err(Failure::new(
+                "Interrupted",
+                "the cell was interrupted before it began; all variables are kept",
+            ));
+        }
         shared.builds.begin();
         let started = Instant::now();
         let mut callbacks = EvalCallbacks {
             input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),
         };
-        let mut execute = || context.execute_with_callbacks(code, &mut callbacks);
-        let result = match &self.copy {
-            Ok(copy) if code.contains(":dep") => copy.keep_versions(execute),
-            _ => execute(),
-        };
+        hold::at(hold::CELL);
+        let result = context.execute_with_callbacks(code, &mut callbacks);
         let duration = started.elapsed();
         let request = shared.interrupts.end();
+        if let Ok(copy) = &self.place.copy {
+            let versions = copy.versions();
+            if let Err(error) = if result.is_ok() { versions.keep() } else { versions.undo() } {
+                eprintln!("noting versions in {}: {error}", copy.folder().display());
+            }
+        }
+        if request.is_some() && result.is_err() {
+            packages::read_again(context);
+        }
         let end = shared.display().end();
         // After that, since whatever is shown ends the wait for a last picture, which is the result.
         shared.builds.end();
@@ -124,8 +154,10 @@ impl Kernel {
                 let footer = self.has_footer.then(|| commands::footer(&outputs, duration));
                 let mut answer = answer_of(outputs);
                 commands::add_own_help(code, &mut answer);
+                commands::add_what_has_no_effect(code, &mut answer);
                 let results = [answer, end.result.unwrap_or_default()];
-                Ok(Evaluated { results: results.into_iter().filter(|bundle| !bundle.is_empty()).collect(), footer })
+                let results = results.into_iter().filter(|bundle| !bundle.is_empty()).collect();
+                Ok(Evaluated { results, footer, payload: Vec::new() })
             }
             (failure, result) => {
                 if let Some(bundle) = &end.result {
@@ -139,9 +171,15 @@ impl Kernel {
     }
 
     fn run_own(&mut self, command: OwnCommand) -> Evaluated {
-        let OwnCommand::Footer(is_on) = command;
-        self.has_footer = is_on;
-        Evaluated { results: Vec::new(), footer: None }
+        let mut payload = Vec::new();
+        match command {
+            OwnCommand::Footer(is_on) => self.has_footer = is_on,
+            OwnCommand::Quit => {
+                payload.push(json!({ "source": "ask_exit", "keepkernel": false }));
+                self.shared.shutdown.notify_one();
+            }
+        }
+        Evaluated { results: Vec::new(), footer: None, payload }
     }
 
     /// Publishes what a cell came to: all but the last as displays, the last as the result.
@@ -200,6 +238,10 @@ fn failure_of(
         )),
         (Some(Request::Asked), Err(Error::SubprocessTerminated(_))) => {
             Some(Failure::new("Interrupted", format!("the cell was interrupted and its process ended; {lost}")))
+        }
+        // What the compiler has to say is worth more than that it was too quick for the stop button.
+        (Some(Request::Asked), Err(error @ Error::CompilationErrors(_))) => {
+            Some(Failure::from_evcxr(error, code, count))
         }
         (Some(Request::Asked), Err(_)) => {
             Some(Failure::new("Interrupted", "the build was stopped; all variables are kept"))

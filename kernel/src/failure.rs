@@ -31,6 +31,13 @@ impl Failure {
         Self { name, message, traceback }
     }
 
+    /// A failure at a line of the cell `code`, counted from 1.
+    pub fn at_line(name: &'static str, message: impl Display, line: usize, code: &str) -> Self {
+        let mut failure = Self::new(name, message);
+        failure.traceback.extend(pointed_at(line, code));
+        failure
+    }
+
     /// As the error message and the reply have it.
     pub fn as_json(&self) -> Value {
         json!({ "ename": self.name, "evalue": self.message, "traceback": self.traceback })

@@ -1,25 +1,26 @@
 //! The message loop: answers at once what needs no evcxr, and queues the rest for the thread that owns evcxr.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jupyter_protocol::{ConnectionInfo, JupyterMessage, JupyterMessageContent as Content};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::builds::Builds;
-use crate::connection::{self, Channel, Outputs};
+use crate::connection::{self, Channel};
 use crate::history::History;
 use crate::input::Inputs;
 use crate::interrupt::Interrupts;
-use crate::kernel::{Kernel, Shared};
+use crate::kernel::{Kernel, Place};
 use crate::output::Display;
+use crate::queue::Queue;
+use crate::shared::Shared;
 use crate::store::Copy;
-use crate::{assist, complete, info, relays};
+use crate::{assist, complete, info, nesting, relays};
 
 /// How often the process that started the kernel is looked at.
 const BETWEEN_LOOKS_AT_PARENT: Duration = Duration::from_secs(1);
@@ -52,37 +53,36 @@ pub async fn serve(
         display,
         history: History::open(folders.history),
         inputs,
+        queue: Queue::default(),
         names: Mutex::default(),
+        shutdown: tokio::sync::Notify::new(),
+        notice: Mutex::default(),
     });
-    outputs.publish("status", json!({ "execution_state": "starting" }), None).await;
+    outputs.publish("status", json!({ "execution_state": "starting" }), None);
     shared.builds.watch()?;
     relays::listen(&shared, &folders.own.join("events"))?;
-    let (requests, receiver) = channel();
-    let kernel_folder = folders.own.to_path_buf();
+    let place = Place { folder: folders.own.into(), library, copy };
     let of_kernel = shared.clone();
-    thread::spawn(move || Kernel::run(of_kernel, &kernel_folder, library, copy, receiver));
+    let kernel = thread::Builder::new().name("evcxr".into()).stack_size(nesting::STACK_BYTES);
+    kernel.spawn(move || Kernel::run(of_kernel, place)).context("starting the thread of evcxr")?;
     // Asked for soon, and it takes a moment to find out.
     thread::spawn(info::rust_version);
 
-    let shutdown = Arc::new(Notify::new());
-    let of_shell = (shared.clone(), shutdown.clone());
+    let of_shell = shared.clone();
     tokio::spawn(async move {
         loop {
-            let message = connection::read("shell", &mut sockets.shell).await;
-            answer(&of_shell.0, &requests, &of_shell.1, Channel::Shell, message).await;
+            answer(&of_shell, Channel::Shell, sockets.shell.read().await);
         }
     });
-    let (unused, _) = channel();
-    let of_control = (shared.clone(), shutdown.clone());
+    let of_control = shared.clone();
     tokio::spawn(async move {
         loop {
-            let message = connection::read("control", &mut sockets.control).await;
-            answer(&of_control.0, &unused, &of_control.1, Channel::Control, message).await;
+            answer(&of_control, Channel::Control, sockets.control.read().await);
         }
     });
     tokio::spawn(async move {
         loop {
-            if let Content::InputReply(reply) = connection::read("stdin", &mut sockets.stdin).await.content {
+            if let Content::InputReply(reply) = sockets.stdin.read().await.content {
                 let _ = input_sender.send(reply.value);
             }
         }
@@ -90,13 +90,19 @@ pub async fn serve(
     let of_signal = shared.clone();
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            of_signal.interrupts.request();
+            of_signal.interrupt();
         }
     });
+    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+        let (mut ends, of_signal) = (signal(kind).context("watching for signals")?, shared.clone());
+        tokio::spawn(async move {
+            ends.recv().await;
+            of_signal.shutdown.notify_one();
+        });
+    }
+    tokio::spawn(end_with_parent(shared.clone()));
 
-    tokio::spawn(end_with_parent(shutdown.clone()));
-
-    shutdown.notified().await;
+    shared.shutdown.notified().await;
     // The reply is on its way.
     tokio::time::sleep(Duration::from_millis(50)).await;
     shared.interrupts.kill();
@@ -104,7 +110,7 @@ pub async fn serve(
 }
 
 /// Ends the kernel when the Jupyter that started it is gone without a word: nobody could reach it any more.
-async fn end_with_parent(shutdown: Arc<Notify>) {
+async fn end_with_parent(shared: Arc<Shared>) {
     // A kernel that is to outlive its starter has no such variable.
     if std::env::var_os("JPY_PARENT_PID").is_none() {
         return;
@@ -113,77 +119,87 @@ async fn end_with_parent(shutdown: Arc<Notify>) {
     while std::os::unix::process::parent_id() == parent {
         tokio::time::sleep(BETWEEN_LOOKS_AT_PARENT).await;
     }
-    shutdown.notify_one();
+    shared.shutdown.notify_one();
 }
 
-/// Answers a message, or hands it on.
-async fn answer(
-    shared: &Arc<Shared>,
-    requests: &Sender<JupyterMessage>,
-    shutdown: &Notify,
-    channel: Channel,
-    message: JupyterMessage,
-) {
-    let is_running = shared.interrupts.is_running();
-    let is_for_kernel = match &message.content {
-        Content::ExecuteRequest(_) => channel == Channel::Shell,
-        Content::CompleteRequest(_) | Content::InspectRequest(_) => channel == Channel::Shell && !is_running,
-        _ => false,
-    };
-    let outputs = &shared.outputs;
-    let state = |state: &str| json!({ "execution_state": state });
-    if is_for_kernel {
-        if !shared.interrupts.has_started() {
-            // The last a client heard may be that it is idle, after a request that needs no evcxr.
-            outputs.publish("status", state("busy"), Some(&message)).await;
+/// Answers a message, or hands it on. It waits for nothing: stop and shutdown come the same way.
+fn answer(shared: &Arc<Shared>, channel: Channel, message: JupyterMessage) {
+    match &message.content {
+        Content::ExecuteRequest(_) if channel == Channel::Shell => {
+            let is_starting = shared.queue.is_starting();
+            if is_starting {
+                // The last a client heard may be that it is idle, after a request that needs no evcxr.
+                shared.say_state("busy", &message);
+            }
+            shared.queue.hand_over(message.clone());
+            if is_starting {
+                shared.show_notice(&message);
+            }
         }
-        // It fails only where the kernel's thread is gone, at the very end.
-        let _ = requests.send(message);
-        return;
-    }
-    outputs.publish("status", state("busy"), Some(&message)).await;
-    let reply = match &message.content {
+        Content::CompleteRequest(_) | Content::InspectRequest(_)
+            if channel == Channel::Shell && shared.queue.is_free() =>
+        {
+            shared.queue.hand_over(message);
+        }
+        // The compiler is asked for its version, once.
         Content::KernelInfoRequest(_) => {
-            Some(tokio::task::spawn_blocking(info::kernel_info).await.unwrap_or_else(|_| json!({ "status": "error" })))
+            let shared = shared.clone();
+            tokio::task::spawn_blocking(move || answer_here(&shared, channel, &message, || Some(info::kernel_info())));
         }
-        Content::IsCompleteRequest(request) => Some(complete::reply(&request.code)),
-        Content::HistoryRequest(request) => Some(shared.history.reply(request)),
-        Content::CommInfoRequest(_) => Some(json!({ "status": "ok", "comms": {} })),
+        // A search of a long history takes a moment.
+        Content::HistoryRequest(request) => {
+            let (shared, request) = (shared.clone(), request.clone());
+            tokio::task::spawn_blocking(move || {
+                answer_here(&shared, channel, &message, || Some(shared.history.reply(&request)));
+            });
+        }
+        Content::InterruptRequest(_) => {
+            shared.interrupt();
+            answer_here(shared, channel, &message, || Some(json!({ "status": "ok" })));
+        }
+        Content::ShutdownRequest(request) => {
+            let reply = json!({ "status": "ok", "restart": request.restart });
+            shared.outputs.publish("shutdown_reply", reply.clone(), Some(&message));
+            answer_here(shared, channel, &message, || Some(reply));
+            shared.shutdown.notify_one();
+        }
+        _ => answer_here(shared, channel, &message, || reply_to(shared, &message)),
+    }
+}
+
+/// Sends a reply, if there is one, between busy and idle.
+fn answer_here(shared: &Shared, channel: Channel, message: &JupyterMessage, reply: impl FnOnce() -> Option<Value>) {
+    shared.say_state("busy", message);
+    if let Some(reply) = reply() {
+        shared.outputs.reply(channel, message, reply);
+    }
+    shared.say_idle(message);
+}
+
+/// The reply to a message that needs no evcxr.
+fn reply_to(shared: &Shared, message: &JupyterMessage) -> Option<Value> {
+    Some(match &message.content {
+        Content::IsCompleteRequest(request) => complete::reply(&request.code),
+        Content::CommInfoRequest(_) => json!({ "status": "ok", "comms": {} }),
         Content::CompleteRequest(request) => {
             let names = shared.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            Some(assist::complete_from(&names, &request.code, request.cursor_pos))
+            assist::complete_from(&names, &request.code, request.cursor_pos)
         }
-        Content::InspectRequest(_) => Some(assist::nothing_found()),
-        Content::InterruptRequest(_) => {
-            shared.interrupts.request();
-            Some(json!({ "status": "ok" }))
-        }
-        Content::ShutdownRequest(request) => Some(json!({ "status": "ok", "restart": request.restart })),
-        Content::DebugRequest(request) => Some(debug_refusal(&request.content)),
+        Content::InspectRequest(_) => assist::nothing_found(),
+        Content::DebugRequest(request) => debug_refusal(&request.content),
         Content::CommOpen(comm) => {
             // Nothing here speaks with widgets.
-            close_comm(outputs, &message, &comm.comm_id.0).await;
-            None
+            let content = json!({ "comm_id": comm.comm_id.0, "data": {} });
+            shared.outputs.publish("comm_close", content, Some(message));
+            return None;
         }
-        Content::CommMsg(_) | Content::CommClose(_) => None,
-        _ if message.header.msg_type.ends_with("_request") => Some(unknown_request(&message.header.msg_type)),
-        _ => None,
-    };
-    let is_shutdown = matches!(message.content, Content::ShutdownRequest(_));
-    if let Some(reply) = reply {
-        if is_shutdown {
-            outputs.publish("shutdown_reply", reply.clone(), Some(&message)).await;
+        Content::CommMsg(_) | Content::CommClose(_) => return None,
+        Content::UnknownMessage(unknown) if message.header.msg_type.ends_with("_request") => {
+            refusal(&message.header.msg_type, unknown.content[connection::MALFORMED].as_str())
         }
-        outputs.reply(channel, &message, reply);
-    }
-    outputs.publish("status", state("idle"), Some(&message)).await;
-    if is_shutdown {
-        shutdown.notify_one();
-    }
-}
-
-async fn close_comm(outputs: &Outputs, message: &JupyterMessage, comm: &str) {
-    outputs.publish("comm_close", json!({ "comm_id": comm, "data": {} }), Some(message)).await;
+        _ if message.header.msg_type.ends_with("_request") => refusal(&message.header.msg_type, None),
+        _ => return None,
+    })
 }
 
 /// A reply of the debug adapter protocol which says that there is no debugger.
@@ -198,11 +214,11 @@ fn debug_refusal(request: &Value) -> Value {
     })
 }
 
-fn unknown_request(kind: &str) -> Value {
-    json!({
-        "status": "error",
-        "ename": "UnknownRequest",
-        "evalue": format!("this kernel does not know `{kind}`"),
-        "traceback": [],
-    })
+/// The answer to a request that is not known, or whose content is not what its kind has.
+fn refusal(kind: &str, malformed: Option<&str>) -> Value {
+    let (name, text) = match malformed {
+        Some(error) => ("MalformedRequest", format!("the content of this `{kind}` is malformed: {error}")),
+        None => ("UnknownRequest", format!("this kernel does not know `{kind}`")),
+    };
+    json!({ "status": "error", "ename": name, "evalue": text, "traceback": [] })
 }

@@ -2,12 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jupyter_protocol::HistoryRequest;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// How many cells are remembered at least.
+const MOST_ENTRIES: usize = 10_000;
 
 /// One executed cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,8 +32,15 @@ impl History {
     /// Reads the history; a file that is missing or partly unreadable is a shorter history.
     pub fn open(path: &Path) -> Self {
         let text = fs::read_to_string(path).unwrap_or_default();
-        let entries: Vec<Entry> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let mut entries: Vec<Entry> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let session = entries.iter().map(|entry| entry.session).max().unwrap_or(0) + 1;
+        // Twice as many, so that the file is not written anew with every start.
+        if entries.len() > 2 * MOST_ENTRIES {
+            entries.drain(..entries.len() - MOST_ENTRIES);
+            if let Err(error) = rewrite(path, &entries) {
+                eprintln!("shortening the history {}: {error}", path.display());
+            }
+        }
         Self { path: path.into(), session, entries: Mutex::new(entries) }
     }
 
@@ -85,8 +96,18 @@ impl History {
     fn append(&self, entry: &Entry) -> std::io::Result<()> {
         // In one piece, since several kernels may share the file.
         let line = serde_json::to_string(entry)? + "\n";
-        File::options().create(true).append(true).open(&self.path)?.write_all(line.as_bytes())
+        // What somebody typed is nobody else's to read.
+        File::options().create(true).append(true).mode(0o600).open(&self.path)?.write_all(line.as_bytes())
     }
+}
+
+/// Writes a file of these entries beside and renames it.
+fn rewrite(path: &Path, entries: &[Entry]) -> std::io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+    for entry in entries {
+        writeln!(file, "{}", serde_json::to_string(entry)?)?;
+    }
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 fn last(mut entries: Vec<&Entry>, n: i32) -> Vec<&Entry> {
@@ -94,20 +115,31 @@ fn last(mut entries: Vec<&Entry>, n: i32) -> Vec<&Entry> {
     entries.split_off(entries.len().saturating_sub(n))
 }
 
-/// Does the whole text match a pattern in which `*` is any text and `?` any character?
+/// Does the whole text match a pattern in which `*` is any text and `?` any character? In one pass, with a step back to the
+/// last `*` alone, so that no pattern takes long.
 fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.chars();
-    match parts.next() {
-        None => text.is_empty(),
-        Some('*') => {
-            let ends = text.char_indices().map(|(end, _)| end).chain([text.len()]);
-            ends.into_iter().any(|start| matches(parts.as_str(), &text[start..]))
-        }
-        Some(wanted) => {
-            let mut rest = text.chars();
-            rest.next().is_some_and(|found| wanted == '?' || wanted == found) && matches(parts.as_str(), rest.as_str())
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut at, mut position) = (0, 0);
+    // The last star, and how much of the text it stands for.
+    let mut star = None;
+    while position < text.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, position));
+                at += 1;
+            }
+            Some(&wanted) if wanted == '?' || wanted == text[position] => {
+                at += 1;
+                position += 1;
+            }
+            _ => {
+                let Some((star_at, stood_for)) = star else { return false };
+                star = Some((star_at, stood_for + 1));
+                (at, position) = (star_at + 1, stood_for + 1);
+            }
         }
     }
+    pattern[at..].iter().all(|&rest| rest == '*')
 }
 
 #[cfg(test)]
@@ -152,5 +184,32 @@ mod tests {
         assert_eq!(inputs(&history, &search("train*", true)), ["train(a)?", "train(b)?"]);
         assert_eq!(inputs(&history, &search("train*", false)).len(), 3);
         assert!(inputs(&history, &search("train", false)).is_empty());
+    }
+
+    #[test]
+    fn patterns_match_whole_texts_and_none_takes_long() {
+        for (pattern, text) in [("*", ""), ("a*c", "abbc"), ("?b*", "abc"), ("*b*b", "abbab"), ("", "")] {
+            assert!(matches(pattern, text), "{pattern} {text}");
+        }
+        for (pattern, text) in [("a", ""), ("a*c", "abbd"), ("?", ""), ("*b", "ba"), ("", "a")] {
+            assert!(!matches(pattern, text), "{pattern} {text}");
+        }
+        assert!(!matches(&("*a".repeat(30) + "*b"), &"a".repeat(5_000)));
+        assert!(matches(&"a".repeat(200_000), &"a".repeat(200_000)));
+    }
+
+    #[test]
+    fn a_long_history_is_shortened_and_nobody_elses_to_read() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.jsonl");
+        let history = History::open(&path);
+        history.add(1, "first");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let line = |number: usize| format!("{{\"session\":1,\"line\":{number},\"input\":\"{number}\"}}\n");
+        fs::write(&path, (0..=2 * MOST_ENTRIES).map(line).collect::<String>()).unwrap();
+        let history = History::open(&path);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), MOST_ENTRIES);
+        assert_eq!(history.entries.lock().unwrap().len(), MOST_ENTRIES);
     }
 }

@@ -8,7 +8,7 @@ use jupyter_protocol::JupyterMessage;
 use serde_json::json;
 
 use crate::event::Stream;
-use crate::kernel::Shared;
+use crate::shared::Shared;
 
 /// How often a wait for the person looks at the stop button.
 const INTERRUPT_CHECK: Duration = Duration::from_millis(100);

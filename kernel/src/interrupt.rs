@@ -33,8 +33,6 @@ pub struct Interrupts {
 #[derive(Default)]
 struct State {
     n_cells: u64,
-    /// Nothing that belongs to a cell has run yet.
-    has_started: bool,
     is_running: bool,
     request: Option<Request>,
     cells: Option<Cells>,
@@ -115,35 +113,14 @@ impl Interrupts {
         state.request.take()
     }
 
-    /// Ends the kernel's start, and says whether the cells that wait for it were interrupted.
-    pub fn end_of_start(&self) -> bool {
-        let mut state = self.state();
-        state.has_started = true;
-        state.request.take().is_some()
-    }
-
-    /// Has the kernel's start ended?
-    pub fn has_started(&self) -> bool {
-        self.state().has_started
-    }
-
-    /// Is a cell running?
-    pub fn is_running(&self) -> bool {
-        self.state().is_running
-    }
-
     /// Was the running cell asked to stop?
     pub fn is_requested(&self) -> bool {
         self.state().request.is_some()
     }
 
-    /// Asks the running cell to stop, or those that wait for the kernel's start; does nothing while there are none.
+    /// Asks the running cell to stop; does nothing while there is none.
     pub fn request(self: &Arc<Self>) {
         let mut state = self.state();
-        if !state.has_started {
-            state.request = Some(Request::Asked);
-            return;
-        }
         if !state.is_running || state.request.is_some() {
             return;
         }
@@ -211,11 +188,9 @@ impl State {
 mod tests {
     use super::*;
 
-    /// Of a kernel that has started.
     fn interrupts() -> (tempfile::TempDir, Arc<Interrupts>) {
         let folder = tempfile::tempdir().unwrap();
         let interrupts = Arc::new(Interrupts::new(folder.path().into()));
-        assert!(!interrupts.end_of_start());
         (folder, interrupts)
     }
 
@@ -224,15 +199,6 @@ mod tests {
         let (folder, interrupts) = interrupts();
         interrupts.request();
         assert!(!folder.path().join(INTERRUPT_FILE).exists());
-        interrupts.begin();
-        assert_eq!(interrupts.end(), None);
-    }
-
-    #[test]
-    fn an_interrupt_while_the_kernel_starts_is_for_the_cells_that_wait() {
-        let interrupts = Arc::new(Interrupts::new("".into()));
-        interrupts.request();
-        assert!(interrupts.end_of_start());
         interrupts.begin();
         assert_eq!(interrupts.end(), None);
     }

@@ -1,9 +1,9 @@
 //! The thread that owns evcxr and answers the requests that need it, one after the other.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use diabolo_protocol::FOLDER_VARIABLE;
@@ -11,91 +11,123 @@ use evcxr::{CommandContext, EvalContext};
 use jupyter_protocol::{JupyterMessage, JupyterMessageContent};
 use serde_json::{Value, json};
 
-use crate::builds::Builds;
-use crate::connection::{Channel, Outputs};
+use crate::cell::Cell;
+use crate::connection::Channel;
 use crate::event::SOCKET_VARIABLE;
 use crate::failure::Failure;
-use crate::history::History;
-use crate::input::Inputs;
-use crate::interrupt::Interrupts;
-use crate::output::{Audience, Display};
+use crate::output::Audience;
+use crate::shared::Shared;
 use crate::sources::Sources;
 use crate::store::Copy;
-use crate::{assist, prelude, users_environment};
+use crate::{assist, hold, packages, prelude, users_environment};
 
 /// Names code that is run before the first cell comes, while the kernel is idle.
 pub const START_VARIABLE: &str = "DIABOLO_START";
 
-/// What the threads of one kernel share.
-pub struct Shared {
-    pub outputs: Outputs,
-    pub display: Arc<Mutex<Display>>,
-    pub interrupts: Arc<Interrupts>,
-    pub builds: Arc<Builds>,
-    pub history: History,
-    pub inputs: Inputs,
-    /// What a completion can offer while a cell runs.
-    pub names: Mutex<Vec<String>>,
+/// For tests: a cell with this text makes the thread that owns evcxr panic, as a fault in evcxr would.
+pub const PANIC_VARIABLE: &str = "DIABOLO_TEST_PANIC";
+
+/// Where evcxr works, and with what.
+#[derive(Clone)]
+pub struct Place {
+    /// The kernel's own folder, in which relays find the front.
+    pub folder: PathBuf,
+    /// The standard library's sources.
+    pub library: Result<PathBuf, String>,
+    /// Where cells are compiled.
+    pub copy: Result<Arc<Copy>, String>,
 }
 
 /// Evaluates cells.
 pub struct Kernel {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) place: Place,
     pub(crate) context: Result<CommandContext, Failure>,
-    pub(crate) copy: Result<Arc<Copy>, String>,
-    pub(crate) requests: Receiver<JupyterMessage>,
     /// The relay whose process of cells has run the prelude.
     prepared: Option<u32>,
     pub(crate) next_count: u32,
     pub(crate) has_footer: bool,
 }
 
-impl Shared {
-    pub fn display(&self) -> MutexGuard<'_, Display> {
-        self.display.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Kernel {
-    /// Starts evcxr, whose relays find the front through `folder`, and answers requests until there are no more.
+    /// Starts evcxr and answers requests for as long as the process lives.
     ///
-    /// `library` has the standard library's sources and `copy` is where it compiles. Where either is what went wrong
-    /// before, every cell says so.
-    pub fn run(
-        shared: Arc<Shared>,
-        folder: &Path,
-        library: Result<PathBuf, String>,
-        copy: Result<Arc<Copy>, String>,
-        requests: Receiver<JupyterMessage>,
-    ) {
-        let context = copy.as_ref().map_err(String::clone).and_then(|copy| start(folder, &library?, copy));
-        let context = context.map_err(|message| Failure::new("KernelNotReady", message));
-        let mut kernel = Self { shared, context, copy, requests, prepared: None, next_count: 1, has_footer: false };
+    /// Where the place is what went wrong before, every cell says so.
+    pub fn run(shared: Arc<Shared>, place: Place) {
+        let context = Err(Failure::new("KernelNotReady", "evcxr has not started"));
+        let mut kernel = Self { shared, place, context, prepared: None, next_count: 1, has_footer: false };
         kernel.shared.display().begin(None, Audience::Nobody);
-        kernel.start_up();
-        if kernel.shared.interrupts.end_of_start() {
-            kernel.abort(kernel.waiting());
-        }
+        kernel.start();
+        kernel.shared.queue.end_of_start();
         // Whoever asks already would wait longer for it than for the cell.
-        match kernel.requests.try_recv() {
-            Ok(request) => kernel.answer(&request),
-            Err(_) => kernel.warm_up(),
+        match kernel.shared.queue.try_take() {
+            Some(request) => kernel.answer_or_start_anew(&request),
+            None => kernel.warm_up(),
         }
-        if let Ok(copy) = kernel.copy.clone() {
+        if let Ok(copy) = kernel.place.copy.clone() {
             thread::spawn(move || {
-                if let Err(error) = copy.make_spare() {
+                if let Err(error) = copy.sweep().and_then(|()| copy.make_spare()) {
                     eprintln!("copying the warm build for the next kernel: {error}");
                 }
             });
         }
-        while let Ok(request) = kernel.requests.recv() {
-            kernel.answer(&request);
+        loop {
+            let request = kernel.shared.queue.take();
+            kernel.answer_or_start_anew(&request);
         }
     }
 
+    /// Starts evcxr, and runs the start code.
+    fn start(&mut self) {
+        let shared = self.shared.clone();
+        let started = catch_unwind(AssertUnwindSafe(|| {
+            let say = |notice: &str| shared.say_notice(notice);
+            let place = self.place.clone();
+            let context = place.copy.and_then(|copy| start(&place.folder, &place.library?, &copy, &say));
+            self.context = context.map_err(|message| Failure::new("KernelNotReady", message));
+            *shared.notice.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            self.start_up();
+        }));
+        if let Err(panic) = started {
+            let message = format!("evcxr panicked while it started ({}); restart the kernel", words_of(&*panic));
+            self.context = Err(Failure::new("KernelNotReady", message));
+        }
+    }
+
+    /// Answers a request. Where evcxr panics, that is the reply, and evcxr starts anew: what it left is not to be trusted.
+    fn answer_or_start_anew(&mut self, request: &JupyterMessage) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.answer(request))) else { return };
+        if !matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
+            let reply =
+                json!({ "status": "error", "ename": "KernelPanic", "evalue": words_of(&*panic), "traceback": [] });
+            self.reply(request, reply);
+            self.shared.say_idle(request);
+            return;
+        }
+        let message = format!(
+            "evcxr panicked ({}), so it starts anew; all variables and definitions of this notebook are lost",
+            words_of(&*panic)
+        );
+        let mut reply = Failure::new("KernelPanic", message).as_json();
+        self.shared.display().publish("error", reply.clone());
+        let _ = self.shared.interrupts.end();
+        self.shared.builds.end();
+        // evcxr waits for this process when it is dropped.
+        self.shared.interrupts.kill();
+        self.context = Err(Failure::new("KernelNotReady", "evcxr starts anew"));
+        self.prepared = None;
+        self.start();
+        reply["status"] = "error".into();
+        reply["execution_count"] = self.next_count.saturating_sub(1).into();
+        let stopped = self.shared.queue.take_cells();
+        self.reply(request, reply);
+        self.end(request);
+        stopped.iter().for_each(|request| self.shared.abort(request));
+    }
+
     /// Answers one request, between busy and idle.
-    pub(crate) fn answer(&mut self, request: &JupyterMessage) {
-        self.say_state("busy", request);
+    fn answer(&mut self, request: &JupyterMessage) {
+        self.shared.say_state("busy", request);
         let mut stopped = Vec::new();
         match &request.content {
             JupyterMessageContent::ExecuteRequest(content) => stopped = self.execute(request, content),
@@ -115,35 +147,22 @@ impl Kernel {
             }
             _ => unreachable!("the front sends no other requests here"),
         }
-        self.say_state("idle", request);
-        self.abort(stopped);
+        self.end(request);
+        stopped.iter().for_each(|request| self.shared.abort(request));
     }
 
-    /// The requests that wait.
-    pub(crate) fn waiting(&self) -> Vec<JupyterMessage> {
-        self.requests.try_iter().collect()
-    }
-
-    /// Aborts the cells among these requests; answers the others.
-    fn abort(&mut self, stopped: Vec<JupyterMessage>) {
-        for request in stopped {
-            if matches!(request.content, JupyterMessageContent::ExecuteRequest(_)) {
-                self.say_state("busy", &request);
-                // Without a number: it has not run.
-                self.reply(&request, json!({ "status": "aborted" }));
-                self.say_state("idle", &request);
-            } else {
-                self.answer(&request);
+    /// Ends a request.
+    fn end(&self, request: &JupyterMessage) {
+        match request.content {
+            JupyterMessageContent::ExecuteRequest(_) => {
+                self.shared.queue.end(|| self.shared.say_state("idle", request));
             }
+            _ => self.shared.say_idle(request),
         }
     }
 
     pub(crate) fn reply(&self, request: &JupyterMessage, content: Value) {
         self.shared.outputs.reply(Channel::Shell, request, content);
-    }
-
-    fn say_state(&self, state: &str, request: &JupyterMessage) {
-        self.shared.outputs.publish_blocking("status", json!({ "execution_state": state }), Some(request));
     }
 
     /// Runs the prelude in a process of cells that has not run it, as after a restart, and pins versions.
@@ -153,8 +172,8 @@ impl Kernel {
             run_prelude(context, "")?;
             self.prepared = Some(process_of(context));
         }
-        if let Ok(copy) = &self.copy
-            && let Err(error) = copy.pin()
+        if let Ok(copy) = &self.place.copy
+            && let Err(error) = copy.versions().restore()
         {
             eprintln!("pinning versions in {}: {error}", copy.folder().display());
         }
@@ -165,8 +184,17 @@ impl Kernel {
     /// the rest of it is compiled only once.
     fn start_up(&mut self) {
         let Ok(context) = &mut self.context else { return };
-        match run_prelude(context, &std::env::var(START_VARIABLE).unwrap_or_default()) {
-            Ok(()) => self.prepared = Some(process_of(context)),
+        let start = std::env::var(START_VARIABLE).unwrap_or_default();
+        let start = Cell::new(&start).to_run(Path::new("/")).unwrap_or(start.clone());
+        match run_prelude(context, &start) {
+            Ok(()) => {
+                self.prepared = Some(process_of(context));
+                if let Ok(copy) = &self.place.copy
+                    && let Err(error) = copy.versions().keep()
+                {
+                    eprintln!("noting versions in {}: {error}", copy.folder().display());
+                }
+            }
             // The cell that asks for it says so in the notebook.
             Err(failure) => eprintln!("{}", failure.traceback.join("\n")),
         }
@@ -175,6 +203,7 @@ impl Kernel {
 
     /// Pays what the first variable would: rust-analyzer's first look at all crates.
     fn warm_up(&mut self) {
+        hold::at(hold::WARM_UP);
         if let (Ok(()), Ok(context)) = (self.prepare_process(), &mut self.context) {
             // It is dropped again, and leaves nothing behind.
             for code in ["let warm = String::new();", "drop(warm);"] {
@@ -207,9 +236,15 @@ fn run_prelude(context: &mut CommandContext, before: &str) -> Result<(), Failure
     context.execute(&code).map(drop).map_err(|error| Failure::from_evcxr(&error, &code, 0))
 }
 
-/// Fills the warm folder and starts evcxr with a relay as its child.
-fn start(folder: &Path, library: &Path, copy: &Copy) -> Result<CommandContext, String> {
-    copy.take_spare_or_fill().map_err(|error| {
+/// What a panic said.
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+}
+
+/// Fills the warm folder and starts evcxr with a relay as its child. What takes long is told to `say`.
+fn start(folder: &Path, library: &Path, copy: &Copy, say: &dyn Fn(&str)) -> Result<CommandContext, String> {
+    copy.take_spare_or_fill(say).map_err(|error| {
         format!("copying the warm build to {}: {error}; `cargo diabolo setup` makes it anew", copy.folder().display())
     })?;
     let program = std::env::current_exe().map_err(|error| format!("finding this program: {error}"))?;
@@ -220,12 +255,49 @@ fn start(folder: &Path, library: &Path, copy: &Copy) -> Result<CommandContext, S
     std::os::unix::process::CommandExt::process_group(&mut relay, 0);
     let written = |error| format!("writing to {}: {error}", folder.display());
     let sources = Sources::empty(folder).map_err(written)?;
+    let elsewhere = Elsewhere::enter(folder, &mut relay);
     let (context, outputs) = EvalContext::with_subprocess_command(relay)
         .map_err(|error| format!("evcxr does not start; `cargo diabolo setup` repairs what it can.\n{error}"))?;
     sources.fill(library).map_err(written)?;
     // The relay sends everything to the front instead.
     drop(outputs);
     let mut context = CommandContext::with_eval_context(context);
-    context.execute(":load_config --quiet").map_err(|error| format!("evcxr's start commands failed: {error}"))?;
+    // It has seen the empty library, and reads the other one when it reads the dependencies again.
+    packages::read_again(&mut context);
+    context.execute(":load_config --quiet").map_err(|error| {
+        format!(
+            "your configuration of evcxr (evcxr.toml, init.evcxr, prelude.rs) failed; mend it, or remove it: {error}"
+        )
+    })?;
+    drop(elsewhere);
     Ok(context)
+}
+
+/// While it lives, this process works in another folder than the notebook's, in which evcxr would look for its settings and
+/// run what they say.
+struct Elsewhere {
+    notebooks: Option<PathBuf>,
+}
+
+impl Elsewhere {
+    fn enter(folder: &Path, relay: &mut Command) -> Self {
+        let notebooks = std::env::current_dir().ok();
+        if let Some(notebooks) = &notebooks {
+            relay.current_dir(notebooks);
+        }
+        if let Err(error) = std::env::set_current_dir(folder) {
+            eprintln!("changing into {}: {error}", folder.display());
+        }
+        Self { notebooks }
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        if let Some(notebooks) = &self.notebooks
+            && let Err(error) = std::env::set_current_dir(notebooks)
+        {
+            eprintln!("changing back into {}: {error}", notebooks.display());
+        }
+    }
 }

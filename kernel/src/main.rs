@@ -8,6 +8,7 @@
 
 mod assist;
 mod builds;
+mod cell;
 mod commands;
 mod complete;
 mod connection;
@@ -17,23 +18,31 @@ mod execute;
 mod failure;
 mod front;
 mod history;
+mod hold;
+mod imports;
 mod info;
 mod input;
 mod interrupt;
 mod kernel;
+mod nesting;
 mod output;
 mod packages;
 mod prelude;
 mod processes;
+mod publisher;
+mod queue;
 mod relay;
 mod relays;
 mod runtime;
 mod scanner;
+mod shared;
 mod shell;
 mod source;
 mod sources;
 mod store;
+mod temporary;
 mod users_environment;
+mod versions;
 mod wire;
 
 use std::env;
@@ -44,10 +53,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use environment::{Role, Toolchain};
-
-/// Makes this program evcxr's own front.
-const STOCK_VARIABLE: &str = "DIABOLO_STOCK";
+use environment::{Role, STOCK_VARIABLE, Toolchain};
 
 fn main() -> Result<()> {
     match environment::role() {
@@ -78,9 +84,12 @@ fn main() -> Result<()> {
 fn serve(connection_file: &Path) -> Result<()> {
     users_environment::remember();
     let info = connection::read_file(connection_file)?;
-    let own = tempfile::Builder::new().prefix("diabolo-kernel-").tempdir().context("making the kernel's folder")?;
+    let own = temporary::Own::make().context("making the kernel's folder")?;
     let toolchain = Toolchain::find();
-    let prepared = prepare(toolchain.as_ref().ok());
+    let prepared = prepare(toolchain.as_ref().ok(), own.path());
+    if let Err(error) = environment::use_users_configuration(own.path()) {
+        eprintln!("copying your configuration of evcxr: {error:#}");
+    }
     sources::Sources::announce(own.path());
     if let Ok(toolchain) = &toolchain
         && let Err(error) = packages::stand_in_for_cargo(own.path(), &toolchain.sysroot)
@@ -96,22 +105,32 @@ fn serve(connection_file: &Path) -> Result<()> {
     };
     let copy = prepared.as_ref().map(Arc::clone).map_err(|error| format!("{error:#}"));
     let library = toolchain.and_then(|toolchain| toolchain.library_sources());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_stack_size(nesting::STACK_BYTES)
+        .enable_all()
+        .build()?;
     let result = runtime.block_on(front::serve(&info, folders, library, copy));
     // A cell may still run.
     runtime.shutdown_background();
+    // The thread that owns evcxr holds it, and ends with this process.
+    if let Ok(copy) = &prepared {
+        copy.remove();
+    }
     result
 }
 
 /// The same with evcxr's own front.
 fn serve_stock(_connection_file: &Path) -> Result<()> {
-    let copy = prepare(Toolchain::find().ok().as_ref())?;
-    copy.fill()?;
+    let toolchain = Toolchain::find().ok();
+    let own = temporary::Own::make().context("making the kernel's folder")?;
+    let copy = prepare(toolchain.as_ref(), own.path())?;
+    copy.take_spare_or_fill(&|notice| eprintln!("{notice}"))?;
     evcxr_jupyter::main()
 }
 
 /// Claims a copy of the warm folder and sets the environment that evcxr reads.
-fn prepare(toolchain: Option<&Toolchain>) -> Result<Arc<store::Copy>> {
+fn prepare(toolchain: Option<&Toolchain>, own: &Path) -> Result<Arc<store::Copy>> {
     let cells = environment::cells_folder()?;
     environment::check_libtorch()?;
     let copy = store::Copy::claim(&cells).with_context(|| {
@@ -120,7 +139,7 @@ fn prepare(toolchain: Option<&Toolchain>) -> Result<Arc<store::Copy>> {
             cells.display()
         )
     })?;
-    environment::prepare(&cells, copy.folder(), toolchain);
+    environment::prepare(&cells, copy.folder(), toolchain, Some(own));
     Ok(Arc::new(copy))
 }
 
@@ -128,7 +147,7 @@ fn prepare(toolchain: Option<&Toolchain>) -> Result<Arc<store::Copy>> {
 fn warm(library: &Path) -> Result<()> {
     let cells = environment::cells_folder()?;
     let master = store::Master::lock(&cells).with_context(|| format!("locking {}", cells.display()))?;
-    environment::prepare(&cells, master.folder(), Toolchain::find().ok().as_ref());
+    environment::prepare(&cells, master.folder(), Toolchain::find().ok().as_ref(), None);
     let mut process = Command::new(env::current_exe()?);
     // Without a relay, evcxr's own loop runs these cells.
     process.env(STOCK_VARIABLE, "1");
@@ -136,10 +155,11 @@ fn warm(library: &Path) -> Result<()> {
     // Nobody reads what these cells print; a full channel would stop them.
     drop(outputs);
     let mut context = evcxr::CommandContext::with_eval_context(context);
-    master.pin()?;
+    master.versions().restore()?;
     context.execute(&format!(":dep diabolo = {{ path = \"{}\" }}", library.display()))?;
     context.execute("let warm = true;")?;
     // What evcxr asks cargo where it knows no type, as after a mistyped name; that needs everything compiled once more.
     context.check("let warm = true;")?;
+    master.versions().keep()?;
     Ok(())
 }

@@ -202,7 +202,7 @@ impl Display {
             // Before the first cell only the log can tell.
             eprintln!("{content}");
         } else if self.audience == Audience::Clients || is_text {
-            self.outputs.publish_blocking(kind, content, self.parent.as_ref());
+            self.outputs.publish(kind, content, self.parent.as_ref());
         }
     }
 }

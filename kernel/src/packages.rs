@@ -10,7 +10,8 @@
 //!
 //! evcxr has no place to tell rust-analyzer of it. But rust-analyzer finds cargo through rustup, which takes any folder for
 //! a toolchain. In the one made here, cargo is this program: it hands every call to the real cargo, and leaves the other
-//! packages out of the answer to rust-analyzer. Without rustup nobody asks it, and rust-analyzer reads them all.
+//! packages out of the answer to rust-analyzer. It also sees to it that cargo finds the versions of what is compiled
+//! already, which evcxr makes it forget ([`crate::versions`]). Without rustup this cargo is the first in the search path.
 
 use std::collections::{HashMap, HashSet};
 use std::env;
@@ -21,9 +22,14 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result};
+use evcxr::CommandContext;
 use serde_json::Value;
+
+use crate::versions::Versions;
+use crate::{environment, hold};
 
 /// Names rustup's toolchain, by its name or its folder.
 const TOOLCHAIN: &str = "RUSTUP_TOOLCHAIN";
@@ -38,7 +44,14 @@ const SYSROOT: &str = "DIABOLO_SYSROOT";
 pub fn stand_in_for_cargo(own_folder: &Path, sysroot: &Path) -> io::Result<()> {
     let toolchain = make_toolchain(own_folder, sysroot)?;
     let users = env::var_os(TOOLCHAIN);
-    let changes = [(SYSROOT, Some(sysroot.into())), (USERS_TOOLCHAIN, users), (TOOLCHAIN, Some(toolchain.into()))];
+    // Where there is no rustup, cargo is found here.
+    let paths = environment::joined(toolchain.join("bin"), env::var_os("PATH"));
+    let changes = [
+        (SYSROOT, Some(sysroot.into())),
+        (USERS_TOOLCHAIN, users),
+        (TOOLCHAIN, Some(toolchain.into())),
+        ("PATH", Some(paths)),
+    ];
     for (name, value) in changes {
         if let Some(value) = value {
             // SAFETY: the process has one thread so far.
@@ -69,6 +82,22 @@ pub fn use_real_toolchain(command: &mut Command) {
         None => command.env_remove(TOOLCHAIN),
     };
     command.env_remove(SYSROOT).env_remove(USERS_TOOLCHAIN);
+    if let (Some(toolchain), Some(paths)) = (env::var_os(TOOLCHAIN), env::var_os("PATH")) {
+        let own = Path::new(&toolchain).join("bin");
+        let others = env::split_paths(&paths).filter(|folder| *folder != own);
+        command.env("PATH", env::join_paths(others).unwrap_or(paths.clone()));
+    }
+}
+
+/// Makes rust-analyzer read all packages with the next cell: after a stop it may have read half of them, and believes that
+/// these are all until `Cargo.toml` changes. The line of it that changes here has no effect, since set-up chose another for
+/// all cells.
+pub fn read_again(context: &mut CommandContext) {
+    static N_TIMES: AtomicUsize = AtomicUsize::new(0);
+    let level = if N_TIMES.fetch_add(1, Ordering::Relaxed) % 2 == 0 { "3" } else { "2" };
+    if let Err(error) = context.set_opt_level(level) {
+        eprintln!("asking rust-analyzer to read the packages again: {error}");
+    }
 }
 
 /// Was this process started in cargo's place?
@@ -79,6 +108,11 @@ pub fn is_cargo() -> bool {
 
 /// Does what cargo would do.
 pub fn run_as_cargo() -> Result<()> {
+    // A kernel that is gone wants no build; what takes this program's place keeps the wish.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)) {
+        eprintln!("this build may outlive the kernel: {error}");
+    }
     let sysroot = env::var_os(SYSROOT).context("this program is cargo only for a kernel that started it")?;
     let programs = Path::new(&sysroot).join("bin");
     let arguments: Vec<_> = env::args_os().skip(1).collect();
@@ -90,11 +124,17 @@ pub fn run_as_cargo() -> Result<()> {
     if own_rustc.is_some() && env::var_os("RUSTC") == own_rustc {
         cargo.env("RUSTC", programs.join("rustc"));
     }
+    if let (Some(cells), Some(work)) = (env::var_os("DIABOLO_CELLS"), env::var_os("EVCXR_TMPDIR"))
+        && let Err(error) = Versions::new(Path::new(&cells), Path::new(&work)).restore()
+    {
+        eprintln!("pinning versions in {}: {error}", work.display());
+    }
     let has = |argument: &str| arguments.iter().any(|given| given == argument);
     // So does rust-analyzer ask; evcxr does not name a platform.
     if !(has("metadata") && has("--filter-platform")) {
         return Err(cargo.exec()).context("starting the real cargo");
     }
+    hold::at(hold::METADATA);
     let output = cargo.stderr(Stdio::inherit()).output().context("starting the real cargo")?;
     if !output.status.success() {
         process::exit(output.status.code().unwrap_or(1));

@@ -10,19 +10,30 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::event::Event;
-use crate::kernel::Shared;
+use crate::shared::Shared;
 
 /// How often outputs that wait for more are looked at.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How long the socket rests when no connection can be accepted, as for want of file descriptors.
+const REST: Duration = Duration::from_millis(100);
 
 /// Listens for relays, and hands what they tell to the display.
 pub fn listen(shared: &Arc<Shared>, socket: &Path) -> Result<()> {
     let listener = UnixListener::bind(socket).with_context(|| format!("opening the socket {}", socket.display()))?;
     let of_listener = shared.clone();
     thread::spawn(move || {
-        for relay in listener.incoming().flatten() {
-            let shared = of_listener.clone();
-            thread::spawn(move || hear(&shared, &relay));
+        for relay in listener.incoming() {
+            match relay {
+                Ok(relay) => {
+                    let shared = of_listener.clone();
+                    thread::spawn(move || hear(&shared, &relay));
+                }
+                Err(error) => {
+                    eprintln!("accepting a relay: {error}");
+                    thread::sleep(REST);
+                }
+            }
         }
     });
     let of_ticks = shared.clone();
@@ -39,6 +50,8 @@ pub fn listen(shared: &Arc<Shared>, socket: &Path) -> Result<()> {
 fn hear(shared: &Shared, mut socket: &UnixStream) {
     let mut processes = None;
     for line in BufReader::new(socket).lines().map_while(Result::ok) {
+        // Before the display's lock is taken, which others need too.
+        shared.outputs.wait_for_room();
         match serde_json::from_str(&line) {
             Ok(Event::Started { relay, process }) => {
                 processes = Some((relay, process));

@@ -8,8 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::event::{Event, Stream};
 use crate::failure::Failure;
-use crate::kernel::Shared;
 use crate::scanner::{Item, Scanner};
+use crate::shared::Shared;
 use crate::source::Source;
 use crate::users_environment;
 

@@ -33,6 +33,10 @@ impl Sources {
     /// Puts an empty library there.
     pub fn empty(own_folder: &Path) -> io::Result<Self> {
         let folder = Self::folder(own_folder);
+        // Of an earlier start.
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
         // By this folder rust-analyzer knows that it is one.
         fs::create_dir_all(folder.join("core"))?;
         Ok(Self { folder })

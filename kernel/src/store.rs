@@ -6,27 +6,23 @@
 //! ```text
 //! cells/KEY/master/       filled by `diabolo-kernel warm`
 //! cells/KEY/config/       evcxr's start file and the Cargo.lock that pins the dependencies
-//! cells/KEY/running/PID/  one kernel's copy, removed when it ends
+//! cells/KEY/running/NAME/ one kernel's copy, removed when it ends
 //! cells/KEY/spare/        a copy that nobody has taken yet
 //! ```
 //!
 //! Making a copy takes up to a second, so every kernel makes the next one's while its user looks at the first results.
-//! A kernel that was killed leaves its copy; the next kernel removes it, because nobody holds its lock any more.
+//! A kernel that was killed leaves its copy; the next kernel removes it, because nobody holds its lock any more. Names are
+//! drawn by chance: kernels in two containers with one cache may have the same process number.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
-use std::time::Duration;
+
+use crate::versions::Versions;
 
 /// The folder of the next kernel's copy, and the ending of one that is being made.
 const SPARE: &str = "spare";
-
-/// How often a lock file is looked at while dependencies are added.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// The master folder, locked against kernels that would copy it half-built.
 pub struct Master {
@@ -41,8 +37,8 @@ impl Master {
         let folder = cells.join("master");
         fs::create_dir_all(&folder)?;
         let lock = open_lock(&cells.join("master.lock"))?;
-        lock.lock()?;
-        remove_folder(&cells.join(SPARE))?;
+        lock.lock().or_else(without_locks)?;
+        retire(&cells.join(SPARE), remove_folder)?;
         Ok(Self { cells: cells.into(), folder, _lock: lock })
     }
 
@@ -51,22 +47,9 @@ impl Master {
         &self.folder
     }
 
-    /// Pins the versions of dependencies in the master folder, see [`pin`].
-    pub fn pin(&self) -> io::Result<()> {
-        pin(&self.cells, &self.folder)
-    }
-}
-
-/// Puts back the pinned versions where cargo has forgotten them.
-///
-/// It does so whenever it compiles without dependencies, as evcxr's first cells do; it would then take the newest of
-/// everything, and compile all that is newer than what is here.
-fn pin(cells: &Path, folder: &Path) -> io::Result<()> {
-    let lock_file = folder.join("Cargo.lock");
-    let n_packages = fs::read_to_string(&lock_file).unwrap_or_default().matches("[[package]]").count();
-    match n_packages {
-        0 | 1 => fs::copy(cells.join("config/Cargo.lock"), lock_file).map(drop),
-        _ => Ok(()),
+    /// The versions of what is compiled there.
+    pub fn versions(&self) -> Versions {
+        Versions::new(&self.cells, &self.folder)
     }
 }
 
@@ -85,28 +68,22 @@ impl Copy {
         fs::create_dir_all(&running)?;
         // Held until the own lock is taken, so that no other kernel sweeps this copy away before that.
         let sweep_lock = open_lock(&cells.join("running.lock"))?;
-        sweep_lock.lock()?;
-        let name = std::process::id().to_string();
-        let lock_path = running.join(format!("{name}.lock"));
+        sweep_lock.lock_shared().or_else(without_locks)?;
+        let folder = tempfile::Builder::new().prefix("kernel-").tempdir_in(&running)?.keep();
+        let lock_path = folder.with_extension("lock");
         let lock = open_lock(&lock_path)?;
-        lock.lock()?;
-        Ok(Self { cells: cells.into(), folder: running.join(&name), lock_path, _lock: lock })
+        lock.lock().or_else(without_locks)?;
+        Ok(Self { cells: cells.into(), folder, lock_path, _lock: lock })
     }
 
-    /// Takes the spare copy or makes one, and removes the copies of kernels that were killed.
-    pub fn take_spare_or_fill(&self) -> io::Result<()> {
-        match fs::rename(self.cells.join(SPARE), &self.folder) {
-            Ok(()) => self.sweep(),
-            Err(_) => self.fill(),
+    /// Takes the spare copy or makes one. Where set-up makes the master folder anew, that waits, and is told to `say`.
+    pub fn take_spare_or_fill(&self, say: &dyn Fn(&str)) -> io::Result<()> {
+        // It takes the place of a folder that is empty, as this one is at first.
+        if fs::rename(self.cells.join(SPARE), &self.folder).is_ok() {
+            return Ok(());
         }
-    }
-
-    /// Copies the master folder, and removes the copies of kernels that were killed.
-    pub fn fill(&self) -> io::Result<()> {
-        // Of a killed kernel that had the same process number.
         remove_folder(&self.folder)?;
-        self.copy_master(&self.folder, || Ok(()))?;
-        self.sweep()
+        self.copy_master(&self.folder, say, || Ok(()))
     }
 
     /// Makes the copy that the next kernel takes, unless there is one.
@@ -117,21 +94,29 @@ impl Copy {
         }
         remove_folder(&unfinished)?;
         // Fails where another kernel was quicker.
-        self.copy_master(&unfinished, || fs::rename(&unfinished, spare).or_else(|_| remove_folder(&unfinished)))
+        let then = || fs::rename(&unfinished, spare).or_else(|_| remove_folder(&unfinished));
+        self.copy_master(&unfinished, &|_| {}, then)
     }
 
     /// Copies the master folder, and does something more before anybody can change it.
-    fn copy_master(&self, to: &Path, then: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    fn copy_master(&self, to: &Path, say: &dyn Fn(&str), then: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let master_lock = open_lock(&self.cells.join("master.lock"))?;
-        master_lock.lock_shared()?;
+        match master_lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                say("the kernel waits for set-up (`cargo diabolo setup`), which compiles what cells need");
+                master_lock.lock_shared()?;
+            }
+            Err(TryLockError::Error(error)) => without_locks(error)?,
+            Ok(()) => {}
+        }
         copy_folder(&self.cells.join("master"), to)?;
         then()
     }
 
     /// Removes the copies whose kernels are gone.
-    fn sweep(&self) -> io::Result<()> {
+    pub fn sweep(&self) -> io::Result<()> {
         let sweep_lock = open_lock(&self.cells.join("running.lock"))?;
-        sweep_lock.lock()?;
+        sweep_lock.lock().or_else(without_locks)?;
         for entry in fs::read_dir(self.cells.join("running"))? {
             let lock_path = entry?.path();
             if lock_path.extension() != Some(OsStr::new("lock")) {
@@ -140,10 +125,17 @@ impl Copy {
             match open_lock(&lock_path)?.try_lock() {
                 Ok(()) => remove_copy(&lock_path)?,
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(error),
+                // Without locks nobody knows which kernels live.
+                Err(TryLockError::Error(error)) => return without_locks(error),
             }
         }
         Ok(())
+    }
+
+    /// Removes this copy, as the kernel's end does: its thread may hold it for longer than the process lives.
+    pub fn remove(&self) {
+        // What cannot be removed now, the next kernel removes.
+        let _ = remove_copy(&self.lock_path);
     }
 
     /// Where this kernel compiles.
@@ -151,54 +143,15 @@ impl Copy {
         &self.folder
     }
 
-    /// Pins the versions of dependencies in this copy, see [`pin`].
-    pub fn pin(&self) -> io::Result<()> {
-        pin(&self.cells, &self.folder)
+    /// The versions of what is compiled there.
+    pub fn versions(&self) -> Versions {
+        Versions::new(&self.cells, &self.folder)
     }
-
-    /// Keeps the versions of dependencies pinned while `work` adds others.
-    ///
-    /// evcxr checks each new dependency in a crate that has no other, and cargo forgets the versions of all others then.
-    /// rust-analyzer's look at the new ones comes between that and the compiler, so there is time to put them back.
-    pub fn keep_versions<T>(&self, work: impl FnOnce() -> T) -> T {
-        let lock_file = self.folder.join("Cargo.lock");
-        let Ok(pinned) = fs::read_to_string(&lock_file) else { return work() };
-        let (end, waiting) = channel::<()>();
-        thread::scope(|scope| {
-            scope.spawn(move || {
-                let mut was_lost = false;
-                while waiting.recv_timeout(BETWEEN_LOOKS) == Err(RecvTimeoutError::Timeout) {
-                    let is_lost = lacks_packages(&fs::read_to_string(&lock_file).unwrap_or_default(), &pinned);
-                    // Twice, since cargo may just be writing.
-                    if is_lost
-                        && was_lost
-                        && let Err(error) = fs::write(&lock_file, &pinned)
-                    {
-                        eprintln!("pinning versions in {}: {error}", lock_file.display());
-                    }
-                    was_lost = is_lost;
-                }
-            });
-            let result = work();
-            drop(end);
-            result
-        })
-    }
-}
-
-/// Does a lock file lack packages of another one? Those that lie on this disk have no versions to pin.
-fn lacks_packages(lock_file: &str, other: &str) -> bool {
-    let of = |text: &str| -> BTreeSet<String> {
-        let named = text.split("[[package]]").skip(1).filter(|package| package.contains("\nsource = "));
-        named.map(|package| package.lines().take(3).collect::<Vec<_>>().join(" ")).collect()
-    };
-    !of(other).is_subset(&of(lock_file))
 }
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // What cannot be removed now, the next kernel removes.
-        let _ = remove_copy(&self.lock_path);
+        self.remove();
     }
 }
 
@@ -207,6 +160,30 @@ fn remove_copy(lock_path: &Path) -> io::Result<()> {
     remove_folder(&lock_path.with_extension(""))?;
     remove_folder(&lock_path.with_extension(SPARE))?;
     fs::remove_file(lock_path)
+}
+
+/// Removes a folder that others may take: under a name that nobody else knows, since what removes a folder goes on in it
+/// when it is renamed.
+fn retire(folder: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let retired = folder.with_extension(format!("{}.retired", std::process::id()));
+    remove_folder(&retired)?;
+    match fs::rename(folder, &retired) {
+        Ok(()) => remove(&retired),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Goes on where the file system has no locks, as some networks' have not: two kernels then do not know of each other.
+fn without_locks(error: io::Error) -> io::Result<()> {
+    let unsupported = [libc::ENOSYS, libc::ENOLCK, libc::EOPNOTSUPP];
+    match error.raw_os_error().is_some_and(|number| unsupported.contains(&number)) {
+        true => {
+            eprintln!("this file system has no locks ({error}); start one kernel after the other");
+            Ok(())
+        }
+        false => Err(error),
+    }
 }
 
 /// Removes a folder, if there is one.
@@ -264,8 +241,9 @@ fn is_replaced_never_rewritten(path: &Path) -> bool {
     }
 }
 
+/// For reading and writing: over NFS a lock that is shared needs the one, and another the other.
 fn open_lock(path: &Path) -> io::Result<File> {
-    File::options().create(true).append(true).open(path)
+    File::options().create(true).read(true).append(true).open(path)
 }
 
 #[cfg(test)]
@@ -289,7 +267,7 @@ mod tests {
 
     fn filled(cells: &Path) -> Copy {
         let copy = Copy::claim(cells).unwrap();
-        copy.take_spare_or_fill().unwrap();
+        copy.take_spare_or_fill(&|_| {}).unwrap();
         copy
     }
 
@@ -353,46 +331,49 @@ mod tests {
         }
         let alive = open_lock(&running.join("2.lock")).unwrap();
         alive.lock().unwrap();
-        let _copy = filled(cells.path());
+        filled(cells.path()).sweep().unwrap();
         assert!(!running.join("1").exists() && !running.join("1.spare").exists());
         assert!(running.join("2").exists() && running.join("2.spare").exists());
     }
 
     #[test]
-    fn forgotten_versions_are_pinned_again_and_chosen_ones_are_kept() {
+    fn a_kernel_with_the_process_number_of_another_does_not_wait_for_it() {
         let cells = cells();
-        fs::create_dir(cells.path().join("config")).unwrap();
-        let pinned = "[[package]]\nname = \"anyhow\"\n[[package]]\nname = \"tch\"\n";
-        fs::write(cells.path().join("config/Cargo.lock"), pinned).unwrap();
-        let copy = filled(cells.path());
-        let lock_file = copy.folder().join("Cargo.lock");
-        fs::write(&lock_file, "[[package]]\nname = \"ctx\"\n").unwrap();
-        copy.pin().unwrap();
-        assert_eq!(fs::read_to_string(&lock_file).unwrap(), pinned);
-        let chosen = pinned.replace("anyhow", "rand");
-        fs::write(&lock_file, &chosen).unwrap();
-        copy.pin().unwrap();
-        assert_eq!(fs::read_to_string(&lock_file).unwrap(), chosen);
+        let running = cells.path().join("running");
+        fs::create_dir_all(&running).unwrap();
+        let other = open_lock(&running.join(format!("{}.lock", std::process::id()))).unwrap();
+        other.lock().unwrap();
+        let (first, second) = (Copy::claim(cells.path()).unwrap(), Copy::claim(cells.path()).unwrap());
+        assert_ne!(first.folder(), second.folder());
     }
 
     #[test]
-    fn versions_that_cargo_forgets_while_a_dependency_is_added_are_put_back() {
+    fn nobody_can_take_a_copy_that_is_being_removed() {
         let cells = cells();
-        let copy = filled(cells.path());
-        let lock_file = copy.folder().join("Cargo.lock");
-        let package = |name: &str| format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"x\"\n");
-        let (tch, rand) = (package("tch"), package("rand"));
-        fs::write(&lock_file, &tch).unwrap();
-        let is_restored = copy.keep_versions(|| {
-            fs::write(&lock_file, &rand).unwrap();
-            let deadline = std::time::Instant::now() + Duration::from_secs(10);
-            while fs::read_to_string(&lock_file).unwrap() != tch && std::time::Instant::now() < deadline {
-                thread::sleep(BETWEEN_LOOKS);
-            }
-            fs::read_to_string(&lock_file).unwrap() == tch
+        let first = filled(cells.path());
+        first.make_spare().unwrap();
+        let removed = retire(&cells.path().join(SPARE), |folder| {
+            // A kernel that starts at this moment.
+            let copy = filled(cells.path());
+            remove_folder(folder)?;
+            assert!(copy.folder().join(FINGERPRINT).exists());
+            Ok(())
         });
-        assert!(is_restored);
-        let more = copy.keep_versions(|| fs::write(&lock_file, format!("{tch}{rand}")));
-        assert!(more.is_ok() && !lacks_packages(&fs::read_to_string(&lock_file).unwrap(), &tch));
+        removed.unwrap();
+    }
+
+    #[test]
+    fn a_kernel_says_that_it_waits_for_set_up() {
+        let cells = cells();
+        let copy = Copy::claim(cells.path()).unwrap();
+        let master = std::cell::RefCell::new(Some(Master::lock(cells.path()).unwrap()));
+        let said = std::cell::RefCell::new(String::new());
+        copy.take_spare_or_fill(&|notice| {
+            said.replace(notice.to_string());
+            // Set-up has ended.
+            master.take();
+        })
+        .unwrap();
+        assert!(said.into_inner().contains("cargo diabolo setup"));
     }
 }

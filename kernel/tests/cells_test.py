@@ -8,7 +8,7 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, TIMEOUT, Kernel, KernelCase
+from harness import KERNEL, TIMEOUT, Kernel, KernelCase, make_crate
 
 SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"
 
@@ -21,16 +21,6 @@ def message(**fields):
 def block(mime, content):
     """Rust code that prints one of evcxr's blocks."""
     return f'println!("EVCXR_BEGIN_CONTENT {mime}\\n{{}}\\nEVCXR_END_CONTENT", {content});'
-
-
-def make_crate(folder, code, dependencies=""):
-    """A library crate, named as its folder."""
-    name = os.path.basename(folder)
-    os.makedirs(f"{folder}/src", exist_ok=True)
-    with open(f"{folder}/Cargo.toml", "w") as manifest:
-        manifest.write(f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n[dependencies]\n{dependencies}\n')
-    with open(f"{folder}/src/lib.rs", "w") as source:
-        source.write(code)
 
 
 class CellsTest(KernelCase):

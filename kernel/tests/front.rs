@@ -2,6 +2,7 @@
 //!
 //! `cargo diabolo test` provides the Python; plain `cargo test` skips them and says so.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -15,11 +16,15 @@ const LAB_PYTHON_VARIABLE: &str = "DIABOLO_TEST_LAB_PYTHON";
 /// They measure times, so they take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// Says it in any case: of a test that passes, the usual macros show nothing.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn run(script: &str, python_variable: &str) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(python) = std::env::var_os(python_variable) else {
-        eprintln!("{script} is skipped: {python_variable} is not set; `cargo diabolo test` sets it");
-        return;
+        return say(&format!("{script} is skipped: {python_variable} is not set; `cargo diabolo test` sets it"));
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let output = Command::new(python).arg(script).current_dir(folder).output().expect("the Python starts");
@@ -63,6 +68,21 @@ fn random_cells_leave_a_kernel_that_answers_and_nothing_behind() {
 }
 
 #[test]
+fn nothing_waits_for_a_client() {
+    run("clients_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
+fn asking_about_code_does_nothing() {
+    run("analysis_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
+fn kernels_start_anywhere_and_leave_nothing() {
+    run("start_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
 fn the_librarys_curve_grows_and_its_long_calls_stop() {
     run("library_test.py", PYTHON_VARIABLE);
 }
@@ -79,8 +99,7 @@ fn jupyterlab_shows_the_curve_and_its_stop_button_keeps_the_model() {
     let (Some(python), Some(chromium)) =
         (std::env::var_os(LAB_PYTHON_VARIABLE), std::env::var_os("DIABOLO_TEST_CHROMIUM"))
     else {
-        eprintln!("the browser test is skipped: there is no Chromium, or this is not `cargo diabolo test`");
-        return;
+        return say("the browser test is skipped: there is no Chromium, or this is not `cargo diabolo test`");
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/lab");
     let _ = std::fs::remove_dir_all(&folder);

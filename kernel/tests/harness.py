@@ -1,11 +1,14 @@
 """A kernel under test: runs cells and gathers what they publish."""
 
 import os
+import shutil
 import time
 import unittest
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty
 
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 KERNEL = os.environ.get("DIABOLO_TEST_KERNEL", "diabolo")
@@ -36,23 +39,62 @@ class Cell:
         return self.reply.get("ename"), self.reply.get("evalue")
 
 
+def wait_until(is_so, timeout=TIMEOUT):
+    """Waits until something is so, however slow the machine is."""
+    deadline = time.time() + timeout
+    while not is_so():
+        if time.time() > deadline:
+            raise AssertionError("what the test waits for did not come")
+        time.sleep(0.02)
+
+
+@contextmanager
+def cells_copy(folder):
+    """A copy of the warm build in `folder`, for tests that change it."""
+    copy = f"{folder}/cells"
+    cells = KernelSpecManager().get_kernel_spec(KERNEL).env["DIABOLO_CELLS"]
+    # Libraries are never written to, so links do; running kernels keep what is theirs.
+    def link(source, target):
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copy2(source, target)
+
+    shutil.copytree(cells, copy, copy_function=link, ignore=shutil.ignore_patterns("running", "spare", "running.lock", "master.lock"))
+    yield copy
+
+
+def make_crate(folder, code, dependencies=""):
+    """A library crate, named as its folder."""
+    name = os.path.basename(folder)
+    os.makedirs(f"{folder}/src", exist_ok=True)
+    with open(f"{folder}/Cargo.toml", "w") as manifest:
+        manifest.write(f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2024"\n[dependencies]\n{dependencies}\n')
+    with open(f"{folder}/src/lib.rs", "w") as source:
+        source.write(code)
+
+
 class Kernel:
     """A running kernel and a client of it."""
 
-    def __init__(self, environment=None):
+    def __init__(self, environment=None, folder=None, timeout=TIMEOUT):
         self.manager = KernelManager(kernel_name=KERNEL)
         # The kernelspec's environment comes before the one of this process.
         self.manager.kernel_spec.env.update(environment or {})
-        self.manager.start_kernel()
+        self.manager.start_kernel(**({"cwd": folder} if folder else {}))
         self.kept = []
         # Every message that was published, whoever it belongs to.
         self.seen = []
-        self.client = self.new_client()
+        try:
+            self.client = self.new_client(timeout)
+        except BaseException:
+            self.manager.shutdown_kernel(now=True)
+            raise
 
-    def new_client(self):
+    def new_client(self, timeout=TIMEOUT):
         client = self.manager.client()
         client.start_channels()
-        client.wait_for_ready(timeout=TIMEOUT)
+        client.wait_for_ready(timeout=timeout)
         return client
 
     def close(self):

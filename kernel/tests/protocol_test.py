@@ -1,5 +1,6 @@
 """Every request of the Jupyter messaging document, and what else crosses the sockets."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -11,9 +12,26 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, TIMEOUT, Kernel, KernelCase
+from harness import KERNEL, TIMEOUT, Kernel, KernelCase, wait_until
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
+
+
+def descendants(process):
+    """The numbers of all processes below one."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as stat:
+                    parents[int(entry)] = int(stat.read().rpartition(")")[2].split()[1])
+            except OSError:
+                pass
+    found, level = set(), {process}
+    while level:
+        level = {child for child, parent in parents.items() if parent in level} - found
+        found |= level
+    return found
 
 
 class ProtocolTest(KernelCase):
@@ -141,27 +159,6 @@ std::io::stdin().read_line(&mut line).unwrap();
 println!("[{}]", line.trim());"""
         self.assertEqual(self.kernel.run(code, allow_stdin=False).text, "[]\n")
 
-    def test_completion_is_answered_while_a_cell_runs(self):
-        self.kernel.run("let remarkable = 1;")
-        request = self.kernel.send("std::thread::sleep(std::time::Duration::from_secs(3));")
-        time.sleep(1)
-        started = time.time()
-        _, reply = self.kernel.ask("shell", "complete_request", {"code": "remark", "cursor_pos": 6})
-        # The cell goes on for two seconds.
-        self.assertLess(time.time() - started, 1.8)
-        self.assertEqual(reply["matches"], ["remarkable"])
-        self.kernel.gather(request)
-
-    def test_a_wrong_signature_is_refused(self):
-        client = self.kernel.client
-        key = client.session.key
-        client.session.key = b"wrong"
-        client.shell_channel.send(client.session.msg("kernel_info_request", {}))
-        client.session.key = key
-        time.sleep(0.3)
-        kind, _ = self.kernel.ask("shell", "comm_info_request", {})
-        self.assertEqual(kind, "comm_info_reply")
-
     def test_a_client_that_disappears_stops_nothing(self):
         other = self.kernel.new_client()
         other.execute('for line in 0..2000 { println!("{line}"); }')
@@ -193,17 +190,6 @@ println!("[{}]", line.trim());"""
             client.stop_channels()
             manager.shutdown_kernel()
 
-    def test_stop_while_the_kernel_starts_is_for_the_cells_that_wait(self):
-        kernel = Kernel()
-        try:
-            requests = [kernel.send(code) for code in ("1", "2")]
-            kernel.manager.interrupt_kernel()
-            cells = [kernel.gather(request) for request in requests]
-            self.assertEqual([cell.reply["status"] for cell in cells], ["aborted", "aborted"])
-            self.assertEqual(kernel.run("3").reply["execution_count"], 1)
-        finally:
-            kernel.close()
-
     def test_a_restart_is_as_quick_as_a_start_and_begins_anew(self):
         seconds = []
         kernel = Kernel()
@@ -225,9 +211,14 @@ println!("[{}]", line.trim());"""
     def test_shutdown_ends_the_kernel_and_its_processes(self):
         kernel = Kernel()
         kernel.run("let a = 1;")
-        process = kernel.manager.provisioner.pid
+        below = descendants(kernel.manager.provisioner.pid)
+        # The relay and the process of cells at least.
+        self.assertGreaterEqual(len(below), 2)
+        kernel.ask("control", "shutdown_request", {"restart": False})
+        # By itself: jupyter_client kills a kernel that does not end.
+        wait_until(lambda: kernel.manager.provisioner.process.poll() is not None)
+        wait_until(lambda: not any(os.path.exists(f"/proc/{process}") for process in below))
         kernel.close()
-        self.assertFalse(os.path.exists(f"/proc/{process}"))
 
     def test_cells_learn_nothing_of_a_cargo_that_started_the_kernel(self):
         kernel = Kernel({"CARGO_PKG_NAME": "above", "CARGO_MANIFEST_DIR": "/above", "OUT_DIR": "/above"})
@@ -277,15 +268,22 @@ class StartTest(unittest.TestCase):
         self.assertIn("malformed", result.stderr)
 
     def test_a_port_in_use(self):
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            ports = {f"{name}_port": taken.getsockname()[1] for name in ("shell", "iopub", "stdin", "control", "hb")}
-            result = self.start_with(
-                json.dumps({**ports, "ip": "127.0.0.1", "transport": "tcp", "key": "k", "signature_scheme": "hmac-sha256"})
-            )
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn("does another program use it", result.stderr)
+        names = ("shell", "iopub", "stdin", "control", "hb")
+        for in_use in names:
+            with self.subTest(in_use), contextlib.ExitStack() as stack:
+                sockets = {name: stack.enter_context(socket.socket()) for name in names}
+                for one in sockets.values():
+                    one.bind(("127.0.0.1", 0))
+                ports = {f"{name}_port": one.getsockname()[1] for name, one in sockets.items()}
+                sockets[in_use].listen()
+                for name in set(names) - {in_use}:
+                    sockets[name].close()
+                result = self.start_with(
+                    json.dumps({**ports, "ip": "127.0.0.1", "transport": "tcp", "key": "k", "signature_scheme": "hmac-sha256"})
+                )
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn("does another program use it", result.stderr)
+                self.assertIn(str(ports[f"{in_use}_port"]), result.stderr)
 
     def test_what_set_up_made_and_is_gone_is_said_in_the_notebook(self):
         for name, word in {"DIABOLO_CELLS": "warm build", "LIBTORCH": "libtorch"}.items():

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::verdict::Probe;
+use super::verdict::{CellRun, Probe};
 use crate::python;
 
 const SCRIPT: &str = include_str!("execute.py");
@@ -23,14 +23,6 @@ pub struct Executor {
     /// Closed to end the process, which then ends its kernel.
     requests: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
-}
-
-/// What a cell left behind.
-pub struct CellRun {
-    /// Its outputs, as the notebook format has them.
-    pub outputs: Vec<Value>,
-    /// Did the probe after the cell run?
-    pub reached_probe: bool,
 }
 
 impl Executor {

@@ -6,14 +6,20 @@
 
 use serde_json::Value;
 
-use super::executor::CellRun;
-
 /// A line of code behind a cell, and what it prints.
 pub struct Probe {
     /// The code.
     pub code: String,
     /// The text that it prints, on a line of its own.
     pub text: String,
+}
+
+/// What a cell left behind.
+pub struct CellRun {
+    /// Its outputs, as the notebook format has them.
+    pub outputs: Vec<Value>,
+    /// Did the probe after the cell run?
+    pub reached_probe: bool,
 }
 
 /// The probe for a cell, if it takes one.

@@ -128,9 +128,8 @@ impl Kernel {
         }
         shared.builds.begin();
         let started = Instant::now();
-        let mut callbacks = EvalCallbacks {
-            input_reader: &|asked| shared.inputs.ask(&shared, client, &asked.prompt, asked.is_password),
-        };
+        let mut callbacks =
+            EvalCallbacks { input_reader: &|asked| shared.inputs.ask(client, &asked.prompt, asked.is_password) };
         hold::at(hold::CELL);
         let result = context.execute_with_callbacks(code, &mut callbacks);
         let duration = started.elapsed();

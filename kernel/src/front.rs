@@ -45,10 +45,11 @@ pub async fn serve(
 ) -> Result<()> {
     let (mut sockets, outputs) = connection::open(info).await?;
     let display = Arc::new(Mutex::new(Display::new(outputs.clone())));
-    let (input_sender, inputs) = Inputs::new();
+    let interrupts = Arc::new(Interrupts::new(folders.own.into()));
+    let (input_sender, inputs) = Inputs::new(outputs.clone(), display.clone(), interrupts.clone());
     let shared = Arc::new(Shared {
         outputs: outputs.clone(),
-        interrupts: Arc::new(Interrupts::new(folders.own.into())),
+        interrupts,
         builds: Arc::new(Builds::new(folders.work.join("Cargo.lock"), display.clone())),
         display,
         history: History::open(folders.history),

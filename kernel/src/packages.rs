@@ -94,7 +94,7 @@ pub fn use_real_toolchain(command: &mut Command) {
 /// all cells.
 pub fn read_again(context: &mut CommandContext) {
     static N_TIMES: AtomicUsize = AtomicUsize::new(0);
-    let level = if N_TIMES.fetch_add(1, Ordering::Relaxed) % 2 == 0 { "3" } else { "2" };
+    let level = if N_TIMES.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { "3" } else { "2" };
     if let Err(error) = context.set_opt_level(level) {
         eprintln!("asking rust-analyzer to read the packages again: {error}");
     }

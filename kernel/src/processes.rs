@@ -4,7 +4,7 @@ use std::collections::HashMap;
 #[cfg(target_os = "linux")]
 use std::fs;
 
-use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// Sends a signal to a process, which may have ended by itself.
 pub fn signal(process: u32, signal: Signal) {
@@ -25,51 +25,51 @@ fn number(process: u32) -> Option<Pid> {
     i32::try_from(process).ok().and_then(Pid::from_raw)
 }
 
+/// A process's parent and its group.
+type Relations = (u32, u32);
+
 /// This process's children and their children, but for those that lead a group, as relays and shells do, and what is below
 /// them: so these are cargo and compilers.
 pub fn builds() -> Vec<u32> {
-    let parents: HashMap<u32, u32> = processes().into_iter().collect();
+    let processes = processes();
     let own = std::process::id();
     let is_build = |&process: &u32| {
         let mut ancestor = process;
-        while ancestor != own && !leads_a_group(ancestor) {
-            match parents.get(&ancestor) {
-                Some(&parent) if parent != 0 => ancestor = parent,
+        while ancestor != own {
+            match processes.get(&ancestor) {
+                Some(&(parent, group)) if parent != 0 && group != ancestor => ancestor = parent,
                 _ => return false,
             }
         }
-        process != own && ancestor == own
+        process != own
     };
-    parents.keys().copied().filter(is_build).collect()
+    processes.keys().copied().filter(is_build).collect()
 }
 
-fn leads_a_group(process: u32) -> bool {
-    number(process).is_some_and(|process| getpgid(Some(process)) == Ok(process))
-}
-
-/// Every process and its parent.
+/// Every process.
 #[cfg(target_os = "linux")]
-fn processes() -> Vec<(u32, u32)> {
-    let parent = |process: u32| {
+fn processes() -> HashMap<u32, Relations> {
+    let relations = |process: u32| -> Option<Relations> {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-        // The name before it, in parentheses, may hold anything.
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+        // The name before them, in parentheses, may hold anything.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(1).map(str::parse);
+        Some((fields.next()?.ok()?, fields.next()?.ok()?))
     };
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(|process| Some((process, parent(process)?))).collect()
+    numbers.filter_map(|process| Some((process, relations(process)?))).collect()
 }
 
-/// Every process and its parent.
+/// Every process.
 #[cfg(not(target_os = "linux"))]
-fn processes() -> Vec<(u32, u32)> {
-    let listing = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
+fn processes() -> HashMap<u32, Relations> {
+    let listing = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid=,pgid="]).output();
     let text = listing.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let pair = |line: &str| {
+    let process = |line: &str| {
         let mut numbers = line.split_whitespace().map(str::parse);
-        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+        Some((numbers.next()?.ok()?, (numbers.next()?.ok()?, numbers.next()?.ok()?)))
     };
-    text.lines().filter_map(pair).collect()
+    text.lines().filter_map(process).collect()
 }
 
 #[cfg(test)]

@@ -71,6 +71,17 @@ impl<'a> Cell<'a> {
         self.head.iter().filter(|line| line.kind == Kind::Command).map(|line| line.text)
     }
 
+    /// The lines above the Rust with their ends, and whether each is a command; a comment of several lines is one.
+    pub fn lines_above(&self) -> impl Iterator<Item = (&'a str, bool)> {
+        let ends = self.head.iter().skip(1).map(|line| line.start).chain([self.body]);
+        self.head.iter().zip(ends).map(|(line, end)| (&self.code[line.start..end], line.kind == Kind::Command))
+    }
+
+    /// The Rust.
+    pub fn body(&self) -> &'a str {
+        &self.code[self.body..]
+    }
+
     /// Is there a command `name`, such as `:dep`?
     pub fn has_command(&self, name: &str) -> bool {
         self.commands().any(|line| line.split_whitespace().next() == Some(name))

@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::cell::Cell;
 use crate::event::{Event, Stream};
 use crate::failure::Failure;
 use crate::scanner::{Item, Scanner};
@@ -28,27 +29,31 @@ pub enum Part {
 /// A cell in the pieces that are to be run one after the other, so that answers come in the order of the lines. Below the
 /// first line of Rust nothing is for the shell. Dependencies stay with the Rust below them, which costs one compilation.
 pub fn parts(code: &str) -> Vec<Part> {
-    let (mut parts, mut commands, mut n_lines) = (Vec::new(), String::new(), 0);
-    let mut lines = code.split_inclusive('\n').peekable();
-    while let Some(line) = lines.next_if(|line| is_above_rust(line)) {
-        n_lines += 1;
+    let cell = Cell::new(code);
+    let (mut parts, mut commands, mut n_lines, mut has_commands, mut answers) =
+        (Vec::new(), String::new(), 0, false, false);
+    for (line, is_command) in cell.lines_above() {
+        n_lines += line.matches('\n').count();
         match line.strip_prefix('!') {
             Some(command) => {
                 let before = ended(&mut commands, n_lines);
-                parts.extend(Some(before).filter(|before| has_commands(before)).map(Part::Code));
+                parts.extend(Some(before).filter(|_| has_commands).map(Part::Code));
                 parts.push(Part::Shell(command.trim().to_string()));
+                (has_commands, answers) = (false, false);
             }
-            None => commands += line,
+            None => {
+                commands += line;
+                has_commands |= is_command;
+                answers |= is_command && line.split_whitespace().next() != Some(":dep");
+            }
         }
     }
-    let rust: String = lines.collect();
-    let answers = |line: &str| is_command(line) && line.split_whitespace().next() != Some(":dep");
-    if !rust.trim().is_empty() && commands.lines().any(answers) {
+    let has_rust = !cell.body().trim().is_empty();
+    if has_rust && answers {
         parts.push(Part::Code(ended(&mut commands, n_lines)));
     }
-    let rest = commands + &rust;
-    if parts.is_empty() || has_commands(&rest) || !rust.trim().is_empty() {
-        parts.push(Part::Code(rest));
+    if parts.is_empty() || has_commands || has_rust {
+        parts.push(Part::Code(commands + cell.body()));
     }
     parts
 }
@@ -58,36 +63,28 @@ fn ended(lines: &mut String, n_lines: usize) -> String {
     std::mem::replace(lines, "\n".repeat(n_lines))
 }
 
-fn has_commands(lines: &str) -> bool {
-    lines.lines().any(is_command)
-}
-
-fn is_command(line: &str) -> bool {
-    let text = line.trim_start();
-    text.starts_with(':') && !text.starts_with("::")
-}
-
-fn is_above_rust(line: &str) -> bool {
-    let text = line.trim_start();
-    line.starts_with('!') || is_command(line) || text.starts_with("//") || text.is_empty()
-}
-
 /// Runs a line for the shell.
 ///
 /// # Errors
 /// That it did not start, failed, or was interrupted.
 pub fn run(shared: &Shared, line: &str) -> Result<(), Failure> {
     shared.interrupts.begin();
+    if shared.queue.is_stopped() {
+        let _ = shared.interrupts.end();
+        return Err(interrupted(line));
+    }
     let result = run_in_shell(shared, line);
     let request = shared.interrupts.end();
     match result {
-        _ if request.is_some() => {
-            Err(Failure::new("Interrupted", format!("`!{line}` was interrupted; all variables are kept")))
-        }
+        _ if request.is_some() => Err(interrupted(line)),
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::new("ShellCommand", format!("`!{line}` failed: {status}"))),
         Err(error) => Err(Failure::new("ShellCommand", format!("`!{line}` could not be run: {error:#}"))),
     }
+}
+
+fn interrupted(line: &str) -> Failure {
+    Failure::new("Interrupted", format!("`!{line}` was interrupted; all variables are kept"))
 }
 
 fn run_in_shell(shared: &Shared, line: &str) -> Result<ExitStatus> {

@@ -32,7 +32,7 @@ fn outcome(folder: &Path) -> (Vec<u8>, Vec<u8>, Vec<String>) {
     (read("best.safetensors"), read("last.safetensors"), without_times.collect())
 }
 
-/// AdamW, SGD with dropout and the report's rule, and a Gaussian waist's noise.
+/// AdamW, SGD with dropout and the report's rule, and a variational autoencoder's noise.
 fn cases() -> [(&'static str, Architecture, Training); 3] {
     [
         ("fcn", Architecture::fcn(), Training::report_fcn().epochs(8).batch_size(32)),

@@ -32,7 +32,7 @@ fn notation_cases() -> Vec<Case> {
         case("a number beyond all", encoder("Linear(3072, 99999999999999999999)"), &["a number up to"]),
         case("a kernel that is no square", encoder("Conv2d(3, 8, (3, 5))"), &["(3, 5)"]),
         case("dropout of all", encoder("Dropout(1.5)"), &["Dropout(1.5)"]),
-        case("a Gaussian that is no waist", encoder("Gaussian(8) / Linear(8, 8)"), &["Gaussian", "last layer"]),
+        case("a Gaussian that is no bottleneck", encoder("Gaussian(8) / Linear(8, 8)"), &["Gaussian", "last layer"]),
         case(
             "brackets without end",
             |_| Architecture::parse(&format!("Linear({}", "(".repeat(10_000)), "Tanh()"),

@@ -193,12 +193,15 @@ class VersionsTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.kernel = Kernel({"CARGO_NET_OFFLINE": "true"})
+        # The cells depend on what is in it until the end.
+        cls.crates = tempfile.TemporaryDirectory()
         cls.kernel.run("let kept = 1;")
         cls.folder = work_folder(cls.kernel)
 
     @classmethod
     def tearDownClass(cls):
         cls.kernel.close()
+        cls.crates.cleanup()
 
     def setUp(self):
         self.before = versions(files_of_builds(self.folder)["Cargo.lock"])
@@ -209,14 +212,13 @@ class VersionsTest(unittest.TestCase):
         self.assertLessEqual(self.before, after)
 
     def test_versions_hold_when_a_dependency_is_asked_about_and_added(self):
-        with tempfile.TemporaryDirectory() as crates:
-            path = f"{crates}/held"
-            make_crate(path, "pub fn one() -> u8 { 1 }")
-            code = f':dep held = {{ path = "{path}" }}\nheld::one()'
-            self.kernel.ask("shell", "complete_request", {"code": code, "cursor_pos": len(code)})
-            self.check()
-            self.assertEqual(text_of(self.kernel.run(code)), "1")
-            self.check()
+        path = f"{self.crates.name}/held"
+        make_crate(path, "pub fn one() -> u8 { 1 }")
+        code = f':dep held = {{ path = "{path}" }}\nheld::one()'
+        self.kernel.ask("shell", "complete_request", {"code": code, "cursor_pos": len(code)})
+        self.check()
+        self.assertEqual(text_of(self.kernel.run(code)), "1")
+        self.check()
 
     def test_versions_hold_when_await_brings_tokio(self):
         cell = self.kernel.run("async fn seven() -> u8 { 7 }\nseven().await")

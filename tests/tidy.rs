@@ -207,6 +207,34 @@ fn every_public_item_has_an_example() {
     assert!(lacking.is_empty(), "{}", lacking.join("\n"));
 }
 
+/// Words that this project once had where PyTorch and scikit-learn have others, and those.
+const REPLACED_WORDS: [(&str, &str); 7] = [
+    ("waist", "bottleneck"),
+    ("way back from", "backward pass"),
+    ("'s way back", "backward pass"),
+    ("way forward", "forward pass"),
+    ("brain float", "bfloat16"),
+    ("are multiplied by", "mask, scale or factor"),
+    ("what comes of it", "result"),
+];
+
+#[test]
+fn documentation_has_the_words_of_the_field() {
+    let mut found = Vec::new();
+    for folder in ["src", "cli", "kernel", "docs", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets"] {
+        let sources = files(&root().join(folder), "rs").into_iter().chain(files(&root().join(folder), "md"));
+        for path in sources.chain([root().join("README.md")]).filter(|path| !path.ends_with("tests/tidy.rs")) {
+            let is_code = path.extension().is_some_and(|ending| ending == "rs");
+            for (line, number) in read(&path).to_lowercase().lines().zip(1..) {
+                let text = if is_code { line.split_once("//").map_or("", |(_, comment)| comment) } else { line };
+                let replaced = REPLACED_WORDS.iter().filter(|(old, _)| text.contains(old));
+                found.extend(replaced.map(|(old, new)| format!("{}:{number}: not {old:?} but {new}", path.display())));
+            }
+        }
+    }
+    assert!(found.is_empty(), "docs/ARCHITECTURE.md has a glossary:\n{}", found.join("\n"));
+}
+
 /// What the guide explains is still said somewhere: `…` stands for what is filled in.
 #[test]
 fn every_message_of_the_guide_is_in_the_sources() {

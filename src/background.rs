@@ -34,7 +34,7 @@ impl Images {
 
 /// For each model: how its reconstruction errors go with brightness, and what white backgrounds cost.
 ///
-/// Correlations are -1..=1; above 0, brighter images are rebuilt worse.
+/// Correlations are -1..=1; above 0, brighter images are reconstructed worse.
 ///
 /// # Errors
 /// Those of [`Autoencoder::score`].
@@ -119,7 +119,7 @@ pub fn bias_table(scores: &[&Scores], images: &Images) -> Result<Table> {
     Ok(table)
 }
 
-/// What an image's brightness, variance, saturated values and compressed size say about the logarithm of its error.
+/// A regression of the logarithm of an image's error on its brightness, variance, saturated values and compressed size.
 ///
 /// # Example
 /// ```
@@ -241,7 +241,7 @@ mod tests {
         let errors: Vec<f64> = statistics.variance.iter().map(|variance| 0.3 * (variance + 1e-4)).collect();
         let model = LogErrorModel::fit(&errors, &statistics).unwrap();
         assert!(model.fit.residual_deviation < 1e-6, "{model:?}");
-        // An image rebuilt ten times as badly as the others of its kind stands out.
+        // An image reconstructed ten times as badly as the others of its kind stands out.
         let noisy: Vec<f64> = errors.iter().enumerate().map(|(i, e)| e * if i % 2 == 0 { 1.1 } else { 0.9 }).collect();
         let model = LogErrorModel::fit(&noisy, &statistics).unwrap();
         let mut one_strange = noisy;

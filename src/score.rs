@@ -46,7 +46,7 @@ pub struct Scores {
 pub struct Ranking {
     /// Mean squared errors, in the images' order.
     pub scores: Scores,
-    /// Indices of the images, worst rebuilt first.
+    /// Indices of the images, worst reconstructed first.
     pub order: Vec<usize>,
     model: Autoencoder,
     images: Images,
@@ -172,7 +172,7 @@ impl Autoencoder {
         })
     }
 
-    /// Ranks images by how badly the model rebuilds them, worst first; ties by index.
+    /// Ranks images by how badly the model reconstructs them, worst first; ties by index.
     ///
     /// # Errors
     /// As [`Autoencoder::score`].
@@ -191,7 +191,7 @@ impl Autoencoder {
 }
 
 impl Ranking {
-    /// The `k` images that are rebuilt worst, worst first.
+    /// The `k` images that are reconstructed worst, worst first.
     ///
     /// # Errors
     /// [`Error::Setting`] when `k` is 0 or larger than the number of images.
@@ -208,7 +208,7 @@ impl Ranking {
         self.pick(k, "worst", self.order.iter())
     }
 
-    /// The `k` images that are rebuilt best, best first.
+    /// The `k` images that are reconstructed best, best first.
     ///
     /// # Errors
     /// [`Error::Setting`] when `k` is 0 or larger than the number of images.

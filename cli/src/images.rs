@@ -86,7 +86,7 @@ fn anomalies_of(images: &Images, held_out: &[String]) -> Option<Vec<bool>> {
     (!held_out.is_empty()).then(|| indices.iter().map(|&index| held_out.contains(&names[index])).collect())
 }
 
-/// Lists the worst and the best rebuilt images.
+/// Lists the worst and the best reconstructed images.
 pub fn rank(run: &Path, images: &Path, count: usize, figures: Option<&Path>) -> Result<()> {
     let run = Run::open(run)?;
     let mut stream = ImageStream::open(images, run.model.plan().image_shape)?.images_per_part(usize::MAX);

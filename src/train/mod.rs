@@ -27,7 +27,7 @@ use crate::data::Split;
 use crate::model::Architecture;
 use std::ops::ControlFlow;
 
-/// Trains a network to rebuild the training images.
+/// Trains a network to reconstruct the training images.
 ///
 /// `observe` is called after every step; when it breaks, or the user presses stop in the diabolo kernel, training ends
 /// with the best model so far.

@@ -45,7 +45,7 @@ impl ScoreTable {
         table
     }
 
-    /// How many images have which score, in a panel for each evaluation: bins from 0 to the largest, as in the report.
+    /// Histograms of the scores, in a panel for each evaluation: bins from 0 to the largest, as in the report.
     ///
     /// # Errors
     /// [`Error::Setting`] for no bins or more than 1000.

@@ -20,10 +20,10 @@ use crate::score::{Picks, Ranking, Scores};
 use crate::table::Table;
 use crate::train::{Autoencoder, History};
 
-/// Images that a data set shows of itself.
+/// Number of images in the preview of a data set.
 const PEEK: usize = 16;
 
-/// Draws the report's question 1: for each model the `k` test images that it rebuilds worst and the `k` that it
+/// Draws the report's question 1: for each model the `k` test images that it reconstructs worst and the `k` that it
 /// rebuilds best, each as original, reconstruction and error. With two models and `k = 2` these are its sixteen pictures.
 ///
 /// # Errors
@@ -95,7 +95,7 @@ impl Picks {
 }
 
 impl Images {
-    /// A few images, drawn by lot but always the same, with their classes: a first look at a data set.
+    /// A few images, chosen at random with a fixed seed, with their classes: a first look at a data set.
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) when an image has neither one nor three channels.
@@ -211,7 +211,7 @@ impl Plan {
 }
 
 impl Ranking {
-    /// How well the model rebuilds the images and, where labels are known, how well that finds the anomalies.
+    /// How well the model reconstructs the images and, where labels are known, how well that finds the anomalies.
     ///
     /// # Example
     /// ```
@@ -236,7 +236,7 @@ impl Ranking {
 }
 
 impl Scores {
-    /// How many images have which score.
+    /// A histogram of the scores.
     ///
     /// # Errors
     /// [`Error::Data`](crate::Error::Data) when there is no score.

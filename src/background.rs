@@ -138,6 +138,19 @@ pub struct LogErrorModel {
 }
 
 impl LogErrorModel {
+    /// Numbers that explain an error.
+    pub(crate) const N_COLUMNS: usize = 4;
+
+    /// The fitted line, for saving.
+    pub(crate) fn line(&self) -> &LinearFit {
+        &self.fit
+    }
+
+    /// What was saved.
+    pub(crate) fn of_line(fit: LinearFit) -> Self {
+        Self { fit }
+    }
+
     /// Fits ln(error) on the four numbers by least squares; of the variance the logarithm is taken as well, since an error
     /// that is a fixed share of it is then explained. `errors` are reconstruction errors of training images.
     ///
@@ -189,7 +202,7 @@ impl LogErrorModel {
     }
 }
 
-fn explaining(statistics: &ImageStatistics) -> [Vec<f64>; 4] {
+fn explaining(statistics: &ImageStatistics) -> [Vec<f64>; LogErrorModel::N_COLUMNS] {
     /// Variance of an image whose values differ by about one 8-bit step.
     const LEAST_VARIANCE: f64 = 1e-4;
     let log_variance = statistics.variance.iter().map(|variance| (variance + LEAST_VARIANCE).ln()).collect();

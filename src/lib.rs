@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod figure;
 pub mod table;
 pub mod background;
+pub mod detector;
 pub mod evaluation;
 pub mod sweep;
 pub mod views;

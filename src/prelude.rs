@@ -1,9 +1,10 @@
 //! The one `use` that a notebook needs.
 
 pub use crate::data::{Images, OpenOptions, Split};
+pub use crate::detector::ways::*;
+pub use crate::detector::{Detections, Detector, ErrorMaps, FitOptions};
 pub use crate::device::{Device, Precision};
-pub use crate::evaluation::Evaluation::{self, Debiased, KMeans, KNearest, Mahalanobis, Pca, Reconstruction};
-pub use crate::evaluation::{FitOn, ScoreTable};
+pub use crate::evaluation::{Evaluation, FitOn, ScoreTable};
 pub use crate::figure::Figure;
 pub use crate::latent::Latents;
 pub use crate::metrics::{Positive, Threshold};

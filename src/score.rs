@@ -124,7 +124,7 @@ impl Autoencoder {
     /// pixels in -1..=1. 0 is perfect; higher is more anomalous.
     ///
     /// # Errors
-    /// [`Error::Data`] when the images have another shape than those of the training.
+    /// [`Error::Data`] when the images have another shape than those of the training, or an error is not a number.
     ///
     /// # Source
     /// Report, question 1.
@@ -142,6 +142,11 @@ impl Autoencoder {
             let mean = difference.and_then(|square| square.f_mean_dim(&[1i64, 2, 3][..], false, Kind::Float));
             mean.doing("measuring reconstruction errors")
         })?;
+        if let Some(index) = errors.iter().position(|error| error.is_nan()) {
+            let found = format!("an error that is not a number, of image {index}");
+            let next_step = "look at the model's history: did its training diverge?";
+            return Err(Error::data("measuring reconstruction errors", found, "numbers", next_step));
+        }
         Ok(Scores {
             model: self.name().into(),
             name: "reconstruction error (MSE)".into(),
@@ -188,6 +193,35 @@ impl Autoencoder {
         let scores = self.score(images)?;
         Ok(Ranking { order: descending_order(&scores.values), scores, model: self.clone(), images: images.clone() })
     }
+}
+
+impl Scores {
+    /// Indices of the images, highest score first; equal scores by index.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let scores = model.score(&data.test)?;
+    /// assert_eq!(scores.order(), model.rank(&data.test)?.order);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn order(&self) -> Vec<usize> {
+        descending_order(&self.values)
+    }
+
+    /// Whether each image is an anomaly; an error where that is not known.
+    pub(crate) fn labels(&self, doing: &str) -> Result<&[bool]> {
+        labels(doing, self.anomalies.as_deref())
+    }
+}
+
+/// Labels of images, if there are any.
+///
+/// # Errors
+/// [`Error::Data`] where there are none.
+pub(crate) fn labels<'a>(doing: &str, anomalies: Option<&'a [bool]>) -> Result<&'a [bool]> {
+    let next_step = "hold out classes, or put a test_labels.npy beside test.npy";
+    anomalies.ok_or_else(|| Error::data(doing, "images without anomaly labels", "labels", next_step))
 }
 
 impl Ranking {
@@ -289,7 +323,7 @@ fn l2_norm(mse: f64, images: &Images) -> f64 {
     (mse * images.shape().iter().product::<usize>() as f64).sqrt()
 }
 
-/// Indices by falling value; equal values by index.
+/// Indices by falling value, none of them NaN; equal values by index.
 pub(crate) fn descending_order(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));

@@ -144,7 +144,7 @@ pub fn score_table_fitted_on_test(
 /// ```
 #[doc = include_str!("example.txt")]
 /// # let folder = tempfile::tempdir().unwrap();
-/// # let runs = folder.path().to_str().unwrap();
+/// # let runs = folder.path();
 /// let pairs = data.class_pairs(3)?; // of ten classes there are 45
 /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
 /// assert_eq!(sweep.rows.len(), 3);
@@ -156,10 +156,10 @@ pub fn sweep(
     training: Training,
     pairs: &[Pair],
     evaluations: &[Evaluation],
-    folder: &str,
+    folder: impl AsRef<Path>,
 ) -> Result<Sweep> {
     let mut progress = SweepProgressBar::new();
-    sweep::run(architecture, split, training, pairs, evaluations, Path::new(folder), |step| {
+    sweep::run(architecture, split, training, pairs, evaluations, folder.as_ref(), |step| {
         progress.step(step);
         ControlFlow::Continue(())
     })

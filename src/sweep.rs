@@ -280,7 +280,7 @@ impl SweepSettings {
 }
 
 fn aucs(table: &ScoreTable) -> BTreeMap<String, Option<f64>> {
-    table.rows.iter().map(|row| (row.evaluation.key(), row.auc.map(|auc| auc.value))).collect()
+    table.rows.iter().map(|row| (row.evaluation.key(), row.auc().map(|auc| auc.value))).collect()
 }
 
 impl Sweep {

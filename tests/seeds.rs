@@ -53,6 +53,7 @@ fn make_seeds(root: &Path) {
         ("image", image_seeds()),
         ("model", model_seeds()),
         ("run", run_seeds()),
+        ("detector", detector_seeds()),
         ("architecture", architecture_seeds()),
         ("archive", archive_seeds()),
     ] {
@@ -167,6 +168,19 @@ fn model_seeds() -> Seeds {
         "architecture": {"name": "a", "encoder": "Linear(3072, 2)", "decoder": "Linear(2, 3072)"}, "training": {},
         "evaluations": [], "fit_on": "test"}, "rows": []}"#;
     vec![("json", marked(0, json)), ("weights", marked(1, weights)), ("sweep", marked(2, sweep.into()))]
+}
+
+fn detector_seeds() -> Seeds {
+    let files = whole_files("detector", &["detector.json", "fit.safetensors"]);
+    let [description, fit] = files.try_into().unwrap();
+    let newer =
+        String::from_utf8(description.clone()).unwrap().replace("\"format_version\": 1", "\"format_version\": 9");
+    vec![
+        ("description", marked(0, description)),
+        ("newer", marked(0, newer.into_bytes())),
+        ("half_of_a_fit", marked(1, fit[..fit.len() / 2].to_vec())),
+        ("fit", marked(1, fit)),
+    ]
 }
 
 fn run_seeds() -> Seeds {

@@ -1,10 +1,10 @@
 //! `diabolo score` and `diabolo rank`.
 
-use crate::output::{is_standard_output, say, tell};
+use crate::output::{say, tell, write_out};
 use crate::progress::Bar;
 use anyhow::{Context, Result};
 use diabolo::data::{ImageStream, Images, Part};
-use diabolo::files::{AtomicFile, expand_home};
+use diabolo::files::expand_home;
 use diabolo::metrics::roc_auc;
 use diabolo::prelude::{Picks, Run};
 use std::io::{self, Write};
@@ -14,18 +14,7 @@ use std::path::Path;
 pub fn score(run: &Path, images: &Path, out: Option<&Path>) -> Result<()> {
     let run = Run::open(run)?;
     let stream = ImageStream::open(images, run.model.plan().image_shape)?;
-    let summary = match out.filter(|path| !is_standard_output(path)) {
-        None => write_scores(&run, stream, io::stdout().lock(), "writing to standard output")?,
-        // Whole or not at all, so that half a table is never taken for a whole one.
-        Some(path) => {
-            let mut file = AtomicFile::create(path)?;
-            let doing = format!("writing {}; choose a folder that has room", path.display());
-            let summary = write_scores(&run, stream, &mut file, &doing)?;
-            file.commit()?;
-            summary
-        }
-    };
-    tell(summary);
+    tell(write_out(out, |output, doing| write_scores(&run, stream, output, doing))?);
     Ok(())
 }
 
@@ -70,7 +59,7 @@ fn write_scores(run: &Run, stream: ImageStream, output: impl Write, doing: &str)
 }
 
 /// What a csv::Error hides: the error of the output, which says whether its reader is gone.
-fn cause_of(error: csv::Error) -> io::Error {
+pub fn cause_of(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),

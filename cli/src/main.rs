@@ -1,6 +1,7 @@
 //! The command `diabolo`: trains, scores and ranks with autoencoders.
 
 mod configuration;
+mod detector;
 mod images;
 mod output;
 mod progress;
@@ -34,15 +35,24 @@ enum Command {
         /// What to train, on which data, with which settings
         file: PathBuf,
     },
-    /// Score images by how badly a run's model rebuilds them, as CSV; higher is more anomalous
+    /// Fit a way of scoring to a run's training images, with a threshold or without, and save the detector
+    #[command(after_help = FIT_HELP)]
+    Fit(detector::Fit),
+    /// Score the images that a detector keeps once more, and compare with the scores that it was saved with
+    Verify {
+        /// The detector's folder
+        detector: PathBuf,
+    },
+    /// Score images with a detector, or by how badly a run's model rebuilds them, as CSV; higher is more anomalous
     #[command(after_help = "Examples:
+  diabolo score detectors/bottle photographs --out scores.csv
   diabolo score runs/cnn photographs --out scores.csv     a folder of JPEG, PNG or WebP of any size
   diabolo score runs/cnn cifar10 --out scores.csv         the test images of a data set
   diabolo score runs/cnn test_batch.bin > scores.csv      a file of CIFAR-10's binary form
 
 A folder of image files and a .bin file are read a part at a time and may be larger than memory.")]
     Score {
-        /// The run folder
+        /// The run folder, or the detector's
         run: PathBuf,
         /// A folder of images, a .bin file, or a data set by name or path
         images: PathBuf,
@@ -50,12 +60,12 @@ A folder of image files and a .bin file are read a part at a time and may be lar
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// List the images that a run's model rebuilds worst and best
+    /// List the images with the highest and lowest scores of a detector, or that a run's model rebuilds worst and best
     #[command(after_help = "Examples:
   diabolo rank runs/cnn photographs
   diabolo rank runs/cnn cifar10 --count 4 --figures pictures    also pictures/worst.svg and pictures/best.svg")]
     Rank {
-        /// The run folder
+        /// The run folder, or the detector's
         run: PathBuf,
         /// A folder of images, a .bin file, or a data set by name or path
         images: PathBuf,
@@ -111,6 +121,13 @@ const TRAIN_HELP: &str = r#"Example of a file:
 
 Paths are relative to this file. It is safe to press Ctrl-C: run the command again to go on where the last saved epoch ended."#;
 
+const FIT_HELP: &str = r#"Examples:
+  diabolo fit runs/cnn --by kmeans_3 --out detectors/cnn
+  diabolo fit runs/cnn --by reconstruction --false-alarms 0.01 --calibrate good --out detectors/cnn
+
+The threshold is made of the images after --calibrate: normal ones that training has not seen, 99 or more for 0.01. Of new
+normal images at most that share is called anomalies, on average over such folders."#;
+
 const SWEEP_HELP: &str = r#"Example of a file:
   folder = "runs"                      # the results go here
   architecture = "fcn"
@@ -149,6 +166,14 @@ fn whole_message(error: &anyhow::Error) -> String {
 fn run(command: Command) -> Result<()> {
     match command {
         Command::Train { file } => train::train(&file),
+        Command::Fit(fit) => detector::fit(&fit),
+        Command::Verify { detector } => detector::verify(&detector),
+        Command::Score { run, images, out } if detector::is_detector(&run) => {
+            detector::score(&run, &images, out.as_deref())
+        }
+        Command::Rank { run, images, count, figures } if detector::is_detector(&run) => {
+            detector::rank(&run, &images, count, figures.as_deref())
+        }
         Command::Score { run, images, out } => images::score(&run, &images, out.as_deref()),
         Command::Rank { run, images, count, figures } => images::rank(&run, &images, count, figures.as_deref()),
         Command::Sweep { file } => train::sweep(&file),

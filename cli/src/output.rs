@@ -1,6 +1,7 @@
 //! Printing. A closed pipe, as of `head` after its first lines, is not an error.
 
 use anyhow::{Context, Result};
+use diabolo::files::AtomicFile;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
@@ -23,9 +24,21 @@ pub fn tell(text: impl Display) {
 }
 
 /// Whether `--out` means standard output.
-pub fn is_standard_output(path: &Path) -> bool {
+fn is_standard_output(path: &Path) -> bool {
     // Opened again by these names, a file that it was redirected to would be written over from its beginning.
     ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
+}
+
+/// Hands standard output to `write`, or a file, which is there whole in the end or not at all: half a table is never taken
+/// for a whole one. `write` gets the words for where it cannot be written.
+pub fn write_out(out: Option<&Path>, write: impl FnOnce(&mut dyn Write, &str) -> Result<String>) -> Result<String> {
+    let Some(path) = out.filter(|path| !is_standard_output(path)) else {
+        return write(&mut io::stdout().lock(), "writing to standard output");
+    };
+    let mut file = AtomicFile::create(path)?;
+    let summary = write(&mut file, &format!("writing {}; choose a folder that has room", path.display()))?;
+    file.commit()?;
+    Ok(summary)
 }
 
 /// Whether this is only that nobody reads the output any longer.

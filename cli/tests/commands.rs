@@ -209,3 +209,53 @@ fn a_hundred_thousand_images_need_little_memory() {
     assert!(peak_kb < MAX_MEMORY_KB, "{peak_kb} kB");
     assert_eq!(fs::read_to_string(here.join("scores.csv")).unwrap().lines().count(), N_IMAGES + 1);
 }
+
+#[test]
+fn a_detector_is_fitted_verified_and_scores_as_the_library_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    let good = here.join("good");
+    fs::create_dir(&good).unwrap();
+    for number in 0..40u8 {
+        let grey = image::GrayImage::from_fn(32, 32, |x, y| image::Luma([number + (x * 3 + y * 2) as u8]));
+        image::DynamicImage::from(grey).into_rgb8().save(good.join(format!("{number:02}.png"))).unwrap();
+    }
+    let fit =
+        ["fit", "runs/cnn", "--by", "kmeans_3", "--false-alarms", "0.05", "--calibrate", "good", "--out", "detector"];
+    let said = succeed(here, &fit);
+    assert!(
+        said.contains("K-means distance, k = 3, fitted to") && said.contains("at most 5 % false alarms by 40"),
+        "{said}"
+    );
+    assert!(succeed(here, &["verify", "detector"]).contains("8 images score as they did at the fit, digit for digit"));
+
+    succeed(here, &["score", "detector", "scenes", "--out", "scores.csv"]);
+    let table = fs::read_to_string(here.join("scores.csv")).unwrap();
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines[0], ["file", "score", "p_value", "is_anomaly", "class", "anomaly"]);
+    assert_eq!(lines.len(), 2001);
+    let detector = diabolo::prelude::Detector::open(here.join("detector")).unwrap();
+    let data = diabolo::prelude::open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
+    // The command takes 1024 images at a time.
+    let first = detector.detect(&data.test.first(1024).unwrap()).unwrap();
+    for (index, line) in lines[1..1025].iter().enumerate() {
+        assert_eq!(line[1].parse::<f64>().unwrap(), first.scores.values[index], "digit for digit");
+        assert_eq!(line[3] == "1", first.is_anomaly[index]);
+        assert_eq!(line[5] == "1", ["boat", "car"].contains(&line[4]));
+    }
+    assert_eq!(succeed(here, &["score", "detector", "scenes"]), table);
+    assert_eq!(succeed(here, &["rank", "detector", "scenes", "--count", "3"]).lines().count(), 8);
+
+    let message = fail(here, 2, &["fit", "runs/cnn", "--by", "kmeans", "--out", "other"]);
+    assert!(message.contains("kmeans_3"), "{message}");
+    let message = fail(
+        here,
+        1,
+        &["fit", "runs/cnn", "--by", "pca_2", "--false-alarms", "0.01", "--calibrate", "good", "--out", "other"],
+    );
+    assert!(message.contains("give 99 calibration images") && !here.join("other").exists(), "{message}");
+    let message = fail(here, 1, &["verify", "runs/cnn"]);
+    assert!(message.contains("opening runs/cnn/detector.json"), "{message}");
+}

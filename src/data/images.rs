@@ -382,7 +382,7 @@ impl Images {
     }
 
     /// Takes pixels whose shape and values were checked.
-    pub(super) fn from_pixels(pixels: Pixels) -> Self {
+    pub(crate) fn from_pixels(pixels: Pixels) -> Self {
         Self { pixels: Arc::new(pixels), statistics: Arc::default(), rows: None, classes: None, anomalies: None }
     }
 

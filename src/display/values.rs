@@ -3,7 +3,8 @@
 use super::{REPORT, show};
 use crate::Result;
 use crate::data::{Images, Split};
-use crate::evaluation::{Evaluation, FitOn, ScoreTable};
+use crate::detector::{Detections, Detector, ErrorMaps, Verification};
+use crate::evaluation::{Comparison, Evaluation, FitOn, ScoreTable};
 use crate::figure::{Figure, Format, escape};
 use crate::latent::Latents;
 use crate::model::{Architecture, Plan};
@@ -178,13 +179,50 @@ impl ScoreTable {
     /// Shows evaluation mode, AUC and its interval.
     pub fn evcxr_display(&self) {
         let aucs: Map<String, Value> =
-            self.rows.iter().map(|row| (row.evaluation.key(), json!(row.auc.map(|auc| auc.value)))).collect();
+            self.rows.iter().map(|row| (row.evaluation.key(), json!(row.auc().map(|auc| auc.value)))).collect();
         let name = match self.fit_on {
             FitOn::Train => "auc",
             FitOn::Test => "auc_fitted_on_test",
         };
         let report = json!({"models": {self.model.as_str(): {name: aucs}}});
         Page::new(self.to_string()).html(&self.table().to_html()).report(&report).show();
+    }
+}
+
+impl Detector {
+    /// Shows what it is, what it was fitted to and what its threshold promises.
+    pub fn evcxr_display(&self) {
+        Page::new(self.to_string()).html(&paragraphs(&self.to_string())).show();
+    }
+}
+
+impl Verification {
+    /// Shows whether the images score as they did.
+    pub fn evcxr_display(&self) {
+        Page::new(self.to_string()).show();
+    }
+}
+
+impl Detections {
+    /// Shows what was found, and the images with the highest scores.
+    pub fn evcxr_display(&self) {
+        let k = REPORTED.min(self.is_anomaly.len());
+        Page::new(self.to_string()).html(&self.table().to_html()).figure(self.figure(k)).show();
+    }
+}
+
+impl ErrorMaps {
+    /// Shows images, and where their reconstructions differ.
+    pub fn evcxr_display(&self) {
+        let (n, _, _) = self.values.dim();
+        show_figure(self.figure(), format!("error maps of {n} images"));
+    }
+}
+
+impl Comparison {
+    /// Shows both AUCs, and whether the difference is more than chance.
+    pub fn evcxr_display(&self) {
+        Page::new(self.to_string()).html(&self.table().to_html()).show();
     }
 }
 
@@ -267,6 +305,11 @@ impl Page {
         let blocks: Vec<_> = html.into_iter().chain(report).chain([("text/plain", self.text.as_str())]).collect();
         show(&blocks, &self.text);
     }
+}
+
+/// Lines of text as paragraphs of HTML.
+fn paragraphs(text: &str) -> String {
+    text.lines().map(|line| format!("<p>{}</p>", escape(line))).collect()
 }
 
 /// Shows a figure; its reason where it cannot be drawn.

@@ -41,14 +41,7 @@ impl Scores {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn auc(&self) -> Result<f64> {
-        let anomalies = self.anomalies.as_ref().ok_or_else(|| {
-            Error::data(
-                format!("measuring the AUC of {}", self.model),
-                "images without anomaly labels",
-                "labels",
-                "hold out classes, or put a test_labels.npy beside test.npy",
-            )
-        })?;
+        let anomalies = self.labels(&format!("measuring the AUC of {}", self.model))?;
         roc_auc(&self.values, anomalies)
     }
 }

@@ -81,6 +81,16 @@ impl Mahalanobis {
         Ok(Self { mean: spectrum.mean, whitening: whitening.mapv(|value| value as f32) })
     }
 
+    /// Mean and whitening, for saving.
+    pub(crate) fn parts(&self) -> (&Array1<f32>, &Array2<f32>) {
+        (&self.mean, &self.whitening)
+    }
+
+    /// What was saved: as many columns as the mean has values.
+    pub(crate) fn of_parts(mean: Array1<f32>, whitening: Array2<f32>) -> Self {
+        Self { mean, whitening }
+    }
+
     /// Distance of each point `[n, d]` from the mean, each direction in units of the standard deviation in it; higher is
     /// more anomalous.
     ///

@@ -19,6 +19,10 @@ use std::path::Path;
 /// What to do about a run folder that cannot be used.
 const START_ANEW: &str = "name another folder, or delete this one to train anew";
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+/// Reads a file.
+///
+/// # Errors
+/// [`Error::File`] naming it.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| Error::file("opening", path, "give the path that it was saved under", source))
 }

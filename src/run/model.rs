@@ -56,7 +56,13 @@ impl Autoencoder {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let [weights_path, description_path] = paths(&expand_home(path)?);
+        let files = self.to_files(&expand_home(path)?)?;
+        write_together(&files.each_ref().map(|(path, bytes)| (path.as_path(), bytes.as_slice())))
+    }
+
+    /// The two files that [`Autoencoder::save`] writes: paths and content.
+    pub(crate) fn to_files(&self, path: &Path) -> Result<[(PathBuf, Vec<u8>); 2]> {
+        let [weights_path, description_path] = paths(path);
         let network = self.network();
         let description = Description {
             format_version: FORMAT_VERSION,
@@ -70,7 +76,7 @@ impl Autoencoder {
         };
         let json = to_json(&description_path, &description)?;
         let weights = serialize(&network.named_tensors(), None)?;
-        write_together(&[(&weights_path, &weights), (&description_path, json.as_bytes())])
+        Ok([(weights_path, weights), (description_path, json.into_bytes())])
     }
 
     /// Opens a model that [`Autoencoder::save`] wrote, on the CPU or, where there is one, on a GPU.

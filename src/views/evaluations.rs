@@ -10,15 +10,17 @@ use crate::metrics::{
     Confusion, Positive, Threshold, average_precision, confusion, f1_at_prevalence, precision_recall_curve, roc_auc,
     roc_curve, spearman_correlation, spread,
 };
-use crate::score::{Scores, descending_order};
+use crate::score::{Scores, descending_order, labels};
 use crate::table::Table;
 use crate::{Error, Result};
 
 /// Shares of anomalies for which F1 is drawn: the homework's test set has 0.2.
 const PREVALENCES: [f64; 4] = [0.01, 0.05, 0.2, 0.5];
+const MEASURING: &str = "measuring scores";
 
 impl ScoreTable {
-    /// Evaluation mode, AUC and its bootstrap 95 % interval, as in the report's question 2.
+    /// Evaluation mode, AUC and its bootstrap 95 % interval, as in the report's question 2; and whether these images tell
+    /// the row from the one with the highest AUC, by DeLong's paired test ([`ScoreTable::standings`]).
     ///
     /// # Example
     /// ```
@@ -30,17 +32,15 @@ impl ScoreTable {
     /// ```
     pub fn table(&self) -> Table {
         let caption = format!("{} on {}, fitted on {}", self.model, self.data, self.fit_on);
-        let mut table = Table::new(&caption, &["evaluation mode", "AUC", "95 % interval", ""]);
-        for row in &self.rows {
-            let (auc, interval) = row.auc.map_or(Default::default(), |auc| {
+        let headers = ["evaluation mode", "AUC", "95 % interval", "against the best, paired", ""];
+        let mut table = Table::new(&caption, &headers);
+        for (row, standing) in self.rows.iter().zip(self.standings()) {
+            let (auc, interval) = row.auc().map_or(Default::default(), |auc| {
                 (format!("{:.5}", auc.value), format!("{:.3} to {:.3}", auc.low, auc.high))
             });
-            let remark = match &row.scores {
-                Err(reason) => reason.clone(),
-                Ok(_) if row.auc.is_none() => "no AUC without anomaly labels".into(),
-                Ok(_) => String::new(),
-            };
-            table.push(vec![row.evaluation.to_string(), auc, interval, remark]);
+            let standing = standing.map_or(String::new(), |standing| standing.to_string());
+            let remark = row.reason().map_or(String::new(), ToString::to_string);
+            table.push(vec![row.evaluation.to_string(), auc, interval, standing, remark]);
         }
         table
     }
@@ -89,9 +89,9 @@ impl ScoreTable {
         let mut table = Table::new("", &headers);
         let (mut medians, mut aucs) = (Vec::new(), Vec::new());
         for row in &self.rows {
-            let Ok(scores) = &row.scores else { continue };
+            let Some(scores) = row.scores() else { continue };
             let spread = spread(&scores.values)?;
-            let auc = row.auc.map(|auc| auc.value);
+            let auc = row.auc().map(|auc| auc.value);
             if let Some(auc) = auc {
                 medians.push(spread.median_share);
                 aucs.push(auc);
@@ -170,7 +170,7 @@ impl ScoreTable {
 /// ```
 pub fn roc(table: &ScoreTable) -> Result<Figure> {
     let series = |scores: &Scores| {
-        let anomalies = scores.labels()?;
+        let anomalies = scores.labels(MEASURING)?;
         let curve = roc_curve(&scores.values, anomalies)?;
         let name = format!("{}: {:.3}", scores.name, roc_auc(&scores.values, anomalies)?);
         Ok(Series { name, points: curve.false_positive_rate.into_iter().zip(curve.true_positive_rate).collect() })
@@ -202,7 +202,7 @@ pub fn roc(table: &ScoreTable) -> Result<Figure> {
 pub fn precision_recall(table: &ScoreTable) -> Result<Figure> {
     let mut prevalence = 0.0;
     let series = |scores: &Scores| {
-        let anomalies = scores.labels()?;
+        let anomalies = scores.labels(MEASURING)?;
         prevalence = share_of(anomalies);
         let curve = precision_recall_curve(&scores.values, anomalies)?;
         let name = format!("{}: {:.3}", scores.name, average_precision(&scores.values, anomalies)?);
@@ -232,7 +232,7 @@ pub fn precision_recall(table: &ScoreTable) -> Result<Figure> {
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn roc_axes(scores: &Scores) -> Result<Figure> {
-    let curve = roc_curve(&scores.values, scores.labels()?)?;
+    let curve = roc_curve(&scores.values, scores.labels(MEASURING)?)?;
     let against = |name: &str, x: &dyn Fn(f64) -> f64| Series {
         name: name.into(),
         points: curve.false_positive_rate.iter().map(|&rate| x(rate)).zip(curve.true_positive_rate.clone()).collect(),
@@ -267,7 +267,7 @@ pub fn roc_axes(scores: &Scores) -> Result<Figure> {
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn constant_models(images: &Images) -> Result<Table> {
-    let anomalies = images.anomalies().ok_or_else(no_labels)?;
+    let anomalies = labels(MEASURING, images.anomalies())?;
     let mut table = Table::new(
         &format!("Models that look at nothing, on {:.0} % anomalies", 100.0 * share_of(anomalies)),
         &["model", "AUC", "F1, normal positive", "F1, anomaly positive", "accuracy"],
@@ -306,7 +306,7 @@ pub fn constant_models(images: &Images) -> Result<Table> {
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn f1_against_prevalence(scores: &Scores, positive: Positive) -> Result<Figure> {
-    let anomalies = scores.labels()?;
+    let anomalies = scores.labels(MEASURING)?;
     let curve = roc_curve(&scores.values, anomalies)?;
     let series = PREVALENCES.map(|prevalence| {
         let rates = curve.true_positive_rate.iter().zip(&curve.false_positive_rate);
@@ -349,7 +349,7 @@ impl Scores {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn threshold_table(&self) -> Result<Table> {
-        let anomalies = self.labels()?;
+        let anomalies = self.labels(MEASURING)?;
         let mut table = Table::new(
             &format!(
                 "{}: {} at some thresholds; anomaly is the positive class but in the last column",
@@ -378,19 +378,6 @@ impl Scores {
         }
         Ok(table)
     }
-
-    fn labels(&self) -> Result<&[bool]> {
-        self.anomalies.as_deref().ok_or_else(no_labels)
-    }
-}
-
-fn no_labels() -> Error {
-    Error::data(
-        "measuring scores",
-        "images without anomaly labels",
-        "labels",
-        "hold out classes, or put a test_labels.npy beside test.npy",
-    )
 }
 
 fn share_of(anomalies: &[bool]) -> f64 {

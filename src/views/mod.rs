@@ -1,5 +1,6 @@
 //! Figures and tables of results; `display` shows them.
 
+mod detectors;
 mod evaluations;
 mod maps;
 mod sweeps;
@@ -228,7 +229,7 @@ impl Ranking {
         let mut row = |name: &str, value: String| table.push(vec![name.into(), value]);
         row("images", self.order.len().to_string());
         row("mean MSE", format!("{:.4}", self.mse_mean()));
-        row("AUC", self.scores.auc().map_or("no anomaly labels".into(), |auc| format!("{auc:.5}")));
+        row("AUC", self.scores.auc().map_or_else(|reason| format!("none: {reason}"), |auc| format!("{auc:.5}")));
         row("rebuilt worst", few(&worst));
         row("rebuilt best", few(&best));
         table

@@ -8,7 +8,7 @@ use diabolo::data::{ImageStream, Images, OpenOptions, open_with};
 use diabolo::device::Device;
 use diabolo::model::Architecture;
 use diabolo::ndarray::Array4;
-use diabolo::prelude::Split;
+use diabolo::prelude::{Detector, Evaluation, Split};
 use diabolo::run::{Run, fit_in};
 use diabolo::sweep::Sweep;
 use diabolo::train::{Autoencoder, Training, fit};
@@ -23,7 +23,7 @@ use std::path::Path;
 pub type Door = fn(&Path, &[u8]);
 
 /// Every door with the name of its fuzz target and of its folder of seeds.
-pub const DOORS: [(&str, Door); 9] = [
+pub const DOORS: [(&str, Door); 10] = [
     ("npy", npy),
     ("npz", npz),
     ("cifar", cifar),
@@ -31,6 +31,7 @@ pub const DOORS: [(&str, Door); 9] = [
     ("image", image),
     ("model", model),
     ("run", run),
+    ("detector", detector),
     ("architecture", architecture),
     ("archive", archive),
 ];
@@ -175,6 +176,48 @@ fn run(folder: &Path, bytes: &[u8]) {
         use_model(&run.model);
     }
     checked(train(&inside, 1.0));
+}
+
+/// The description or the fit of a detector; the first byte says which. The description has the number of the fit that is
+/// there, so that its bytes are read and not only refused.
+fn detector(folder: &Path, bytes: &[u8]) {
+    let Some((&which, content)) = bytes.split_first() else { return };
+    let whole = folder.join("whole");
+    if !whole.exists() {
+        let way = Evaluation::Pca(1).fused_with(Evaluation::KNearest(2)).fused_by_rank_with(Evaluation::KMeans(2));
+        let split = tiny_split();
+        way.fit(&tiny_model(), &split.train)
+            .unwrap()
+            .with_false_alarms(0.2, &split.test)
+            .unwrap()
+            .save(&whole)
+            .unwrap();
+    }
+    let inside = folder.join("detector");
+    fs::create_dir_all(&inside).unwrap();
+    for name in ["detector.json", "fit.safetensors", "model.json", "model.safetensors"] {
+        copy(&whole.join(name), &inside.join(name));
+    }
+    if which % 2 == 0 {
+        fs::write(inside.join("detector.json"), content).unwrap();
+    } else {
+        let number = |bytes: &[u8]| format!("{:016x}", fnv(bytes));
+        let right = number(&fs::read(inside.join("fit.safetensors")).unwrap());
+        let description = fs::read_to_string(inside.join("detector.json")).unwrap();
+        assert!(description.contains(&right), "the numbers are made in another way");
+        fs::write(inside.join("detector.json"), description.replace(&right, &number(content))).unwrap();
+        fs::write(inside.join("fit.safetensors"), content).unwrap();
+    }
+    if let Some(detector) = checked(Detector::open(&inside)) {
+        assert!(!detector.to_string().is_empty());
+        checked(detector.verify());
+        checked(detector.detect(&tiny_split().test));
+    }
+}
+
+/// FNV-1a.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Encoder and decoder, with a bar between them.

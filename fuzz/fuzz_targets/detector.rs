@@ -1,0 +1,5 @@
+//! Fuzzes detectors.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| diabolo_fuzz::enter("detector", bytes));

@@ -134,7 +134,9 @@ pub fn run_as_cargo() -> Result<()> {
     if !(has("metadata") && has("--filter-platform")) {
         return Err(cargo.exec()).context("starting the real cargo");
     }
-    hold::at(hold::METADATA);
+    if !has("--no-deps") {
+        hold::at(hold::METADATA);
+    }
     let output = cargo.stderr(Stdio::inherit()).output().context("starting the real cargo")?;
     if !output.status.success() {
         process::exit(output.status.code().unwrap_or(1));

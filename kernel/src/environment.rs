@@ -177,6 +177,12 @@ pub fn prepare(cells: &Path, work_folder: &Path, toolchain: Option<&Toolchain>, 
     }
 }
 
+/// Lets the compiler keep nothing from one build to the next, which it does under a lock. Called before any thread is started.
+pub fn build_without_locks() {
+    // SAFETY: the process has one thread so far.
+    unsafe { env::set_var("CARGO_INCREMENTAL", "0") };
+}
+
 /// Makes evcxr read the user's own settings: `evcxr.toml`, `init.evcxr` and `prelude.rs` of their configuration folder, but
 /// for the place where cells are compiled. Called before any thread is started.
 ///

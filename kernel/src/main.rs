@@ -140,6 +140,9 @@ fn prepare(toolchain: Option<&Toolchain>, own: &Path) -> Result<Arc<store::Copy>
         )
     })?;
     environment::prepare(&cells, copy.folder(), toolchain, Some(own));
+    if !copy.has_locks() {
+        environment::build_without_locks();
+    }
     Ok(Arc::new(copy))
 }
 

@@ -59,6 +59,7 @@ pub struct Copy {
     folder: PathBuf,
     lock_path: PathBuf,
     _lock: File,
+    has_locks: bool,
 }
 
 impl Copy {
@@ -72,8 +73,8 @@ impl Copy {
         let folder = tempfile::Builder::new().prefix("kernel-").tempdir_in(&running)?.keep();
         let lock_path = folder.with_extension("lock");
         let lock = open_lock(&lock_path)?;
-        lock.lock().or_else(without_locks)?;
-        Ok(Self { cells: cells.into(), folder, lock_path, _lock: lock })
+        let has_locks = lock.lock().map(|()| true).or_else(|error| without_locks(error).map(|()| false))?;
+        Ok(Self { cells: cells.into(), folder, lock_path, _lock: lock, has_locks })
     }
 
     /// Takes the spare copy or makes one. Where set-up makes the master folder anew, that waits, and is told to `say`.
@@ -130,6 +131,11 @@ impl Copy {
             }
         }
         Ok(())
+    }
+
+    /// Does its file system have locks? The compiler wants them for what it keeps from one build to the next.
+    pub fn has_locks(&self) -> bool {
+        self.has_locks
     }
 
     /// Removes this copy, as the kernel's end does: its thread may hold it for longer than the process lives.

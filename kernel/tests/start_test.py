@@ -107,9 +107,14 @@ int flock(int fd, int op) {
             os.symlink(library, f"{folder}/libstdc++.so.6")
             kernel = Kernel({"LD_LIBRARY_PATH": folder})
             try:
-                code = 'std::env::var("LD_LIBRARY_PATH")?.split(":").map(|folder| std::path::Path::new(folder).join("libstdc++.so.6"))' \
-                       '.find(|library| library.exists()).unwrap().canonicalize()?'
-                self.assertNotIn("libstdc++.so.6.0.1\"", text_of(kernel.run(code)))
+                # As libtorch does when it is loaded.
+                code = """unsafe extern "C" { fn dlopen(name: *const std::ffi::c_char, flags: i32) -> *mut u8; }
+let loaded = unsafe { dlopen(c"libstdc++.so.6".as_ptr(), 2) } as usize != 0;
+let maps = std::fs::read_to_string("/proc/self/maps")?;
+(loaded, maps.lines().filter(|line| line.contains("libstdc++")).last().map(str::to_string))"""
+                shown = text_of(kernel.run(code))
+                self.assertIn("(true, Some(", shown)
+                self.assertNotIn("libstdc++.so.6.0.1\"", shown)
             finally:
                 kernel.close()
 

@@ -7,6 +7,8 @@ mod common;
 #[path = "common/npz.rs"]
 mod npz;
 
+#[path = "bad_inputs/detectors.rs"]
+mod detectors;
 #[path = "bad_inputs/files.rs"]
 mod files;
 #[path = "bad_inputs/models.rs"]
@@ -42,7 +44,8 @@ pub fn case<T>(
 
 #[test]
 fn every_bad_input_is_answered_with_its_sentence_and_none_with_a_panic() {
-    let cases: Vec<Case> = files::cases().into_iter().chain(models::cases()).chain(numbers::cases()).collect();
+    let rooms = [files::cases(), models::cases(), numbers::cases(), detectors::cases()];
+    let cases: Vec<Case> = rooms.into_iter().flatten().collect();
     let names: HashSet<&str> = cases.iter().map(|case| case.name).collect();
     assert_eq!(names.len(), cases.len(), "two cases have one name");
     assert!(cases.len() >= 120, "{} cases", cases.len());

@@ -80,7 +80,7 @@ fn shape_cases() -> Vec<Case> {
 }
 
 /// A few images of `scenes`, two classes of which are anomalies.
-fn few() -> &'static Split {
+pub fn few() -> &'static Split {
     static FEW: OnceLock<Split> = OnceLock::new();
     FEW.get_or_init(|| {
         let split = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();

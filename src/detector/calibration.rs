@@ -1,4 +1,4 @@
-//! Thresholds of a detector, and what they promise.
+//! Thresholds of a detector, and their guarantees.
 
 use crate::Result;
 use crate::metrics::{ConformalThreshold, conformal_p_values, conformal_threshold, smallest_false_alarm_rate};

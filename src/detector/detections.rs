@@ -1,4 +1,4 @@
-//! What a detector says of some images.
+//! The result of a detector: scores, p-values, predicted anomalies.
 
 use super::Detector;
 use super::calibration::Decision;
@@ -31,7 +31,7 @@ pub struct Detections {
     /// For each image the chance that a normal one scores as high or higher, above 0 and at most 1; `None` where the
     /// threshold was not made of normal images. Where many images are tested, some normal ones have small p-values.
     pub p_values: Option<Vec<f64>>,
-    /// Whether each image is called an anomaly.
+    /// Whether each image is predicted to be an anomaly.
     pub is_anomaly: Vec<bool>,
     /// The score from which on they are.
     pub threshold: f64,
@@ -73,7 +73,7 @@ impl Detector {
 }
 
 impl Detections {
-    /// Number of images that are called anomalies.
+    /// Number of predicted anomalies.
     pub fn n_anomalies(&self) -> usize {
         self.is_anomaly.iter().filter(|&&is_anomaly| is_anomaly).count()
     }

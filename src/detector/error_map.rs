@@ -1,4 +1,4 @@
-//! Where an image differs from its reconstruction.
+//! Error maps: the reconstruction error of each pixel.
 
 use super::Detector;
 use crate::data::Images;

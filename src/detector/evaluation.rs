@@ -1,4 +1,4 @@
-//! The ways of scoring: what they are called, in code, in words and in files.
+//! The scoring methods and their names: in code, in words and in files.
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Fusions in fusions: more than anybody asks for, few enough for any stack.
 const MOST_NESTED: usize = 16;
 
-/// A way to give each image a score; higher is more anomalous in all of them.
+/// A scoring method: a score for each image, higher is more anomalous in all of them.
 ///
 /// The prelude has a short name for each: `Reconstruction`, `KMeans(3)`, `Pca(2)`, `Mahalanobis`, `KNearest(5)` and
 /// `Debiased` ([`ways`](super::ways)). [`Evaluation::fit`] makes a [`Detector`](super::Detector) of one.
@@ -40,9 +40,9 @@ pub enum Evaluation {
     Debiased,
     /// The sum of two scores.
     Fused {
-        /// The one.
+        /// The first score.
         first: Box<Evaluation>,
-        /// The other.
+        /// The second score.
         second: Box<Evaluation>,
         /// How they are brought to one scale before they are added.
         by: Fusion,

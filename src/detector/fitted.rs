@@ -1,4 +1,4 @@
-//! What a way of scoring has learnt from the images that it was fitted to.
+//! Fitted scoring methods.
 
 use super::evaluation::{Evaluation, Fusion};
 use super::measured::Measured;
@@ -12,7 +12,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What a fit may be told beside the images.
+/// Options of a fit.
 ///
 /// # Example
 /// ```
@@ -25,9 +25,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FitOptions {
-    /// Runs of K-means from different starting centres, of which the best is kept; 1 or more. Default 10.
+    /// Number of initialisations of K-means, of which the best is kept; 1 or more. Default 10.
     pub n_starts: usize,
-    /// The starting centres of K-means follow from it. Default 0.
+    /// Seed of K-means' initial centres. Default 0.
     pub seed: u64,
 }
 
@@ -38,7 +38,7 @@ impl Default for FitOptions {
 }
 
 impl FitOptions {
-    /// Sets the number of runs of K-means, of which the best is kept.
+    /// Sets the number of initialisations of K-means.
     pub fn n_starts(self, n_starts: usize) -> Self {
         Self { n_starts, ..self }
     }
@@ -49,7 +49,7 @@ impl FitOptions {
     }
 }
 
-/// What was learnt. Together with the model it scores any image.
+/// The fitted parameters. Together with the model they score any image.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fitted {
     Reconstruction,
@@ -75,7 +75,7 @@ pub(crate) enum Scale {
     Rank { rising: Vec<f64> },
 }
 
-/// Fits ways of scoring, one after another; what several of them need is worked out once.
+/// Fits several methods; what more than one needs is computed once.
 pub(crate) struct Fitter<'a> {
     /// The images whose codes distances are fitted to.
     of_codes: &'a Measured<'a>,

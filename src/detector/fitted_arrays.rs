@@ -1,4 +1,4 @@
-//! What was learnt as arrays, and back.
+//! Conversion of fitted parameters to arrays and back.
 
 use super::arrays::{Arrays, Element};
 use super::evaluation::{Evaluation, Fusion};
@@ -11,7 +11,7 @@ use ndarray::{Array1, Array2};
 use std::sync::Arc;
 
 impl Fitted {
-    /// Adds what was learnt, under names that begin with `prefix`.
+    /// Adds fitted parameters, under names that begin with `prefix`.
     pub(super) fn put(&self, prefix: &str, arrays: &mut Arrays) {
         let name = |name: &str| format!("{prefix}{name}");
         let matrix = |arrays: &mut Arrays, part: &str, values: &Array2<f32>| {

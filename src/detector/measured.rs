@@ -1,4 +1,4 @@
-//! What a model makes of some images, each part worked out when it is first asked for.
+//! Reconstruction errors and codes of some images, each computed on first use.
 
 use crate::Result;
 use crate::data::Images;

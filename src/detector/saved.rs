@@ -1,4 +1,4 @@
-//! A detector in a folder: everything that scoring needs.
+//! Saved detectors: a folder with everything that scoring needs.
 //!
 //! ```text
 //! detector.json       the way of scoring, the images it takes, and a number for each of the other files
@@ -30,7 +30,7 @@ const FIT: &str = "fit.safetensors";
 /// another processor's rounding.
 const ROUNDING: f64 = 1e-3;
 
-/// What stands in `detector.json`.
+/// The content of `detector.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Description {

@@ -1,4 +1,4 @@
-//! Short names of the ways of scoring, as a notebook writes them.
+//! Short names of the scoring methods, for notebooks.
 //!
 //! They are functions and constants and no types, so that a type of the same name can be used beside them: after
 //! `use diabolo::cluster::KMeans;`, or linfa's, `KMeans(3)` is still the way of scoring and `KMeans::new(3)` the algorithm.

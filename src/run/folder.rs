@@ -227,7 +227,7 @@ fn is_newer(history: &History, than: &History) -> bool {
     }
 }
 
-/// How far the training in a folder is.
+/// The stage of the training in a folder.
 enum Stage {
     New,
     Begun(Box<Checkpoint>),

@@ -33,7 +33,7 @@ impl Keeper {
         Self::from_kept(rule, reading, None, network.snapshot()?)
     }
 
-    /// Goes on from what was kept before.
+    /// Resumes with the weights that were kept before.
     pub(super) fn from_kept(rule: Keep, reading: Reading, kept: Option<Kept>, snapshot: [Tensor; 2]) -> Result<Self> {
         let scalar = |value: f64, kind: Kind| {
             Tensor::f_full([0_i64; 0], value, (kind, snapshot[0].device())).doing("keeping weights")

@@ -282,4 +282,54 @@ mod tests {
         assert!(failure.message.contains("commands stand above"), "{}", failure.message);
         assert!(failure.traceback.join("\n").contains("line 3"), "{:?}", failure.traceback);
     }
+
+    #[test]
+    fn any_text_can_be_read_and_positions_stay() {
+        let pieces = [
+            "\n",
+            "\r\n",
+            " ",
+            "\t",
+            ":dep a = { path = \"..\" }",
+            ":",
+            "::",
+            "!ls",
+            "//",
+            "/*",
+            "*/",
+            "é",
+            "\u{1f980}",
+            "use a::{self, *};",
+            "use {",
+            "}",
+            "{",
+            "(",
+            ")",
+            "\"",
+            "'a",
+            "r#\"",
+            "let x = 1;",
+            "---",
+            "#!",
+            "else",
+            ";",
+        ];
+        // A linear congruential generator: the same texts every time.
+        let mut state = 1u64;
+        let mut below = |n: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % n
+        };
+        for _ in 0..3_000 {
+            let code: String = (0..below(12)).map(|_| pieces[below(pieces.len())]).collect();
+            let cell = Cell::new(&code);
+            assert_eq!(cell.without_commands().len(), code.len(), "{code:?}");
+            let _ = cell.to_run(Path::new("/"));
+            for position in (0..=code.len()).filter(|&position| code.is_char_boundary(position)) {
+                let shown = cell.shown_for_analysis(position);
+                assert!(shown.text.is_char_boundary(shown.inward(position)), "{code:?}");
+                assert_eq!(shown.outward(shown.inward(position)), position);
+            }
+        }
+    }
 }

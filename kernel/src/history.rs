@@ -31,9 +31,13 @@ pub struct History {
 impl History {
     /// Reads the history; a file that is missing or partly unreadable is a shorter history.
     pub fn open(path: &Path) -> Self {
+        // Another kernel may start at this moment; where there are no locks, both may get one number.
+        let lock = file_of(path);
+        let _ = lock.as_ref().map(File::lock);
         let text = fs::read_to_string(path).unwrap_or_default();
         let mut entries: Vec<Entry> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let session = entries.iter().map(|entry| entry.session).max().unwrap_or(0) + 1;
+        entries.retain(|entry| entry.line > 0);
         // Twice as many, so that the file is not written anew with every start.
         if entries.len() > 2 * MOST_ENTRIES {
             entries.drain(..entries.len() - MOST_ENTRIES);
@@ -41,13 +45,18 @@ impl History {
                 eprintln!("shortening the history {}: {error}", path.display());
             }
         }
+        // A line without a cell says that the number is taken.
+        let taken = Entry { session, line: 0, input: String::new() };
+        if let Err(error) = append(path, &taken) {
+            eprintln!("writing the history {}: {error}", path.display());
+        }
         Self { path: path.into(), session, entries: Mutex::new(entries) }
     }
 
     /// Adds a cell.
     pub fn add(&self, line: u32, input: &str) {
         let entry = Entry { session: self.session, line: line as usize, input: input.into() };
-        if let Err(error) = self.append(&entry) {
+        if let Err(error) = append(&self.path, &entry) {
             eprintln!("writing the history {}: {error}", self.path.display());
         }
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
@@ -92,13 +101,17 @@ impl History {
             .filter(|&session| session > 0)
             .unwrap_or_else(|| self.session.saturating_sub(asked.unsigned_abs() as usize))
     }
+}
 
-    fn append(&self, entry: &Entry) -> std::io::Result<()> {
-        // In one piece, since several kernels may share the file.
-        let line = serde_json::to_string(entry)? + "\n";
-        // What somebody typed is nobody else's to read.
-        File::options().create(true).append(true).mode(0o600).open(&self.path)?.write_all(line.as_bytes())
-    }
+/// Adds an entry to the file, in one piece, since several kernels may share it.
+fn append(path: &Path, entry: &Entry) -> std::io::Result<()> {
+    let line = serde_json::to_string(entry)? + "\n";
+    file_of(path)?.write_all(line.as_bytes())
+}
+
+/// The file, to be added to. What somebody typed is nobody else's to read.
+fn file_of(path: &Path) -> std::io::Result<File> {
+    File::options().create(true).append(true).mode(0o600).open(path)
 }
 
 /// Writes a file of these entries beside and renames it.
@@ -168,6 +181,18 @@ mod tests {
     }
 
     #[test]
+    fn kernels_that_start_together_have_sessions_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.jsonl");
+        let (first, second) = (History::open(&path), History::open(&path));
+        assert_ne!(first.session, second.session);
+        first.add(1, "a");
+        second.add(1, "b");
+        let tail = HistoryRequest::Tail { n: 9, output: false, raw: true };
+        assert_eq!(inputs(&History::open(&path), &tail), ["a", "b"]);
+    }
+
+    #[test]
     fn a_search_matches_the_whole_input_and_can_be_unique() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(&folder.path().join("history.jsonl"));
@@ -207,9 +232,10 @@ mod tests {
         history.add(1, "first");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         let line = |number: usize| format!("{{\"session\":1,\"line\":{number},\"input\":\"{number}\"}}\n");
-        fs::write(&path, (0..=2 * MOST_ENTRIES).map(line).collect::<String>()).unwrap();
+        fs::write(&path, (1..=2 * MOST_ENTRIES + 1).map(line).collect::<String>()).unwrap();
         let history = History::open(&path);
-        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), MOST_ENTRIES);
+        // And the line that says which session this is.
+        assert!(fs::read_to_string(&path).unwrap().lines().count() <= MOST_ENTRIES + 1);
         assert_eq!(history.entries.lock().unwrap().len(), MOST_ENTRIES);
     }
 }

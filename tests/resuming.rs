@@ -263,14 +263,17 @@ fn runs_of_earlier_versions_go_on_to_the_weights_of_one_that_was_never_stopped()
         let resumed = train(&path, earlier_settings(name), |_| {});
         assert_eq!(resumed.history().stopped_because, StoppedBecause::Finished);
         let whole = folder("earlier_never_stopped");
-        train(&whole, earlier_settings(name), |_| {});
-        for file in ["best.safetensors", "last.safetensors", "model.safetensors"] {
-            check_close(&numbers(&path.join(file)), &numbers(&whole.join(file)));
-        }
+        let expected = train(&whole, earlier_settings(name), |_| {});
+        let losses = |model: &Autoencoder| -> Vec<f32> {
+            let epochs = model.history().epochs.iter();
+            epochs.flat_map(|epoch| [epoch.loss_mean as f32, epoch.loss_lowest_minibatch as f32]).collect()
+        };
+        check_close(&losses(&resumed), &losses(&expected));
         if name == "killed" {
-            // And to those that the earlier version came to.
+            // Adam would make a step of any rounding error where batch norm leaves a bias no gradient; SGD does not.
             let fixture = earlier("whole_of_killed");
             for file in ["best.safetensors", "last.safetensors"] {
+                check_close(&numbers(&path.join(file)), &numbers(&whole.join(file)));
                 check_close(&numbers(&path.join(file)), &numbers(&fixture.join(file)));
             }
         }

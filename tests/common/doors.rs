@@ -166,9 +166,12 @@ fn run(folder: &Path, bytes: &[u8]) {
     for other in names {
         copy(&whole.join(other), &inside.join(other));
     }
-    // Without a model a training has not ended, and its state is what counts.
-    if usize::from(which) / names.len() % 2 == 1 || name == "state.safetensors" {
-        ["model.json", "model.safetensors"].iter().for_each(|name| drop(fs::remove_file(inside.join(name))));
+    let remove = |names: &[&str]| names.iter().for_each(|name| drop(fs::remove_file(inside.join(name))));
+    // The state has everything, so the model's files are looked at where it is missing.
+    if name.starts_with("model") {
+        remove(&["state.safetensors"]);
+    } else if usize::from(which) / names.len() % 2 == 1 || name == "state.safetensors" {
+        remove(&["model.json", "model.safetensors"]);
     }
     fs::write(inside.join(name), content).unwrap();
     if let Some(run) = checked(Run::open(&inside)) {

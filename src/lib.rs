@@ -12,7 +12,9 @@
 //! ```
 //!
 //! Images come from [`data`], networks are text ([`model::Architecture`]), and [`train`](train::fit) makes an
-//! [`Autoencoder`](train::Autoencoder) of both. A notebook needs no more than [`prelude`].
+//! [`Autoencoder`](train::Autoencoder) of both. A way of scoring that is fitted to normal images, as in
+//! `KMeans(3).fit(&model, &images)?`, is a [`Detector`](detector::Detector): it scores new images, takes a threshold from
+//! normal images alone, and is saved and opened again. A notebook needs no more than [`prelude`].
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
 

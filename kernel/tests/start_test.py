@@ -39,6 +39,9 @@ class FolderTest(unittest.TestCase):
                 self.assertTrue(text_of(kernel.run("std::env::current_dir()?.display().to_string()")).strip('"') in
                                 (folder, os.path.realpath(folder)))
                 self.assertEqual(sorted(os.listdir(folder)), before)
+                # Until the user says so.
+                self.assertEqual(kernel.run(":load_config --quiet").reply["status"], "ok")
+                self.assertEqual(sorted(os.listdir(folder)), sorted([*before, "ran"]))
             finally:
                 kernel.close()
 

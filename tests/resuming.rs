@@ -5,7 +5,7 @@ mod drawn;
 
 use diabolo::prelude::*;
 use diabolo::run::fit_in;
-use diabolo::train::{Progress, StoppedBecause};
+use diabolo::train::{History, Kept, Progress, StoppedBecause};
 use drawn::{drawn, tiny};
 use std::fs;
 use std::ops::ControlFlow::{Break, Continue};
@@ -43,11 +43,19 @@ fn train_and_kill(folder: &Path, training: Training, kill: (usize, usize)) {
 }
 
 /// Everything of a model that follows from its training, without the times.
-fn essence(model: &Autoencoder) -> (Vec<f64>, Vec<[f64; 2]>, Option<(usize, f64)>, Option<f64>) {
-    let history = model.history();
-    let losses = history.epochs.iter().map(|epoch| [epoch.loss_mean, epoch.loss_lowest_minibatch]);
-    let kept = history.kept.map(|kept| (kept.epoch, kept.loss));
-    (model.score(&drawn().test).unwrap().values, losses.collect(), kept, history.loss_first)
+#[derive(Debug, PartialEq)]
+struct Essence {
+    scores: Vec<f64>,
+    loss_first: Option<f64>,
+    losses: Vec<[f64; 2]>,
+    kept: Option<Kept>,
+}
+
+fn essence(model: &Autoencoder) -> Essence {
+    let History { loss_first, epochs, kept, .. } = model.history();
+    let losses = epochs.iter().map(|epoch| [epoch.loss_mean, epoch.loss_lowest_minibatch]).collect();
+    let scores = model.score(&drawn().test).unwrap().values;
+    Essence { scores, loss_first: *loss_first, losses, kept: *kept }
 }
 
 fn weights(path: &Path) -> Vec<u8> {
@@ -158,7 +166,7 @@ fn a_training_that_diverged_at_once_can_be_opened_again_and_again() {
             let (training, path) = (quick(optimizer, keep).learning_rate(rate), folder("diverged"));
             let diverged = train_to(End::Diverged, &path, &training);
             assert_eq!(diverged.history().kept.is_some(), keep == Keep::LowestMinibatchLoss);
-            assert!(essence(&diverged).0.iter().all(|score| score.is_finite()), "{keep:?}");
+            assert!(essence(&diverged).scores.iter().all(|score| score.is_finite()), "{keep:?}");
             let opened = fit_in(&path, tiny(), &drawn(), training.clone(), |_| unreachable!("it has ended")).unwrap();
             let run = Run::open(&path).unwrap();
             assert!(run.is_finished);

@@ -152,7 +152,7 @@ fn a_full_disk_ends_the_training_with_its_model_and_the_last_good_state() {
 #[test]
 fn two_trainings_at_once_give_what_each_gives_alone() {
     let split = small_scenes();
-    let settings = |seed| Training::report_cnn().epochs(2).batch_size(64).seed(seed);
+    let settings = |seed| Training::report_cnn().epochs(2).batch_size(64).seed(seed).device(Device::Cpu);
     let alone = |architecture, seed| train(architecture, &split, settings(seed)).unwrap();
     let weights = |model: &Autoencoder, name: &str| {
         let path = folder("at_once").with_file_name(name);

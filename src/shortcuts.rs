@@ -14,7 +14,7 @@ use crate::display::{DownloadProgressBar, SweepProgressBar, TrainingProgress};
 use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
 use crate::model::Architecture;
 use crate::run::fit_in;
-use crate::sweep::{self, Pair, Sweep};
+use crate::sweep::{self, Experiment, Pair, Sweep};
 use crate::train::{Autoencoder, Training, fit};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -159,7 +159,8 @@ pub fn sweep(
     folder: impl AsRef<Path>,
 ) -> Result<Sweep> {
     let mut progress = SweepProgressBar::new();
-    sweep::run(architecture, split, training, pairs, evaluations, folder.as_ref(), |step| {
+    let experiment = Experiment::new(architecture, training, evaluations);
+    sweep::run(&experiment, split, pairs, folder, |step| {
         progress.step(step);
         ControlFlow::Continue(())
     })

@@ -66,7 +66,8 @@ fn check_refused<T>(result: diabolo::Result<T>, path: &Path, reason: &str, next_
 fn run_sweep(folder: &Path) -> diabolo::Result<Sweep> {
     let training = Training::default().epochs(1).device(Device::Cpu);
     let pairs = [["boat".to_string(), "car".to_string()]];
-    sweep::run(small(), &few(), training, &pairs, &[Reconstruction], folder, |_| ControlFlow::Continue(()))
+    let experiment = sweep::Experiment::new(small(), training, &[Reconstruction]);
+    sweep::run(&experiment, &few(), &pairs, folder, |_| ControlFlow::Continue(()))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use diabolo::figure::Figure;
 use diabolo::prelude::*;
+use diabolo::sweep::Experiment;
 use diabolo::train::{StoppedBecause, fit};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -217,18 +218,11 @@ fn a_stopped_sweep_goes_on_where_it_ended() {
     let folder = folder("sweep");
     let sweep = |stop_at: usize, trained: &mut Vec<usize>| {
         let ways = [Reconstruction, Pca(2), Pca(3)];
-        diabolo::sweep::run(
-            Architecture::fcn(),
-            &split,
-            Training::default().epochs(1),
-            &pairs,
-            &ways,
-            &folder,
-            |step| {
-                trained.push(step.number);
-                if step.number == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            },
-        )
+        let experiment = Experiment::new(Architecture::fcn(), Training::default().epochs(1), &ways);
+        diabolo::sweep::run(&experiment, &split, &pairs, &folder, |step| {
+            trained.push(step.number);
+            if step.number == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
         .unwrap()
     };
     let (mut first, mut second, mut third) = (Vec::new(), Vec::new(), Vec::new());

@@ -5,7 +5,7 @@ use crate::output::say;
 use crate::progress::Bar;
 use anyhow::{Result, bail};
 use diabolo::run::fit_in;
-use diabolo::sweep;
+use diabolo::sweep::{self, Experiment};
 use diabolo::train::StoppedBecause;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -38,7 +38,8 @@ pub fn sweep(file: &Path) -> Result<()> {
         pairs = split.class_pairs(usize::MAX)?;
     }
     let mut bar = Bar::new(pairs.len());
-    let swept = sweep::run(architecture, &split, training, &pairs, &evaluations, &folder, |progress| {
+    let experiment = Experiment::new(architecture, training, &evaluations);
+    let swept = sweep::run(&experiment, &split, &pairs, &folder, |progress| {
         let pair = progress.held_out.join(", ");
         bar.show(progress.number - 1, || {
             format!("pair {}/{} ({pair}), {}", progress.number, progress.n_pairs, progress.training)

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::evaluation::Evaluation;
 use crate::figure::{Figure, HeatMap, heat_map};
-use crate::sweep::{REPORT_AUCS, Sweep, nearest_to_report};
+use crate::sweep::{REPORT_AUCS, Sweep, compared_with_report, nearest_to_report};
 use crate::table::Table;
 
 impl Sweep {
@@ -76,8 +76,8 @@ impl Sweep {
     }
 }
 
-/// The `n_pairs` pairs of some sweeps whose AUCs are nearest to the report's six, with their differences from them.
-/// A sweep of another network adds nothing.
+/// The `n_pairs` pairs of some sweeps whose AUCs are nearest to the report's six, by those that all pairs have; the caption
+/// names them. A sweep of another network adds nothing.
 ///
 /// # Source
 /// Report, questions 1 and 2.
@@ -96,11 +96,23 @@ impl Sweep {
 pub fn nearest_pairs(sweeps: &[&Sweep], n_pairs: usize) -> Table {
     let known: Vec<_> =
         REPORT_AUCS.iter().filter(|(model, ..)| sweeps.iter().any(|sweep| sweep.model() == *model)).collect();
-    let caption = "Held-out pairs nearest to the report: root mean square of the differences, and each AUC (report's in \
-                   the header)";
+    let compared: Vec<String> = compared_with_report(sweeps)
+        .into_iter()
+        .map(|of_report| format!("{} {}", REPORT_AUCS[of_report].0, REPORT_AUCS[of_report].1))
+        .collect();
+    let caption = match compared.is_empty() {
+        true => {
+            "Held-out pairs nearest to the report: these sweeps have no AUC of the report that all pairs have".into()
+        }
+        false => format!(
+            "Held-out pairs nearest to the report: root mean square of the differences of what all pairs have ({}), and \
+             each AUC (report's in the header)",
+            compared.join(", ")
+        ),
+    };
     let mut headers = vec!["held out".to_string(), "difference".to_string()];
     headers.extend(known.iter().map(|(model, key, auc)| format!("{model} {key} ({auc:.5})")));
-    let mut table = Table { caption: caption.into(), headers, rows: Vec::new() };
+    let mut table = Table { caption, headers, rows: Vec::new() };
     for (pair, difference) in nearest_to_report(sweeps).into_iter().take(n_pairs) {
         let cell = |(model, key, _): &&(&str, &str, f64)| {
             let sweep = sweeps.iter().find(|sweep| sweep.model() == *model)?;

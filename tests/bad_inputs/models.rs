@@ -365,7 +365,8 @@ fn sweep_cases() -> Vec<Case> {
     let run = |f: &Path, pair: [&str; 2]| {
         let pairs = [pair.map(String::from)];
         let data = open("scenes").unwrap();
-        sweep::run(small(), &data, quick(), &pairs, &[Reconstruction], f, |_| ControlFlow::Break(()))
+        let experiment = sweep::Experiment::new(small(), quick(), &[Reconstruction]);
+        sweep::run(&experiment, &data, &pairs, f, |_| ControlFlow::Break(()))
     };
     vec![
         case("a sweep over unknown classes", move |f| run(f, ["boat", "submarine"]), &["\"submarine\""]),

@@ -2,44 +2,33 @@
 //!
 //! The results of a pair are saved as soon as it is done, and a later call resumes with the pairs that are missing.
 
+mod report;
+mod settings;
+
+pub(crate) use report::compared_with_report;
+pub use report::{REPORT_AUCS, nearest_to_report};
+pub use settings::{Experiment, SweepSettings};
+
 use crate::data::Split;
-use crate::evaluation::{Evaluation, FitOn, ScoreTable, evaluate};
-use crate::files::{Lock, expand_home, fingerprint, lock, make_folder};
-use crate::model::Architecture;
+use crate::evaluation::Evaluation;
+use crate::files::{Lock, expand_home, lock, make_folder};
 use crate::run::{read_versioned, write_json};
-use crate::train::{Progress, StoppedBecause, Training, fit};
+use crate::train::{Progress, StoppedBecause};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A change that older code would misread raises the number.
-const FORMAT_VERSION: u32 = 1;
-
-/// The six AUCs of the report: model, evaluation (fitted on the test codes), AUC.
-///
-/// # Example
-/// ```
-/// use diabolo::sweep::REPORT_AUCS;
-/// let highest = REPORT_AUCS.iter().max_by(|a, b| a.2.total_cmp(&b.2)).unwrap();
-/// assert_eq!(*highest, ("report_cnn", "reconstruction", 0.6444));
-/// ```
-pub const REPORT_AUCS: [(&str, &str, f64); 6] = [
-    ("report_cnn", "reconstruction", 0.64440),
-    ("report_cnn", "kmeans_3", 0.56195),
-    ("report_cnn", "kmeans_5", 0.54320),
-    ("report_cnn", "pca_2", 0.59532),
-    ("report_cnn", "pca_3", 0.56061),
-    ("fcn", "reconstruction", 0.59329),
-];
+/// A change that older code would misread raises the number: from 2 on the settings say which images they are of.
+const FORMAT_VERSION: u32 = 2;
 
 /// Two classes that training does not see.
 ///
 /// # Example
 /// ```
-#[doc = include_str!("example.txt")]
+#[doc = include_str!("../example.txt")]
 /// use diabolo::sweep::Pair;
 /// let pairs: Vec<Pair> = data.class_pairs(3)?;
 /// assert_eq!(pairs[0], ["dots", "rings"]);
@@ -47,45 +36,11 @@ pub const REPORT_AUCS: [(&str, &str, f64); 6] = [
 /// ```
 pub type Pair = [String; 2];
 
-/// The settings of a sweep: what is trained and measured for each pair.
-///
-/// # Example
-/// ```
-#[doc = include_str!("example.txt")]
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let runs = folder.path().to_str().unwrap();
-/// let sweep = sweep(small, &data, Training::default().epochs(1), &data.class_pairs(1)?, &[Reconstruction], runs)?;
-/// let settings = &sweep.settings;
-/// assert_eq!((settings.n_train, settings.n_test), (48, 48), "images of all classes");
-/// assert_eq!(settings.classes, ["dots", "rings", "waves"]);
-/// # Ok::<(), diabolo::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SweepSettings {
-    /// Name of the data.
-    pub data: String,
-    /// Training images of all classes.
-    pub n_train: usize,
-    /// Test images.
-    pub n_test: usize,
-    /// All classes.
-    pub classes: Vec<String>,
-    /// The network.
-    pub architecture: Architecture,
-    /// Its training.
-    pub training: Training,
-    /// The ways in which test images are scored.
-    pub evaluations: Vec<Evaluation>,
-    /// Which codes distances are fitted to.
-    pub fit_on: FitOn,
-}
-
 /// The results of a sweep, complete or so far.
 ///
 /// # Example
 /// ```
-#[doc = include_str!("example.txt")]
+#[doc = include_str!("../example.txt")]
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let runs = folder.path().to_str().unwrap();
 /// let pairs = data.class_pairs(3)?;
@@ -103,13 +58,16 @@ pub struct Sweep {
     pub settings: SweepSettings,
     /// One for each pair that is done, in the order in which they were done.
     pub rows: Vec<SweepRow>,
+    /// What a reader should know besides.
+    #[serde(skip)]
+    note: Option<String>,
 }
 
 /// The results for one pair of held-out classes.
 ///
 /// # Example
 /// ```
-#[doc = include_str!("example.txt")]
+#[doc = include_str!("../example.txt")]
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let runs = folder.path().to_str().unwrap();
 /// let pairs = [["dots".to_string(), "waves".to_string()]];
@@ -138,11 +96,13 @@ pub struct SweepRow {
 ///
 /// # Example
 /// ```
-#[doc = include_str!("example.txt")]
+#[doc = include_str!("../example.txt")]
 /// # let folder = tempfile::tempdir().unwrap();
 /// let mut told = Vec::new();
-/// let (settings, pairs) = (Training::default().epochs(1), data.class_pairs(2)?);
-/// diabolo::sweep::run(small, &data, settings, &pairs, &[Reconstruction], folder.path(), |progress| {
+/// use diabolo::sweep::{Experiment, run};
+/// let experiment = Experiment::new(small, Training::default().epochs(1), &[Reconstruction]);
+/// let pairs = data.class_pairs(2)?;
+/// run(&experiment, &data, &pairs, folder.path(), |progress| {
 ///     told.push((progress.number, progress.n_pairs, progress.held_out.clone()));
 ///     std::ops::ControlFlow::Continue(())
 /// })?;
@@ -163,40 +123,42 @@ pub struct SweepProgress {
 
 /// Trains and scores one network for each pair, and keeps the results in a file in `folder`.
 ///
-/// The file's name follows from the settings, so that another number of epochs is another file. Pairs that it holds
-/// already are not trained again. When `observe` breaks or the user presses stop, the pairs done so far come back; the
-/// next call goes on with the others.
+/// The file's name follows from the experiment and from the images, so that another number of epochs, another size of the
+/// images or another draw of test images is another file. Pairs that it holds already are not trained again. When
+/// `observe` breaks or the user presses stop, the pairs done so far come back; the next call goes on with the others.
+///
+/// Results of versions that did not note of which images they are stay where they are and are not gone on with; the
+/// sweep says so, and [`Sweep::open`] reads them.
 ///
 /// # Errors
-/// [`Error::Data`] when classes are not known, a pair cannot be held out, or the same sweep is at work; [`Error::File`] and [`Error::Format`] for the
-/// results file; those of [`fit`] and [`evaluate`].
+/// [`Error::Data`] when classes are not known, a pair cannot be held out, or the same sweep is at work; [`Error::File`] and
+/// [`Error::Format`] for the results file; those of [`crate::train::fit`] and [`crate::evaluation::evaluate`].
 ///
 /// # Example
 /// ```
-#[doc = include_str!("example.txt")]
-/// use diabolo::sweep::run;
+#[doc = include_str!("../example.txt")]
+/// use diabolo::sweep::{Experiment, run};
 /// use std::ops::ControlFlow;
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let runs = folder.path();
-/// let (settings, pairs, by) = (Training::default().epochs(1), data.class_pairs(3)?, [Reconstruction]);
-/// let sweep = run(small.clone(), &data, settings.clone(), &pairs, &by, runs, |_| ControlFlow::Continue(()))?;
-/// let found = run(small, &data, settings, &pairs, &by, runs, |_| unreachable!("nothing is trained again"))?;
+/// let experiment = Experiment::new(small, Training::default().epochs(1), &[Reconstruction]);
+/// let pairs = data.class_pairs(3)?;
+/// let sweep = run(&experiment, &data, &pairs, runs, |_| ControlFlow::Continue(()))?;
+/// let found = run(&experiment, &data, &pairs, runs, |_| unreachable!("nothing is trained again"))?;
 /// assert_eq!(found, sweep);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn run(
-    architecture: Architecture,
+    experiment: &Experiment,
     split: &Split,
-    training: Training,
     pairs: &[Pair],
-    evaluations: &[Evaluation],
-    folder: &Path,
+    folder: impl AsRef<Path>,
     mut observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
 ) -> Result<Sweep> {
-    // Distances fitted as the report fitted them, so that AUCs can be compared with its own.
-    let settings = SweepSettings::new(architecture, split, training, evaluations.to_vec(), FitOn::Test);
-    let folder = &expand_home(folder)?;
+    let folder = &expand_home(folder.as_ref())?;
+    let settings = SweepSettings::new(experiment, split)?;
     let path = settings.path(folder);
+    let older = settings.without_identity().path(folder);
     make_folder(folder)?;
     let lock = lock(&path.with_extension("lock"))?;
     if let Lock::Busy = lock {
@@ -204,6 +166,10 @@ pub fn run(
         return Err(Error::data(doing, found, "one at a time", "wait for it, or stop it"));
     }
     let mut sweep = Sweep::resume(settings, &path)?;
+    if older.exists() {
+        let older = older.display();
+        sweep.note = Some(format!("{older} was not used: {OF_UNKNOWN_IMAGES}; Sweep::open shows it"));
+    }
     for (number, held_out) in (1..).zip(pairs) {
         if sweep.rows.iter().any(|row| row.held_out == *held_out) {
             continue;
@@ -224,66 +190,13 @@ pub fn run(
     Ok(sweep)
 }
 
-impl SweepSettings {
-    fn new(
-        architecture: Architecture,
-        split: &Split,
-        training: Training,
-        evaluations: Vec<Evaluation>,
-        fit_on: FitOn,
-    ) -> Self {
-        let (all, n_test) = (split.train_of_all_classes(), split.test.len());
-        let classes = all.class_names().unwrap_or_default().to_vec();
-        Self {
-            data: split.name.clone(),
-            n_train: all.len(),
-            n_test,
-            classes,
-            architecture,
-            training,
-            evaluations,
-            fit_on,
-        }
-    }
-
-    /// Trains and scores for one pair; `None` when training was interrupted.
-    fn row(
-        &self,
-        split: &Split,
-        held_out: &Pair,
-        observe: impl FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<Option<SweepRow>> {
-        let split = split.hold_out(&held_out.each_ref().map(String::as_str))?;
-        let model = fit(self.architecture.clone(), &split, self.training.clone(), observe)?;
-        if model.history().stopped_because == StoppedBecause::Interrupted {
-            return Ok(None);
-        }
-        let table = evaluate(&model, &split, &self.evaluations, self.fit_on)?;
-        Ok(Some(SweepRow {
-            held_out: held_out.clone(),
-            auc: aucs(&table),
-            loss_last: model.history().loss_last(),
-            stopped_because: model.history().stopped_because.clone(),
-            seconds: model.history().seconds,
-        }))
-    }
-
-    /// The results file of these settings.
-    fn path(&self, folder: &Path) -> PathBuf {
-        let json = serde_json::to_string(self).expect("plain values are JSON");
-        let hash = fingerprint(json.bytes());
-        // Names are the user's: none leads to another folder.
-        let plain = |name: &str| name.replace(|c: char| !c.is_alphanumeric() && c != '_' && c != '.', "-");
-        let (model, data) = (plain(&self.architecture.name), plain(&self.data));
-        folder.join(format!("sweep-{model}-{data}-{:08x}.json", hash >> 32))
-    }
-}
-
-fn aucs(table: &ScoreTable) -> BTreeMap<String, Option<f64>> {
-    table.rows.iter().map(|row| (row.evaluation.key(), row.auc().map(|auc| auc.value))).collect()
-}
+const OF_UNKNOWN_IMAGES: &str = "results of an earlier version, which do not say of which images they are";
 
 impl Sweep {
+    fn new(settings: SweepSettings, rows: Vec<SweepRow>) -> Self {
+        Self { format_version: FORMAT_VERSION, settings, rows, note: None }
+    }
+
     /// Opens a results file.
     ///
     /// # Errors
@@ -291,7 +204,7 @@ impl Sweep {
     ///
     /// # Example
     /// ```
-    #[doc = include_str!("example.txt")]
+    #[doc = include_str!("../example.txt")]
     /// # let folder = tempfile::tempdir().unwrap();
     /// let pairs = data.class_pairs(1)?;
     /// let runs = folder.path().to_str().unwrap();
@@ -302,14 +215,19 @@ impl Sweep {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        read_versioned(path.as_ref(), "a sweep's results", FORMAT_VERSION, "delete it and run the sweep again")
+        let mended_by = "delete it and run the sweep again";
+        let mut sweep: Self = read_versioned(path.as_ref(), "a sweep's results", FORMAT_VERSION, mended_by)?;
+        if sweep.settings.fingerprint.is_none() {
+            sweep.note = Some(OF_UNKNOWN_IMAGES.into());
+        }
+        Ok(sweep)
     }
 
     /// The results in the file at `path`, or none yet.
     fn resume(settings: SweepSettings, path: &Path) -> Result<Self> {
         let found = match Self::open(path) {
             Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self { format_version: FORMAT_VERSION, settings, rows: Vec::new() });
+                return Ok(Self::new(settings, Vec::new()));
             }
             found => found?,
         };
@@ -324,30 +242,11 @@ impl Sweep {
         &self.settings.architecture.name
     }
 
-    /// The `n` pairs whose AUCs are nearest to the report's.
-    ///
-    /// # Example
-    /// ```
-    #[doc = include_str!("example.txt")]
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let runs = folder.path().to_str().unwrap();
-    /// let (named, pairs) = (small.named("fcn"), data.class_pairs(3)?);
-    /// let sweep = sweep(named, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
-    /// let nearest = &sweep.nearest_to_report(1)[0];
-    /// let distance = |row: &diabolo::sweep::SweepRow| (row.auc["reconstruction"].unwrap() - 0.59329).abs();
-    /// let row = sweep.rows.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
-    /// assert_eq!(*nearest, row.held_out);
-    /// # Ok::<(), diabolo::Error>(())
-    /// ```
-    pub fn nearest_to_report(&self, n: usize) -> Vec<Pair> {
-        nearest_to_report(&[self]).into_iter().take(n).map(|(pair, _)| pair).collect()
-    }
-
     /// AUC of one evaluation, by pair.
     ///
     /// # Example
     /// ```
-    #[doc = include_str!("example.txt")]
+    #[doc = include_str!("../example.txt")]
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let runs = folder.path().to_str().unwrap();
     /// let pairs = data.class_pairs(3)?;
@@ -368,7 +267,7 @@ impl Sweep {
     ///
     /// # Example
     /// ```
-    #[doc = include_str!("example.txt")]
+    #[doc = include_str!("../example.txt")]
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let runs = folder.path().to_str().unwrap();
     /// let pairs = data.class_pairs(1)?;
@@ -383,37 +282,6 @@ impl Sweep {
     }
 }
 
-/// The pairs of some sweeps, nearest to the report's AUCs first, each with the root of the mean squared difference from
-/// those of [`REPORT_AUCS`] that the sweeps have for it.
-///
-/// # Example
-/// ```
-#[doc = include_str!("example.txt")]
-/// # let folder = tempfile::tempdir().unwrap();
-/// # let runs = folder.path().to_str().unwrap();
-/// let (named, pairs) = (small.named("fcn"), data.class_pairs(3)?);
-/// let sweep = sweep(named, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
-/// let nearest = diabolo::sweep::nearest_to_report(&[&sweep]);
-/// assert!(nearest.len() == 3 && nearest[0].1 <= nearest[2].1);
-/// # Ok::<(), diabolo::Error>(())
-/// ```
-pub fn nearest_to_report(sweeps: &[&Sweep]) -> Vec<(Pair, f64)> {
-    let mut differences: BTreeMap<Pair, Vec<f64>> = BTreeMap::new();
-    for sweep in sweeps {
-        for row in &sweep.rows {
-            for (_, key, reported) in REPORT_AUCS.iter().filter(|(model, ..)| *model == sweep.model()) {
-                if let Some(Some(auc)) = row.auc.get(*key) {
-                    differences.entry(row.held_out.clone()).or_default().push(auc - reported);
-                }
-            }
-        }
-    }
-    let root_mean_square = |values: &[f64]| (values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64).sqrt();
-    let mut pairs: Vec<_> = differences.into_iter().map(|(pair, values)| (pair, root_mean_square(&values))).collect();
-    pairs.sort_by(|a, b| a.1.total_cmp(&b.1));
-    pairs
-}
-
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{} on {}: {} pairs of held-out classes", self.model(), self.settings.data, self.rows.len())?;
@@ -422,6 +290,9 @@ impl fmt::Display for Sweep {
                 write!(f, "\n  {evaluation}: mean AUC {mean:.4}")?;
             }
         }
+        if let Some(note) = &self.note {
+            write!(f, "\n  {note}")?;
+        }
         Ok(())
     }
 }
@@ -429,8 +300,14 @@ impl fmt::Display for Sweep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Images;
+    use crate::evaluation::FitOn;
+    use crate::interrupt::stop_after_checks;
+    use crate::model::Architecture;
+    use crate::train::Training;
+    use std::path::PathBuf;
 
-    fn sweep_of(model: &str, rows: &[(&str, &str, &str, f64)]) -> Sweep {
+    pub(super) fn sweep_of(model: &str, rows: &[(&str, &str, &str, f64)]) -> Sweep {
         let row = |&(first, second, key, auc): &(&str, &str, &str, f64)| SweepRow {
             held_out: [first.into(), second.into()],
             auc: [(key.to_string(), Some(auc)), ("pca_9".into(), None)].into(),
@@ -439,25 +316,9 @@ mod tests {
             seconds: 1.0,
         };
         let architecture = Architecture { name: model.into(), ..Architecture::fcn() };
-        let split = crate::data::open("scenes").unwrap();
-        let settings = SweepSettings::new(
-            architecture,
-            &split,
-            Training::default(),
-            vec![Evaluation::Reconstruction],
-            FitOn::Test,
-        );
-        Sweep { format_version: FORMAT_VERSION, settings, rows: rows.iter().map(row).collect() }
-    }
-
-    #[test]
-    fn the_pair_nearest_to_the_report_is_first() {
-        let fcn = sweep_of("fcn", &[("a", "b", "reconstruction", 0.4), ("a", "c", "reconstruction", 0.59)]);
-        let cnn = sweep_of("report_cnn", &[("a", "c", "kmeans_3", 0.56195 + 0.03)]);
-        let nearest = nearest_to_report(&[&fcn, &cnn]);
-        assert_eq!(nearest[0].0, ["a", "c"]);
-        let expected = ((0.00329f64.powi(2) + 0.03f64.powi(2)) / 2.0).sqrt();
-        assert!((nearest[0].1 - expected).abs() < 1e-12, "{nearest:?}");
+        let experiment = Experiment::new(architecture, Training::default(), &[Evaluation::Reconstruction]);
+        let settings = SweepSettings::new(&experiment, &crate::data::open("scenes").unwrap()).unwrap();
+        Sweep::new(settings, rows.iter().map(row).collect())
     }
 
     #[test]
@@ -487,9 +348,84 @@ mod tests {
         assert_eq!(Sweep::resume(sweep.settings.clone(), &path).unwrap(), sweep);
         let other = SweepSettings { fit_on: FitOn::Train, ..sweep.settings };
         assert!(Sweep::resume(other, &path).unwrap_err().to_string().contains("results of other settings"));
-        std::fs::write(&path, "{\"format_version\": 2}").unwrap();
-        assert!(Sweep::open(&path).unwrap_err().to_string().contains("format 2"));
+        std::fs::write(&path, "{\"format_version\": 3}").unwrap();
+        assert!(Sweep::open(&path).unwrap_err().to_string().contains("format 3"));
         std::fs::write(&path, "{\"format_version\": 1, ").unwrap();
         assert!(Sweep::open(&path).unwrap_err().to_string().contains("damaged"));
+    }
+
+    /// 48 grey images in three classes.
+    fn drawn() -> Split {
+        let draw = |(n, _, y, x): (usize, usize, usize, usize)| ([40 * (x % 2), 4 * y * x, 25 * y][n % 3] + n) as u8;
+        let images = Images::from_bytes(ndarray::Array4::from_shape_fn((48, 1, 8, 8), draw)).unwrap();
+        let images = images.with_classes(&["dots", "rings", "waves"], (0..48).map(|n| n % 3).collect()).unwrap();
+        Split::new("drawn", images.clone(), images).unwrap()
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        let mut found: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
+        found.sort();
+        found
+    }
+
+    fn small() -> Experiment {
+        let architecture = Architecture::parse("Linear(64, 4)", "Linear(4, 64) / Tanh()").unwrap();
+        Experiment::new(
+            architecture.named("small"),
+            Training::default().epochs(2),
+            &[Evaluation::Reconstruction, Evaluation::KMeans(2), Evaluation::Pca(9)],
+        )
+    }
+
+    #[test]
+    fn results_that_do_not_say_of_which_images_stay_readable_and_are_not_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, split) = (small(), drawn());
+        let settings = SweepSettings::new(&experiment, &split).unwrap().without_identity();
+        let held_out: Pair = ["dots".into(), "waves".into()];
+        let row = sweep_of("fcn", &[("dots", "waves", "reconstruction", 0.9)]).rows;
+        let older = Sweep { format_version: 1, ..Sweep::new(settings.clone(), row) };
+        let path = settings.path(folder.path());
+        write_json(&path, &older).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("fingerprint"), "as the version before wrote it");
+
+        let opened = Sweep::open(&path).unwrap();
+        assert_eq!(opened.rows, older.rows);
+        assert!(opened.to_string().contains("do not say of which images they are"), "{opened}");
+        let sweep = run(&experiment, &split, &[held_out], folder.path(), |_| ControlFlow::Continue(())).unwrap();
+        assert_ne!(sweep.rows, older.rows);
+        assert!(sweep.to_string().contains(&format!("{} was not used", path.display())), "{sweep}");
+        assert_eq!(Sweep::open(&path).unwrap(), opened, "and stays as it was");
+    }
+
+    #[test]
+    fn a_stop_at_any_point_leaves_whole_rows() {
+        let pairs = drawn().class_pairs(2).unwrap();
+        let sweep = |folder: &Path| run(&small(), &drawn(), &pairs, folder, |_| ControlFlow::Continue(())).unwrap();
+        let whole_folder = tempfile::tempdir().unwrap();
+        let aucs =
+            |sweep: &Sweep| sweep.rows.iter().map(|row| (row.held_out.clone(), row.auc.clone())).collect::<Vec<_>>();
+        let whole = aucs(&sweep(whole_folder.path()));
+        assert_eq!(whole.len(), 2);
+        assert!(whole.iter().all(|(_, auc)| auc["reconstruction"].is_some() && auc["pca_9"].is_none()));
+        let mut n_stopped = 0;
+        for n_checks in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            stop_after_checks(Some(n_checks));
+            let stopped = sweep(folder.path());
+            stop_after_checks(None);
+            assert_eq!(aucs(&stopped), whole[..stopped.rows.len()], "stopped at the check {n_checks}");
+            let kept = files(folder.path()).first().map_or(Vec::new(), |path| aucs(&Sweep::open(path).unwrap()));
+            assert_eq!(kept, aucs(&stopped), "stopped at the check {n_checks}");
+            if stopped.rows.len() == 2 {
+                break;
+            }
+            n_stopped += 1;
+            if n_checks % 7 == 0 {
+                assert_eq!(aucs(&sweep(folder.path())), whole, "gone on after a stop at the check {n_checks}");
+            }
+        }
+        assert!(n_stopped > 10, "only {n_stopped} points were tried");
     }
 }

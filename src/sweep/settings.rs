@@ -1,0 +1,158 @@
+//! The settings of a sweep: images, network, training and ways of scoring.
+
+use super::{Pair, SweepRow};
+use crate::data::{ImageShape, Split, fingerprint_of_all_classes};
+use crate::detector::FitOptions;
+use crate::evaluation::{Evaluation, FitOn, score_all};
+use crate::files::fingerprint;
+use crate::model::Architecture;
+use crate::score::Scores;
+use crate::train::{Progress, StoppedBecause, Training, fit};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+/// What is trained for each pair, and how test images are then scored.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use diabolo::sweep::Experiment;
+/// let experiment = Experiment::new(small, Training::default().epochs(1), &[Reconstruction, KMeans(2)]);
+/// assert_eq!(experiment.fit_on, FitOn::Test, "as the report has it");
+/// let experiment = experiment.fit_on(FitOn::Train);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experiment {
+    /// The network.
+    pub architecture: Architecture,
+    /// Its training.
+    pub training: Training,
+    /// The ways in which test images are scored.
+    pub evaluations: Vec<Evaluation>,
+    /// What distances between codes are fitted to.
+    pub fit_on: FitOn,
+}
+
+impl Experiment {
+    /// One network, its training and some ways of scoring, distances being fitted to the test codes as in the report, so
+    /// that AUCs can be compared with its own.
+    pub fn new(architecture: Architecture, training: Training, evaluations: &[Evaluation]) -> Self {
+        Self { architecture, training, evaluations: evaluations.to_vec(), fit_on: FitOn::Test }
+    }
+
+    /// Chooses what distances between codes are fitted to.
+    pub fn fit_on(self, fit_on: FitOn) -> Self {
+        Self { fit_on, ..self }
+    }
+}
+
+/// What is trained and measured for each pair.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path().to_str().unwrap();
+/// let sweep = sweep(small, &data, Training::default().epochs(1), &data.class_pairs(1)?, &[Reconstruction], runs)?;
+/// let settings = &sweep.settings;
+/// assert_eq!((settings.n_train, settings.n_test), (48, 48), "images of all classes");
+/// assert_eq!((settings.image_shape, settings.classes.len()), (Some([1, 8, 8]), 3));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepSettings {
+    /// Name of the data.
+    pub data: String,
+    /// Training images of all classes.
+    pub n_train: usize,
+    /// Test images.
+    pub n_test: usize,
+    /// Shape of an image; `None` in results of versions that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_shape: Option<ImageShape>,
+    /// A number that follows from the labels and from the pixels of up to 1,024 images of either part; `None` in results
+    /// of versions that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// All classes.
+    pub classes: Vec<String>,
+    /// The network.
+    pub architecture: Architecture,
+    /// Its training.
+    pub training: Training,
+    /// The ways in which test images are scored.
+    pub evaluations: Vec<Evaluation>,
+    /// What distances between codes are fitted to.
+    pub fit_on: FitOn,
+}
+
+impl SweepSettings {
+    pub(super) fn new(experiment: &Experiment, split: &Split) -> Result<Self> {
+        let Experiment { architecture, training, evaluations, fit_on } = experiment.clone();
+        let all = split.train_of_all_classes();
+        Ok(Self {
+            data: split.name.clone(),
+            n_train: all.len(),
+            n_test: split.test.len(),
+            image_shape: Some(all.shape()),
+            fingerprint: Some(fingerprint_of_all_classes(split)?),
+            classes: all.class_names().unwrap_or_default().to_vec(),
+            architecture,
+            training,
+            evaluations,
+            fit_on,
+        })
+    }
+
+    /// As versions wrote them that did not note what the images are.
+    pub(super) fn without_identity(&self) -> Self {
+        Self { image_shape: None, fingerprint: None, ..self.clone() }
+    }
+
+    /// Trains and scores for one pair; `None` when training was interrupted.
+    pub(super) fn row(
+        &self,
+        split: &Split,
+        held_out: &Pair,
+        observe: impl FnMut(&Progress) -> ControlFlow<()>,
+    ) -> Result<Option<SweepRow>> {
+        let split = split.hold_out(&held_out.each_ref().map(String::as_str))?;
+        let model = fit(self.architecture.clone(), &split, self.training.clone(), observe)?;
+        let history = model.history();
+        if history.stopped_because == StoppedBecause::Interrupted {
+            return Ok(None);
+        }
+        // No row shows an interval, so none is worked out.
+        let scored = score_all(&model, &split, &self.evaluations, self.fit_on, FitOptions::default())?;
+        let auc = |(evaluation, scores): (Evaluation, Result<Scores, _>)| {
+            let auc = match scores.map(|scores| scores.auc()) {
+                Ok(Ok(auc)) => Some(auc),
+                // What codes, scores or labels do not allow.
+                Err(_) | Ok(Err(Error::Data { .. } | Error::Setting { .. })) => None,
+                Ok(Err(error)) => return Err(error),
+            };
+            Ok((evaluation.key(), auc))
+        };
+        Ok(Some(SweepRow {
+            held_out: held_out.clone(),
+            auc: scored.into_iter().map(auc).collect::<Result<_>>()?,
+            loss_last: history.loss_last(),
+            stopped_because: history.stopped_because.clone(),
+            seconds: history.seconds,
+        }))
+    }
+
+    /// The results file of these settings.
+    pub(super) fn path(&self, folder: &Path) -> PathBuf {
+        let json = serde_json::to_string(self).expect("plain values are JSON");
+        let hash = fingerprint(json.bytes());
+        // Names are the user's: none leads to another folder.
+        let plain = |name: &str| name.replace(|c: char| !c.is_alphanumeric() && c != '_' && c != '.', "-");
+        let (model, data) = (plain(&self.architecture.name), plain(&self.data));
+        folder.join(format!("sweep-{model}-{data}-{:08x}.json", hash >> 32))
+    }
+}

@@ -16,10 +16,11 @@ thread_local! {
     static CHECKS_LEFT: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
-/// Stops the calls of this thread as if the user pressed stop after it has looked for that `n_checks` times.
+/// Stops the calls of this thread as if the user pressed stop after it has looked for that `n_checks` times; gives how
+/// many are left of those set before.
 #[cfg(test)]
-pub(crate) fn stop_after_checks(n_checks: Option<u32>) {
-    CHECKS_LEFT.set(n_checks);
+pub(crate) fn stop_after_checks(n_checks: Option<u32>) -> Option<u32> {
+    CHECKS_LEFT.replace(n_checks)
 }
 
 /// Whether the user has asked the running cell to stop; never so outside the diabolo kernel.

@@ -374,7 +374,7 @@ mod tests {
         Experiment::new(
             architecture.named("small"),
             Training::default().epochs(2),
-            &[Evaluation::Reconstruction, Evaluation::KMeans(2), Evaluation::Pca(9)],
+            &[Evaluation::Reconstruction, Evaluation::Pca(9), Evaluation::KMeans(2)],
         )
     }
 
@@ -403,29 +403,30 @@ mod tests {
     fn a_stop_at_any_point_leaves_whole_rows() {
         let pairs = drawn().class_pairs(2).unwrap();
         let sweep = |folder: &Path| run(&small(), &drawn(), &pairs, folder, |_| ControlFlow::Continue(())).unwrap();
-        let whole_folder = tempfile::tempdir().unwrap();
         let aucs =
             |sweep: &Sweep| sweep.rows.iter().map(|row| (row.held_out.clone(), row.auc.clone())).collect::<Vec<_>>();
-        let whole = aucs(&sweep(whole_folder.path()));
-        assert_eq!(whole.len(), 2);
-        assert!(whole.iter().all(|(_, auc)| auc["reconstruction"].is_some() && auc["pca_9"].is_none()));
-        let mut n_stopped = 0;
-        for n_checks in 0.. {
+        let stopped_after = |n_checks: u32| {
             let folder = tempfile::tempdir().unwrap();
             stop_after_checks(Some(n_checks));
-            let stopped = sweep(folder.path());
-            stop_after_checks(None);
-            assert_eq!(aucs(&stopped), whole[..stopped.rows.len()], "stopped at the check {n_checks}");
+            let stopped = aucs(&sweep(folder.path()));
+            let n_left = stop_after_checks(None).unwrap();
             let kept = files(folder.path()).first().map_or(Vec::new(), |path| aucs(&Sweep::open(path).unwrap()));
-            assert_eq!(kept, aucs(&stopped), "stopped at the check {n_checks}");
-            if stopped.rows.len() == 2 {
-                break;
-            }
-            n_stopped += 1;
-            if n_checks % 7 == 0 {
-                assert_eq!(aucs(&sweep(folder.path())), whole, "gone on after a stop at the check {n_checks}");
-            }
+            assert_eq!(kept, stopped, "stopped at the check {n_checks}");
+            (folder, stopped, n_left)
+        };
+        let (_folder, whole, n_left) = stopped_after(u32::MAX);
+        let n_checks = u32::MAX - n_left;
+        assert_eq!(whole.len(), 2);
+        assert!(whole.iter().all(|(_, auc)| auc["kmeans_2"].is_some() && auc["pca_9"].is_none()));
+        // The last checks one by one, and some from all over the sweep.
+        let points = (0..n_checks).filter(|check| check % (n_checks / 20).max(1) == 0 || check + 5 >= n_checks);
+        for point in points {
+            let (folder, stopped, _) = stopped_after(point);
+            assert!(
+                stopped.len() < 2 && stopped == whole[..stopped.len()],
+                "stopped at the check {point}: {stopped:?}"
+            );
+            assert_eq!(aucs(&sweep(folder.path())), whole, "gone on after a stop at the check {point}");
         }
-        assert!(n_stopped > 10, "only {n_stopped} points were tried");
     }
 }

@@ -4,7 +4,8 @@ use super::live::Live;
 use crate::data::Download;
 use crate::figure::{Figure, LineChart, Series, escape, line_chart};
 use crate::sweep::SweepProgress;
-use crate::train::{History, Progress};
+use crate::train::{History, Progress, Watched};
+use crate::views::watched_chart;
 use std::time::{Duration, Instant};
 
 /// At most one line in this time: a training of minutes fills a screen, not a book.
@@ -38,7 +39,7 @@ impl Bar {
     }
 
     /// Shows that this share (0..=1) of the work is done, with a drawing below where there is room for one.
-    fn show(&mut self, share: f64, text: &str, drawing: impl FnOnce() -> Option<Figure>) {
+    fn show(&mut self, share: f64, text: &str, drawings: impl FnOnce() -> Vec<Figure>) {
         match &mut self.live {
             None => super::print_line(text),
             Some(live) => {
@@ -46,7 +47,7 @@ impl Bar {
                     "<div style=\"font-variant-numeric:tabular-nums\"><progress value=\"{share:.4}\" max=\"1\" \
                      style=\"width:16em;vertical-align:middle;margin-right:1em\"></progress>{}</div>{}",
                     escape(text),
-                    drawing().map_or(String::new(), |figure| String::from_utf8_lossy(figure.bytes()).into_owned())
+                    drawings().iter().map(|figure| String::from_utf8_lossy(figure.bytes())).collect::<String>()
                 );
                 live.show(&[("text/html", &html), ("text/plain", text)]);
             }
@@ -59,6 +60,8 @@ pub(crate) struct TrainingProgress {
     bar: Bar,
     epoch_losses: Mean,
     losses: Buckets,
+    /// By epoch.
+    watched: Vec<(usize, Watched)>,
     share: f64,
     text: String,
 }
@@ -69,6 +72,7 @@ impl TrainingProgress {
             bar: Bar::new("training"),
             epoch_losses: Mean::default(),
             losses: Buckets::default(),
+            watched: Vec::new(),
             share: 0.0,
             text: String::new(),
         }
@@ -81,11 +85,14 @@ impl TrainingProgress {
         self.epoch_losses.add(progress.loss);
         let epochs_done = (progress.epoch - 1) as f64 + progress.step as f64 / progress.n_steps as f64;
         self.losses.add(epochs_done, progress.loss);
+        if progress.watched.is_some_and(|(epoch, _)| self.watched.last().is_none_or(|(last, _)| *last < epoch)) {
+            self.watched.extend(progress.watched);
+        }
         // Lines of text are written after whole epochs.
         if is_end || ((self.bar.live.is_some() || is_epoch_end) && self.bar.is_due()) {
             self.share = epochs_done / progress.n_epochs as f64;
             self.text = Progress { loss: self.epoch_losses.value(), ..progress.clone() }.to_string();
-            self.bar.show(self.share, &self.text, || self.losses.figure(&progress.name));
+            self.bar.show(self.share, &self.text, || figures(&self.losses, &self.watched, &progress.name));
         }
         if is_epoch_end {
             self.epoch_losses = Mean::default();
@@ -94,11 +101,19 @@ impl TrainingProgress {
 
     /// To be called when training has ended, for whatever reason.
     pub(crate) fn finish(mut self, name: &str, history: &History) {
-        if let (Some(warning), true) = (history.warning(), self.bar.live.is_some()) {
-            let text = format!("{}; {warning}", self.text);
-            self.bar.show(self.share, &text, || self.losses.figure(name));
+        self.watched = history.watched().map(|(epoch, watched)| (epoch, *watched)).collect();
+        let text = history.warning().map(|warning| format!("{}; {warning}", self.text));
+        if self.bar.live.is_some() && (text.is_some() || !self.watched.is_empty()) {
+            let text = text.unwrap_or(self.text);
+            self.bar.show(self.share, &text, || figures(&self.losses, &self.watched, name));
         }
     }
+}
+
+/// The loss curve and, of a training that is watched, a panel below it.
+fn figures(losses: &Buckets, watched: &[(usize, Watched)], name: &str) -> Vec<Figure> {
+    let panel = (!watched.is_empty()).then(|| watched_chart(watched).ok()).flatten();
+    losses.figure(name).into_iter().chain(panel).collect()
 }
 
 /// Shows the progress of a sweep: one bar for all its trainings.
@@ -123,7 +138,7 @@ impl SweepProgressBar {
                 training.epoch,
                 training.n_epochs
             );
-            self.0.show(share, &text, || None);
+            self.0.show(share, &text, Vec::new);
         }
     }
 }
@@ -139,7 +154,7 @@ impl DownloadProgressBar {
     /// To be called after every piece.
     pub(crate) fn step(&mut self, progress: &Download) {
         if progress.share() == Some(1.0) || self.0.is_due() {
-            self.0.show(progress.share().unwrap_or(0.0), &progress.to_string(), || None);
+            self.0.show(progress.share().unwrap_or(0.0), &progress.to_string(), Vec::new);
         }
     }
 }

@@ -112,6 +112,8 @@ impl Autoencoder {
             "seconds": self.history().seconds,
             "loss_first": self.history().loss_first,
             "loss_last": self.history().loss_last(),
+            "variance_explained": self.history().learnt.map(|learnt| learnt.variance_explained),
+            "has_learnt_nothing": self.history().learnt.and_then(|learnt| learnt.warning()),
         }}});
         // A time limit was asked for; everything else that ends a training early is a failure of the report.
         let is_as_asked =
@@ -283,16 +285,19 @@ impl Page {
     }
 
     fn history(self, history: &History) -> Self {
-        let page = match history.warning() {
-            None => self,
-            Some(warning) => self.html(&format!(
+        let nothing =
+            history.learnt.and_then(|learnt| learnt.warning()).map(|nothing| format!("the network {nothing}"));
+        let warnings = history.warning().into_iter().chain(nothing);
+        let page = warnings.fold(self, |page, warning| {
+            page.html(&format!(
                 "<p style=\"border-left:4px solid #d55e00;padding:4px 10px;font-weight:bold\">{}</p>",
                 escape(&warning)
-            )),
-        };
+            ))
+        });
         let page = page.html(&history.table().to_html());
         // A training that was stopped in its first epoch has no curve.
-        if history.epochs.is_empty() { page } else { page.figure(history.figure()) }
+        let page = if history.epochs.is_empty() { page } else { page.figure(history.figure()) };
+        if history.watched().next().is_none() { page } else { page.figure(history.watched_figure()) }
     }
 
     fn report(self, report: &Value) -> Self {

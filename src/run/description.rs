@@ -78,8 +78,8 @@ impl Description {
     /// The first setting that differs, with both values. Where to compute and how long may change.
     fn difference(&self, wanted: &Self) -> Option<String> {
         let comparable = |description: &Self| {
-            let Training { device, max_seconds, epochs, .. } = Training::default();
-            let training = Training { device, max_seconds, epochs, ..description.training.clone() };
+            let Training { device, max_seconds, epochs, watch_every, .. } = Training::default();
+            let training = Training { device, max_seconds, epochs, watch_every, ..description.training.clone() };
             let diabolo = String::new();
             serde_json::to_value(Self { diabolo, training, ..description.clone() }).expect("plain values are JSON")
         };

@@ -1,5 +1,6 @@
 //! The history of a training: losses, and why it stopped.
 
+use super::{Learnt, Watched};
 use crate::Error;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -31,6 +32,10 @@ pub struct History {
     pub seconds: f64,
     /// Where it ran and why there, as in "CPU, since there is no NVIDIA driver".
     pub device: String,
+    /// What the model makes of the test images; `None` before the end of a training, when the user pressed stop, and in
+    /// models of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<Learnt>,
     /// Other notes, as that its folder could not be locked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -57,6 +62,9 @@ pub struct Epoch {
     pub seconds: f64,
     /// Training speed.
     pub images_per_second: f64,
+    /// What the test images said after it, where the training is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched: Option<Watched>,
 }
 
 /// A column of `history.csv`: its name, and an epoch's value, empty where there is none.
@@ -68,6 +76,19 @@ const COLUMNS: [Column; 4] = [
     ("seconds", |epoch| epoch.seconds.to_string()),
     ("images_per_second", |epoch| epoch.images_per_second.to_string()),
 ];
+
+/// Those of a training that is watched.
+const WATCHED_COLUMNS: [Column; 5] = [
+    ("test_auc", |epoch| or_empty(epoch, |watched| watched.auc)),
+    ("test_mse", |epoch| or_empty(epoch, |watched| Some(watched.mse))),
+    ("test_auc_kept", |epoch| or_empty(epoch, |watched| watched.auc_kept)),
+    ("test_mse_kept", |epoch| or_empty(epoch, |watched| Some(watched.mse_kept))),
+    ("watch_seconds", |epoch| or_empty(epoch, |watched| Some(watched.seconds))),
+];
+
+fn or_empty(epoch: &Epoch, value: impl FnOnce(&Watched) -> Option<f64>) -> String {
+    epoch.watched.as_ref().and_then(value).map_or(String::new(), |value| value.to_string())
+}
 
 /// Where a model's weights come from.
 ///
@@ -155,7 +176,20 @@ impl History {
         self.epochs.last().map(|epoch| epoch.loss_mean)
     }
 
-    /// The epochs as CSV: a line of names, then a line for each.
+    /// What the test images said after each epoch that was watched, with the epoch's number, from 1.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// assert_eq!(model.history().watched().count(), 0, "nobody asked for it");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn watched(&self) -> impl Iterator<Item = (usize, &Watched)> {
+        let epochs = self.epochs.iter().zip(1..);
+        epochs.filter_map(|(epoch, number)| epoch.watched.as_ref().map(|watched| (number, watched)))
+    }
+
+    /// The epochs as CSV: a line of names, then a line for each. A training that is watched has five columns more.
     ///
     /// # Example
     /// ```
@@ -166,8 +200,10 @@ impl History {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn to_csv(&self) -> String {
+        let n_watched = if self.watched().next().is_some() { WATCHED_COLUMNS.len() } else { 0 };
         let line = |first: &str, value: &dyn Fn(&Column) -> String| {
-            COLUMNS.iter().fold(first.to_string(), |line, column| line + "," + &value(column)) + "\n"
+            let columns = COLUMNS.iter().chain(&WATCHED_COLUMNS[..n_watched]);
+            columns.fold(first.to_string(), |line, column| line + "," + &value(column)) + "\n"
         };
         let epochs = self.epochs.iter().zip(1..);
         let lines = epochs.map(|(epoch, number): (&Epoch, usize)| line(&number.to_string(), &|(_, of)| of(epoch)));
@@ -235,7 +271,20 @@ impl fmt::Display for History {
         if let Some(Kept { epoch, loss }) = self.kept {
             write!(f, ", kept epoch {epoch} ({loss:.4})")?;
         }
+        if let Some(learnt) = &self.learnt {
+            write!(f, "\n{learnt}")?;
+        }
+        let (n_watched, seconds) =
+            self.watched().fold((0, 0.0), |(n, sum), (_, watched)| (n + 1, sum + watched.seconds));
+        if let Some((epoch, Watched { auc: Some(auc), .. })) = self.watched().last() {
+            write!(
+                f,
+                "\nAUC of the test images after epoch {epoch}: {auc:.4}; watched {n_watched} times in {seconds:.1} s"
+            )?;
+        }
         self.warning().map_or(Ok(()), |warning| write!(f, "\nWARNING: {warning}"))?;
+        let nothing = self.learnt.and_then(|learnt| learnt.warning());
+        nothing.map_or(Ok(()), |warning| write!(f, "\nWARNING: the network {warning}"))?;
         self.notes.iter().try_for_each(|note| write!(f, "\nNote: {note}"))
     }
 }

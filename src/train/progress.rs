@@ -1,5 +1,6 @@
 //! The progress of a training.
 
+use super::Watched;
 use std::fmt;
 
 /// Progress of a training, reported after every step.
@@ -31,6 +32,8 @@ pub struct Progress {
     pub n_steps: usize,
     /// Loss of the minibatch just done; on a GPU the newest that has been read, a fifth of a second old at most.
     pub loss: f64,
+    /// What the test images said last, with the epoch after which; where the training is watched.
+    pub watched: Option<(usize, Watched)>,
     /// Mean speed since the training began.
     pub images_per_second: f64,
     /// Time since the training began.
@@ -75,6 +78,7 @@ mod tests {
             step: 63,
             n_steps: 63,
             loss: 0.1234,
+            watched: None,
             images_per_second: 15_432.1,
             seconds: 3.6,
             seconds_remaining: 200.4,

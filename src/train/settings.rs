@@ -45,6 +45,9 @@ pub struct Training {
     /// Training ends after the step in which this many seconds have passed since the call; a training in a folder goes on
     /// there with the next call, which has as many again. Default: no limit.
     pub max_seconds: Option<f64>,
+    /// AUC and mean squared error of the test images are measured after every so many epochs and after the last, 1 or more;
+    /// it changes no weight. Each time costs up to two passes over the test images. Default: never.
+    pub watch_every: Option<usize>,
 }
 
 /// How a gradient becomes a step.
@@ -141,6 +144,7 @@ impl Default for Training {
             device: Device::default(),
             precision: Precision::default(),
             max_seconds: None,
+            watch_every: None,
         }
     }
 }
@@ -227,6 +231,20 @@ impl Training {
         Self { max_seconds: Some(max_seconds), ..self }
     }
 
+    /// Measures AUC and mean squared error of the test images after every `n_epochs` epochs and after the last: the history
+    /// has them, and the live figure a curve. No weight and no random number changes; each time costs up to two passes over
+    /// the test images.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::Training;
+    /// let settings = Training::report_cnn().watch_every(10);
+    /// assert_eq!(settings.watch_every, Some(10));
+    /// ```
+    pub fn watch_every(self, n_epochs: usize) -> Self {
+        Self { watch_every: Some(n_epochs), ..self }
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -283,6 +301,9 @@ impl Training {
                 "a weight of 0 or more",
                 "1 is the usual one",
             )?;
+        }
+        if let Some(n_epochs) = self.watch_every {
+            at_least_one("watch_every", n_epochs, "leave it out to watch nothing")?;
         }
         if let Some(seconds) = self.max_seconds {
             let legal = seconds.is_finite() && seconds > 0.0;

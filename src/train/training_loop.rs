@@ -6,8 +6,8 @@ use super::keeper::Keeper;
 use super::loss::minibatch_loss;
 use super::losses::{Losses, Reading};
 use super::optimizer::OptimizerState;
-use super::{Autoencoder, Epoch, History, Progress, StoppedBecause, Training};
-use crate::data::Split;
+use super::{Autoencoder, Epoch, History, Keep, Progress, StoppedBecause, Training, Watched, learnt};
+use crate::data::{Images, Split};
 use crate::error::TorchContext;
 use crate::model::{Architecture, Network, StepRandomness};
 use crate::{Error, Result, interrupt};
@@ -22,6 +22,10 @@ pub(crate) struct Loop {
     training: Training,
     images: TrainingImages,
     n_images: usize,
+    /// For what is measured at the end; the mean training image is.
+    train: Images,
+    /// For what is watched, and measured at the end.
+    test: Images,
     network: Network,
     optimizer: OptimizerState,
     keeper: Keeper,
@@ -68,6 +72,8 @@ impl Loop {
         let mut begun = Self {
             images: TrainingImages::new(images, chosen.device)?,
             n_images: images.len(),
+            train: images.clone(),
+            test: split.test.clone(),
             keeper: Keeper::new(training.keep, reading, &network)?,
             optimizer: OptimizerState::new(&training, network.parameters())?,
             history: History {
@@ -77,6 +83,7 @@ impl Loop {
                 stopped_because: StoppedBecause::NotYet,
                 seconds: 0.0,
                 device: chosen.reason,
+                learnt: None,
                 notes: Vec::new(),
             },
             losses: Losses::after(Vec::new(), reading),
@@ -108,7 +115,8 @@ impl Loop {
         self.epoch_seconds = unfinished.seconds;
         self.seconds_before = history.seconds;
         let device = std::mem::take(&mut self.history.device);
-        self.history = History { device, stopped_because: StoppedBecause::NotYet, notes: Vec::new(), ..history };
+        let stopped_because = StoppedBecause::NotYet;
+        self.history = History { device, stopped_because, learnt: None, notes: Vec::new(), ..history };
         Ok(())
     }
 
@@ -154,7 +162,12 @@ impl Loop {
         let checkpoint = self.checkpoint()?;
         let (weights, kept) = checkpoint.best(self.training.keep);
         self.network.restore(weights)?;
-        let history = History { kept, ..checkpoint.history };
+        let mut history = History { kept, ..checkpoint.history };
+        match learnt::measure(&self.network, self.training.precision, &self.train, &self.test) {
+            Ok(learnt) => history.learnt = learnt,
+            Err(Error::Interrupted { .. }) => {}
+            Err(error) => history.notes.push(format!("what was learnt could not be measured: {error}")),
+        }
         Ok(Autoencoder::new(self.architecture, self.training, history, self.trained_on, self.network))
     }
 
@@ -288,9 +301,23 @@ impl Loop {
         // A clock may be too coarse for an epoch of one step.
         let seconds = self.epoch_seconds.max(1e-9);
         let images_per_second = self.n_images as f64 / seconds;
-        self.history.epochs.push(Epoch { loss_mean, loss_lowest_minibatch, seconds, images_per_second });
+        let watched = self.watch(epoch)?;
+        self.history.epochs.push(Epoch { loss_mean, loss_lowest_minibatch, seconds, images_per_second, watched });
         self.begin_epoch();
         Ok(())
+    }
+
+    /// What the test images say after this epoch, where it is one to watch.
+    fn watch(&self, epoch: usize) -> Result<Option<Watched>> {
+        let is_due = |every: usize| epoch.is_multiple_of(every) || epoch == self.training.epochs;
+        if !self.training.watch_every.is_some_and(is_due) {
+            return Ok(None);
+        }
+        // At the end of the epoch in which they were kept, the kept weights of these rules are the newest.
+        let are_newest = self.training.keep != Keep::LowestMinibatchLoss
+            && self.keeper.kept().is_some_and(|kept| kept.epoch == epoch);
+        let kept = (!are_newest).then(|| self.network.with_snapshot(self.keeper.snapshot())).transpose()?;
+        learnt::watch(&self.network, kept.as_ref(), self.training.precision, &self.test)
     }
 
     fn begin_epoch(&mut self) {
@@ -331,6 +358,7 @@ impl Loop {
             step,
             n_steps,
             loss: self.losses.newest(),
+            watched: self.history.watched().last().map(|(epoch, watched)| (epoch, *watched)),
             images_per_second: images_done as f64 / seconds,
             seconds,
             seconds_remaining: seconds / steps_done as f64 * (n_epochs * n_steps - steps_done) as f64,
@@ -343,7 +371,7 @@ mod tests {
     use super::*;
     use crate::data::open;
     use crate::device::Device;
-    use crate::train::{Keep, Kept};
+    use crate::train::Kept;
 
     fn few() -> Split {
         let scenes = open("scenes").unwrap();

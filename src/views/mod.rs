@@ -19,7 +19,7 @@ use crate::figure::{Histogram, HistogramPanel, XRange};
 use crate::model::Plan;
 use crate::score::{Picks, Ranking, Scores};
 use crate::table::Table;
-use crate::train::{Autoencoder, History};
+use crate::train::{Autoencoder, History, Watched};
 
 /// Number of images in the preview of a data set.
 const PEEK: usize = 16;
@@ -154,6 +154,25 @@ impl History {
         })
     }
 
+    /// AUC of the test images by epoch, of the weights as they stood and of those that were kept; their mean squared error
+    /// where there are no anomaly labels.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) when the training was not watched.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// let settings = Training::default().epochs(4).watch_every(1);
+    /// let watched = diabolo::train::fit(small, &data, settings, go_on)?;
+    /// assert!(watched.history().watched_figure()?.alt().starts_with("AUC of the test images by epoch"));
+    /// assert!(model.history().watched_figure().is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn watched_figure(&self) -> Result<Figure> {
+        watched_chart(&self.watched().map(|(epoch, watched)| (epoch, *watched)).collect::<Vec<_>>())
+    }
+
     /// The numbers of a training.
     ///
     /// # Example
@@ -178,10 +197,46 @@ impl History {
             "kept",
             self.kept.map_or("the first weights".into(), |kept| format!("epoch {}, loss {:.4}", kept.epoch, kept.loss)),
         );
+        if let Some(learnt) = &self.learnt {
+            row("variance explained, test images", format!("{:.4}", learnt.variance_explained));
+            if let Some(normal) = learnt.variance_explained_normal {
+                row("variance explained, normal test images", format!("{normal:.4}"));
+            }
+            row("variance of the reconstructions / of the images", format!("{:.4}", learnt.reconstruction_variance));
+        }
+        if let Some((epoch, Watched { auc: Some(auc), .. })) = self.watched().last() {
+            row("AUC of the test images", format!("{auc:.4} after epoch {epoch}"));
+        }
         row("ended because", self.stopped_because.to_string());
         self.notes.iter().for_each(|note| row("note", note.clone()));
         table
     }
+}
+
+/// AUC, or mean squared error where there is none, of the epochs that were watched.
+pub(crate) fn watched_chart(watched: &[(usize, Watched)]) -> Result<Figure> {
+    let has_auc = watched.iter().any(|(_, watched)| watched.auc.is_some());
+    let series = |name: &str, auc: fn(&Watched) -> Option<f64>, mse: fn(&Watched) -> f64| Series {
+        name: name.into(),
+        points: watched
+            .iter()
+            .filter_map(|(epoch, watched)| {
+                let value = if has_auc { auc(watched) } else { Some(mse(watched)) };
+                value.map(|value| (*epoch as f64, value))
+            })
+            .collect(),
+    };
+    let what = if has_auc { "AUC" } else { "MSE" };
+    line_chart(&LineChart {
+        title: format!("{what} of the test images by epoch"),
+        x_title: "epoch".into(),
+        y_title: what.into(),
+        series: vec![
+            series("weights after the epoch", |watched| watched.auc, |watched| watched.mse),
+            series("weights kept so far", |watched| watched.auc_kept, |watched| watched.mse_kept),
+        ],
+        marks: Vec::new(),
+    })
 }
 
 impl Plan {

@@ -46,6 +46,8 @@ pub(crate) struct Network {
 pub(crate) struct Pass {
     /// `[n, c, h, w]`.
     pub(crate) reconstruction: Tensor,
+    /// `[n, d]` or, of an image-shaped code, `[n, c, h, w]`.
+    pub(crate) code: Tensor,
     /// Of a Gaussian bottleneck only.
     pub(crate) distribution: Option<LatentDistribution>,
     /// What the backward pass needs.
@@ -101,6 +103,12 @@ impl Network {
         let encoder = BuiltPart::new(&plan.encoder, &mut carvers, device, kernels)?;
         let decoder = BuiltPart::new(&plan.decoder, &mut carvers, device, kernels)?;
         Ok(Self { encoder, decoder, plan, parameters, statistics })
+    }
+
+    /// The same network with the weights and running statistics of a snapshot, whose memory it shares.
+    pub(crate) fn with_snapshot(&self, snapshot: &[Tensor; 2]) -> Result<Self> {
+        let state = snapshot.each_ref().map(Tensor::shallow_clone);
+        Self::from_state(self.plan.clone(), state, self.device()).doing("building the network")
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -168,7 +176,8 @@ impl Network {
             let mut backward = Backward::default();
             let (code, distribution) = forward(&self.encoder, images, &mut mode, precision, &mut backward)?;
             let (reconstruction, _) = forward(&self.decoder, &code, &mut mode, precision, &mut backward)?;
-            Ok(Pass { reconstruction: reconstruction.f_to_kind(Kind::Float)?, distribution, backward })
+            let reconstruction = reconstruction.f_to_kind(Kind::Float)?;
+            Ok(Pass { reconstruction, code, distribution, backward })
         };
         rebuild().doing("rebuilding images")
     }

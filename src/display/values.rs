@@ -113,8 +113,10 @@ impl Autoencoder {
             "loss_first": self.history().loss_first,
             "loss_last": self.history().loss_last(),
             "variance_explained": self.history().learnt.map(|learnt| learnt.variance_explained),
-            "has_learnt_nothing": self.history().learnt.and_then(|learnt| learnt.warning()),
         }}});
+        if let Some(nothing) = self.history().learnt.and_then(|learnt| learnt.warning()) {
+            report["models"][self.name()]["warning"] = json!(nothing);
+        }
         // A time limit was asked for; everything else that ends a training early is a failure of the report.
         let is_as_asked =
             matches!(self.history().stopped_because, StoppedBecause::Finished | StoppedBecause::TimeLimit { .. });

@@ -190,6 +190,28 @@ mod tests {
         assert_eq!(training, expected);
     }
 
+    /// The trainings that the report describes are those of the crate.
+    #[test]
+    fn the_full_length_files_have_the_settings_of_the_report() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../notebooks/full");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "toml") {
+                continue;
+            }
+            let (name, training) = if path.file_stem().is_some_and(|name| name == "fcn_all_pairs") {
+                let sweep: Sweeping = read(&path).unwrap();
+                // All 45 pairs, so fewer epochs.
+                (sweep.architecture.name, sweep.training.epochs(1000))
+            } else {
+                let run: Train = read(&path).unwrap();
+                (run.architecture.name, run.training)
+            };
+            let wanted = if name == "fcn" { Training::report_fcn() } else { Training::report_cnn() };
+            assert_eq!(training, wanted.device(training.device), "{}", path.display());
+        }
+    }
+
     #[test]
     fn images_are_opened_with_the_options_of_the_notebook() {
         let options = "open = 'scenes'\noptions = { size_px = 64, seed = 7 }";

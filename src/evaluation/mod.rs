@@ -207,6 +207,9 @@ pub fn evaluate_with(
     Ok(ScoreTable { model, data, fit_on, rows, images })
 }
 
+/// The scores of one way, or why the codes do not allow it.
+pub(crate) type ScoresOrReason = Result<Scores, Arc<Error>>;
+
 /// Scores the test images in several ways, without their AUCs; the reason where the codes do not allow one.
 pub(crate) fn score_all(
     model: &Autoencoder,
@@ -214,7 +217,7 @@ pub(crate) fn score_all(
     evaluations: &[Evaluation],
     fit_on: FitOn,
     options: FitOptions,
-) -> Result<Vec<(Evaluation, Result<Scores, Arc<Error>>)>> {
+) -> Result<Vec<(Evaluation, ScoresOrReason)>> {
     check(evaluations)?;
     let (train, test) = (Measured::new(model, &split.train), Measured::new(model, &split.test));
     let of_codes = match fit_on {
@@ -252,7 +255,7 @@ fn unless_fatal<T>(result: Result<T>) -> Result<Result<T, Arc<Error>>> {
 }
 
 impl Outcome {
-    fn of(scores: Result<Scores, Arc<Error>>) -> Result<Self> {
+    fn of(scores: ScoresOrReason) -> Result<Self> {
         let scores = match scores {
             Ok(scores) => scores,
             Err(reason) => return Ok(Self::Refused { reason }),

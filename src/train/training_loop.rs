@@ -6,7 +6,7 @@ use super::keeper::Keeper;
 use super::loss::minibatch_loss;
 use super::losses::{Losses, Reading};
 use super::optimizer::OptimizerState;
-use super::{Autoencoder, Epoch, History, Keep, Progress, StoppedBecause, Training, Watched, learnt};
+use super::{Autoencoder, Epoch, History, Keep, Learnt, Progress, StoppedBecause, Training, Watched, learnt};
 use crate::data::{Images, Split};
 use crate::error::TorchContext;
 use crate::model::{Architecture, Network, StepRandomness};
@@ -144,7 +144,20 @@ impl Loop {
             Err(error) => self.failed(&error),
         };
         self.history = History { stopped_because, ..self.history() };
+        match self.learnt() {
+            Ok(learnt) => self.history.learnt = learnt,
+            Err(Error::Interrupted { .. }) => {}
+            Err(error) => self.history.notes.push(format!("what was learnt could not be measured: {error}")),
+        }
         Ok(())
+    }
+
+    /// What the weights that the model will have make of the test images.
+    fn learnt(&self) -> Result<Option<Learnt>> {
+        let checkpoint = self.checkpoint()?;
+        let (weights, _) = checkpoint.best(self.training.keep);
+        let network = self.network.with_snapshot(weights)?;
+        learnt::measure(&network, self.training.precision, &self.train, &self.test)
     }
 
     /// Adds something that a reader of the history should know.
@@ -162,12 +175,7 @@ impl Loop {
         let checkpoint = self.checkpoint()?;
         let (weights, kept) = checkpoint.best(self.training.keep);
         self.network.restore(weights)?;
-        let mut history = History { kept, ..checkpoint.history };
-        match learnt::measure(&self.network, self.training.precision, &self.train, &self.test) {
-            Ok(learnt) => history.learnt = learnt,
-            Err(Error::Interrupted { .. }) => {}
-            Err(error) => history.notes.push(format!("what was learnt could not be measured: {error}")),
-        }
+        let history = History { kept, ..checkpoint.history };
         Ok(Autoencoder::new(self.architecture, self.training, history, self.trained_on, self.network))
     }
 

@@ -86,6 +86,7 @@ fn a_table_goes_to_standard_output_and_through_pipes() {
 /// With a null device of its own: where the test fails, the machine's is still one.
 #[cfg(unix)]
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn links_are_followed_devices_stay_and_permissions_are_kept() {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
     let folder = trained();
@@ -171,6 +172,7 @@ fn a_run_file_from_windows_is_read_or_what_to_do_is_said() {
 /// As of Lustre and of some NFS, by a library that answers for the system.
 #[cfg(target_os = "linux")]
 #[test]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn a_file_system_without_locks_will_do() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();

@@ -232,10 +232,10 @@ impl SweepSettings {
         evaluations: Vec<Evaluation>,
         fit_on: FitOn,
     ) -> Self {
-        let (all, n_test) = (split.train_of_all_classes(), split.test.len());
+        let (all, n_test) = (split.train_of_all_classes(), split.test().len());
         let classes = all.class_names().unwrap_or_default().to_vec();
         Self {
-            data: split.name.clone(),
+            data: split.name().into(),
             n_train: all.len(),
             n_test,
             classes,

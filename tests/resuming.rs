@@ -47,7 +47,7 @@ fn essence(model: &Autoencoder) -> (Vec<f64>, Vec<[f64; 2]>, Option<(usize, f64)
     let history = model.history();
     let losses = history.epochs.iter().map(|epoch| [epoch.loss_mean, epoch.loss_lowest_minibatch]);
     let kept = history.kept.map(|kept| (kept.epoch, kept.loss));
-    (model.score(&drawn().test).unwrap().values, losses.collect(), kept, history.loss_first)
+    (model.score(&drawn().test()).unwrap().values, losses.collect(), kept, history.loss_first)
 }
 
 fn weights(path: &Path) -> Vec<u8> {

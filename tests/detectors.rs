@@ -147,7 +147,7 @@ fn a_reopened_detector_says_the_same_digit_for_digit() {
 
 /// 1,280 normal images of `scenes` that the small network has not seen.
 fn normal_images_not_trained_on() -> Images {
-    let train = open("scenes").unwrap().hold_out(&["moon", "mushroom"]).unwrap().train.clone();
+    let train = open("scenes").unwrap().hold_out(&["moon", "mushroom"]).unwrap().train().clone();
     train.select(&Vec::from_iter((0..train.len()).filter(|index| index % 10 == 3 || index % 10 == 7))).unwrap()
 }
 

@@ -59,8 +59,8 @@ fn training_images(run: &Run, images: Option<&Path>) -> Result<Images> {
         if height_px == width_px { OpenOptions::default().size_px(height_px) } else { OpenOptions::default() };
     let split = open_with(images.unwrap_or(&name), options)
         .with_context(|| "opening the images of the run; name their data with --images".to_string())?;
-    let held_out: Vec<&str> = run.data.held_out().iter().map(String::as_str).collect();
-    let split = if held_out.is_empty() || split.held_out == held_out { split } else { split.hold_out(&held_out)? };
+    let held_out: Vec<&str> = run.data.held_out.iter().map(String::as_str).collect();
+    let split = if held_out.is_empty() || split.held_out() == held_out { split } else { split.hold_out(&held_out)? };
     Ok(split.train().clone())
 }
 

@@ -94,7 +94,7 @@ fn threshold_cases() -> Vec<Case> {
         case(
             "each class of images without classes",
             move |_| {
-                let images = Images::from_floats(test_images().to_array())?.with_anomalies(vec![true; 40])?;
+                let images = Images::from_floats(test_images().to_array(), PixelRange::Signed)?.with_anomalies(vec![true; 40])?;
                 detector()?.with_false_alarms(0.1, &normal()?)?.detect(&images)?.by_class()
             },
             &["images without classes"],
@@ -104,7 +104,7 @@ fn threshold_cases() -> Vec<Case> {
 
 fn comparison_cases() -> Vec<Case> {
     let table = |anomalies: Option<Vec<bool>>| {
-        let images = Images::from_floats(test_images().to_array())?;
+        let images = Images::from_floats(test_images().to_array(), PixelRange::Signed)?;
         let images = match anomalies {
             None => images,
             Some(anomalies) => images.with_anomalies(anomalies)?,

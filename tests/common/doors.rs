@@ -26,7 +26,7 @@ use std::path::Path;
 pub type Door = fn(&Path, &[u8]);
 
 /// Every door with the name of its fuzz target and of its folder of seeds.
-pub const DOORS: [(&str, Door); 10] = [
+pub const DOORS: [(&str, Door); 11] = [
     ("npy", npy),
     ("npz", npz),
     ("cifar", cifar),
@@ -235,7 +235,7 @@ fn detector(folder: &Path, bytes: &[u8]) {
     if let Some(detector) = checked(Detector::open(&inside)) {
         assert!(!detector.to_string().is_empty());
         checked(detector.verify());
-        checked(detector.detect(&tiny_split().test));
+        checked(detector.detect(&tiny_split().test()));
     }
 }
 

@@ -16,16 +16,16 @@ from jupyter_client.manager import start_new_kernel
 # What prepares, and the call. K-means gets the same 32 components as its peer, worked out here: cells read no .npy of codes.
 CELLS = {
     "train_report_cnn": (
-        'let data = open("DATA")?; let data = Split::new("the first images", data.train.first(8_000)?, data.test)?;',
+        'let data = open("DATA")?; let data = Split::new("the first images", data.train().first(8_000)?, data.test().clone())?;',
         "train(Architecture::report_cnn(), &data, Training::report_cnn().epochs(1))?.history().loss_last()",
     ),
     "score_report_cnn": (
-        'let data = open("DATA")?; let few = Split::new("a few images", data.train.first(128)?, data.test)?;'
+        'let data = open("DATA")?; let few = Split::new("a few images", data.train().first(128)?, data.test().clone())?;'
         " let model = train(Architecture::report_cnn(), &few, Training::report_cnn().epochs(1))?;",
-        "model.score(&few.test)?.values.len()",
+        "model.score(few.test())?.values.len()",
     ),
     "kmeans_k5": (
-        'let points = open("DATA")?.test.to_array().into_shape_with_order((10_000, 3072))?;'
+        'let points = open("DATA")?.test().to_array().into_shape_with_order((10_000, 3072))?;'
         " let points = diabolo::project::Pca::fit(&points, 32)?.transform(&points)?;",
         "diabolo::cluster::KMeans::new(5).starts(10).fit(&points)?.inertia",
     ),

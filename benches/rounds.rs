@@ -87,15 +87,15 @@ fn prepare(arguments: &Arguments) -> Outcome<Round> {
         "score_report_cnn" => scoring(data)?,
         "load_cifar" => {
             let data = data.clone();
-            Box::new(move || Ok(open(&data)?.train.len() as f64))
+            Box::new(move || Ok(open(&data)?.train().len() as f64))
         }
         "roc_auc" => auc(),
         "kmeans_k3" => kmeans(read_codes(codes)?, 3, 10),
         "kmeans_k5" => kmeans(read_codes(codes)?, 5, 10),
         "kmeans_k100" => kmeans(read_codes(codes)?, 100, 1),
-        "kmeans_pixels" => kmeans(pixels(&open(data)?.test)?, 3, 1),
+        "kmeans_pixels" => kmeans(pixels(open(data)?.test())?, 3, 1),
         "pca_pixels" => {
-            let points = pixels(&open(data)?.test)?;
+            let points = pixels(open(data)?.test())?;
             Box::new(move || Ok(Pca::fit(&points, 2)?.explained_variance[0]))
         }
         "tsne_sklearn" | "tsne_opentsne" => {
@@ -109,7 +109,7 @@ fn prepare(arguments: &Arguments) -> Outcome<Round> {
 /// One epoch, from first weights to finished model.
 fn training(architecture: Architecture, settings: Training, data: &Path) -> Outcome<Round> {
     let data = open(data)?;
-    let data = Split::new("the first images of CIFAR-10", data.train.first(N_TRAIN)?, data.test)?;
+    let data = Split::new("the first images of CIFAR-10", data.train().first(N_TRAIN)?, data.test().clone())?;
     let settings = settings.epochs(1);
     Ok(Box::new(move || {
         let model = train(architecture.clone(), &data, settings.clone())?;
@@ -120,10 +120,10 @@ fn training(architecture: Architecture, settings: Training, data: &Path) -> Outc
 fn scoring(data: &Path) -> Outcome<Round> {
     let data = open(data)?;
     // What the weights are changes no time; 128 images make a model quickly.
-    let few = Split::new("a few images of CIFAR-10", data.train.first(128)?, data.test.clone())?;
+    let few = Split::new("a few images of CIFAR-10", data.train().first(128)?, data.test().clone())?;
     let model = train(Architecture::report_cnn(), &few, Training::report_cnn().epochs(1))?;
     Ok(Box::new(move || {
-        let errors = model.score(&data.test)?.values;
+        let errors = model.score(data.test())?.values;
         Ok(errors.iter().sum::<f64>() / errors.len() as f64)
     }))
 }

@@ -45,7 +45,7 @@ impl Images {
 /// # Example
 /// ```
 #[doc = include_str!("example.txt")]
-/// let table = brightness_table(&[&model], &data.test)?;
+/// let table = brightness_table(&[&model], data.test())?;
 /// assert_eq!((table.rows.len(), table.rows[0][0].as_str()), (1, "small"));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
@@ -93,8 +93,8 @@ pub fn brightness_table(models: &[&Autoencoder], images: &Images) -> Result<Tabl
 /// # Example
 /// ```
 #[doc = include_str!("example.txt")]
-/// let scores = model.score(&data.test)?;
-/// let table = bias_table(&[&scores], &data.test)?;
+/// let scores = model.score(data.test())?;
+/// let table = bias_table(&[&scores], data.test())?;
 /// assert_eq!(table.headers[2..], ["brightness", "variance", "saturated share", "compressed size"]);
 /// assert_eq!((table.rows[0][1].as_str(), table.rows[1][1].as_str()), ("Pearson", "Spearman"));
 /// # Ok::<(), diabolo::Error>(())
@@ -125,9 +125,9 @@ pub fn bias_table(scores: &[&Scores], images: &Images) -> Result<Table> {
 /// ```
 #[doc = include_str!("example.txt")]
 /// use diabolo::background::LogErrorModel;
-/// let errors = model.score(&data.train)?.values;
-/// let explained = LogErrorModel::fit(&errors, &data.train.statistics()?)?;
-/// let residuals = explained.residuals(&errors, &data.train.statistics()?)?;
+/// let errors = model.score(data.train())?.values;
+/// let explained = LogErrorModel::fit(&errors, &data.train().statistics()?)?;
+/// let residuals = explained.residuals(&errors, &data.train().statistics()?)?;
 /// let mean = residuals.iter().sum::<f64>() / residuals.len() as f64;
 /// assert!(mean.abs() < 1e-6, "nothing is left of the mean on the images of the fit");
 /// # Ok::<(), diabolo::Error>(())
@@ -182,10 +182,10 @@ impl LogErrorModel {
     /// ```
     #[doc = include_str!("example.txt")]
     /// use diabolo::background::LogErrorModel;
-    /// let (train, test) = (data.train.statistics()?, data.test.statistics()?);
-    /// let explained = LogErrorModel::fit(&model.score(&data.train)?.values, &train)?;
-    /// let debiased = explained.residuals(&model.score(&data.test)?.values, &test)?;
-    /// assert_eq!(debiased.len(), data.test.len());
+    /// let (train, test) = (data.train().statistics()?, data.test().statistics()?);
+    /// let explained = LogErrorModel::fit(&model.score(data.train())?.values, &train)?;
+    /// let debiased = explained.residuals(&model.score(data.test())?.values, &test)?;
+    /// assert_eq!(debiased.len(), data.test().len());
     /// assert!(explained.residuals(&[0.1], &test).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -236,8 +236,8 @@ mod tests {
     /// A white frame around a black middle, and the reverse.
     fn framed_images() -> Images {
         let near_edge = |position: usize| !(2..30).contains(&position);
-        Images::from_floats(Array4::from_shape_fn((2, 3, 32, 32), |(n, _, y, x)| {
-            if (near_edge(y) || near_edge(x)) == (n == 0) { 1.0 } else { -1.0 }
+        Images::from_bytes(Array4::from_shape_fn((2, 3, 32, 32), |(n, _, y, x)| {
+            if (near_edge(y) || near_edge(x)) == (n == 0) { 255 } else { 0 }
         }))
         .unwrap()
     }
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn an_error_that_follows_variance_alone_has_nothing_left() {
-        let images = crate::data::open("scenes").unwrap().test.first(200).unwrap();
+        let images = crate::data::open("scenes").unwrap().test().first(200).unwrap();
         let statistics = images.statistics().unwrap();
         let errors: Vec<f64> = statistics.variance.iter().map(|variance| 0.3 * (variance + 1e-4)).collect();
         let model = LogErrorModel::fit(&errors, &statistics).unwrap();

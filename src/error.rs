@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// ```
 /// use diabolo::data::{Images, open};
 /// fn first_ten(source: &str) -> diabolo::Result<Images> {
-///     open(source)?.train.first(10)
+///     open(source)?.train().first(10)
 /// }
 /// assert!(first_ten("no/such/folder").is_err());
 /// # let _: fn() -> std::result::Result<(), diabolo::Error> = || Ok(());

@@ -12,7 +12,7 @@ use std::fmt;
 /// # Example
 /// ```
 #[doc = include_str!("example.txt")]
-/// let codes = model.encode(&data.test)?;
+/// let codes = model.encode(data.test())?;
 /// assert_eq!(codes.to_string(), "48 codes of 4 values from small");
 /// assert_eq!((codes.name.as_str(), codes.values.dim()), ("small", (48, 4)));
 /// # Ok::<(), diabolo::Error>(())
@@ -35,9 +35,9 @@ impl Autoencoder {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let codes = model.encode(&data.test)?.values;
+    /// let codes = model.encode(data.test())?.values;
     /// assert_eq!(codes.dim(), (48, model.plan().n_latents()));
-    /// assert!(model.encode(&open("scenes")?.test).is_err());
+    /// assert!(model.encode(open("scenes")?.test()).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn encode(&self, images: &Images) -> Result<Latents> {

@@ -4,9 +4,9 @@
 //! ```
 //! use diabolo::prelude::*;
 //! let data = open("scenes")?.hold_out(&["boat", "car"])?;
-//! # let data = Split::new("a few scenes", data.train.first(64)?, data.test.first(64)?)?;
+//! # let data = Split::new("a few scenes", data.train().first(64)?, data.test().first(64)?)?;
 //! let model = train(Architecture::conv(), &data, Training::default().epochs(1))?;
-//! println!("{}", model.rank(&data.test)?);
+//! println!("{}", model.rank(data.test())?);
 //! let pictures: Figure = compare(&[&model], &data, 2)?;
 //! # Ok::<(), diabolo::Error>(())
 //! ```

@@ -22,7 +22,7 @@ const DEFAULT_HOLD_OUT: [[&str; 2]; 2] = [["cat", "dog"], ["moon", "mushroom"]];
 /// # Example
 /// ```
 /// let data = diabolo::notebook::notebook_data()?;
-/// assert_eq!((data.name.as_str(), data.held_out.len()), ("scenes", 2));
+/// assert_eq!((data.name(), data.held_out().len()), ("scenes", 2));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn notebook_data() -> Result<Split> {
@@ -36,8 +36,8 @@ pub fn notebook_data() -> Result<Split> {
 
 /// Holds out the default classes, where there are classes that may be held out and none is yet.
 fn hold_out_two(split: Split) -> Result<Split> {
-    let Some(known) = split.train.class_names().filter(|known| known.len() > 1) else { return Ok(split) };
-    if !split.held_out.is_empty() {
+    let Some(known) = split.train().class_names().filter(|known| known.len() > 1) else { return Ok(split) };
+    if !split.held_out().is_empty() {
         return Ok(split);
     }
     // One class at least is left to train on.
@@ -48,7 +48,8 @@ fn hold_out_two(split: Split) -> Result<Split> {
     split.hold_out(&classes)
 }
 
-/// The data of this run, or `scenes` where these have no classes: for notebooks that measure against labels.
+/// The data of this run, or `scenes` where it is not known which of the test images are anomalies: for notebooks that
+/// measure against labels. Classes are not needed: the homework's `test_labels.npy` is enough.
 ///
 /// # Errors
 /// As [`notebook_data`].
@@ -56,15 +57,41 @@ fn hold_out_two(split: Split) -> Result<Split> {
 /// # Example
 /// ```
 /// let data = diabolo::notebook::labelled_notebook_data()?;
-/// assert!(data.test.anomalies().is_some());
+/// assert!(data.test().anomalies().is_some());
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn labelled_notebook_data() -> Result<Split> {
-    let split = notebook_data()?;
-    match split.train_of_all_classes().class_names() {
-        Some(_) => Ok(split),
-        None => hold_out_two(open("scenes")?),
-    }
+    or_scenes(notebook_data()?, has_both_kinds)
+}
+
+/// The data of this run, or `scenes` where there are no pairs of classes to hold out: for notebooks that compare such
+/// pairs.
+///
+/// # Errors
+/// As [`notebook_data`].
+///
+/// # Example
+/// ```
+/// let data = diabolo::notebook::notebook_data_with_classes()?;
+/// assert!(data.class_pairs(3)?.len() == 3);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+pub fn notebook_data_with_classes() -> Result<Split> {
+    or_scenes(notebook_data()?, has_pairs)
+}
+
+fn or_scenes(split: Split, is_enough: impl Fn(&Split) -> bool) -> Result<Split> {
+    if is_enough(&split) { Ok(split) } else { hold_out_two(open("scenes")?) }
+}
+
+/// Whether the test images are known to be of both kinds.
+fn has_both_kinds(split: &Split) -> bool {
+    split.test().anomalies().is_some_and(|anomalies| anomalies.contains(&true) && anomalies.contains(&false))
+}
+
+/// Whether a class is left to train on when two are held out.
+fn has_pairs(split: &Split) -> bool {
+    split.train_of_all_classes().class_names().is_some_and(|names| names.len() > 2)
 }
 
 /// `quick`, or `full` when the notebooks run with `cargo diabolo report --full`.
@@ -97,7 +124,18 @@ mod tests {
         let images = Images::from_bytes(Array4::zeros((2 * classes.len(), 1, 2, 2))).unwrap();
         let indices = (0..images.len()).map(|index| index % classes.len()).collect();
         let images = images.with_classes(classes, indices).unwrap();
-        hold_out_two(Split::new("a few", images.clone(), images).unwrap()).unwrap().held_out
+        hold_out_two(Split::new("a few", images.clone(), images).unwrap()).unwrap().held_out().to_vec()
+    }
+
+    #[test]
+    fn labels_without_classes_are_labels() {
+        let images = |n| Images::from_bytes(Array4::zeros((n, 1, 2, 2))).unwrap();
+        let split = |test| Split::new("homework", images(2), test).unwrap();
+        let labelled = split(images(2).with_anomalies(vec![false, true]).unwrap());
+        assert_eq!(or_scenes(labelled.clone(), has_both_kinds).unwrap().name(), "homework");
+        assert_eq!(or_scenes(labelled, has_pairs).unwrap().name(), "scenes");
+        let of_one_kind = split(images(2).with_anomalies(vec![false, false]).unwrap());
+        assert_eq!(or_scenes(of_one_kind, has_both_kinds).unwrap().name(), "scenes");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The one `use` that a notebook needs.
 
-pub use crate::data::{Images, OpenOptions, Split};
+pub use crate::data::{Images, OpenOptions, PixelRange, Split};
 pub use crate::detector::ways::*;
 pub use crate::detector::{Detections, Detector, ErrorMaps, FitOptions};
 pub use crate::device::{Device, Precision};

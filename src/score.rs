@@ -14,10 +14,10 @@ use tch::Kind;
 /// # Example
 /// ```
 #[doc = include_str!("example.txt")]
-/// let scores = model.score(&data.test)?;
+/// let scores = model.score(data.test())?;
 /// assert_eq!((scores.model.as_str(), scores.name.as_str()), ("small", "reconstruction error (MSE)"));
-/// assert_eq!(scores.values.len(), data.test.len());
-/// assert_eq!(scores.anomalies.as_deref(), data.test.anomalies());
+/// assert_eq!(scores.values.len(), data.test().len());
+/// assert_eq!(scores.anomalies.as_deref(), data.test().anomalies());
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +37,7 @@ pub struct Scores {
 /// # Example
 /// ```
 #[doc = include_str!("example.txt")]
-/// let ranking = model.rank(&data.test)?;
+/// let ranking = model.rank(data.test())?;
 /// let [worst, best] = [ranking.order[0], ranking.order[47]];
 /// assert!(ranking.scores.values[worst] > ranking.scores.values[best]);
 /// # Ok::<(), diabolo::Error>(())
@@ -57,7 +57,7 @@ pub struct Ranking {
 /// # Example
 /// ```
 #[doc = include_str!("example.txt")]
-/// let picks = model.rank(&data.test)?.worst(4)?;
+/// let picks = model.rank(data.test())?.worst(4)?;
 /// assert_eq!(picks.title, "small: the 4 worst rebuilt");
 /// assert_eq!((picks.originals.len(), picks.reconstructions.len()), (4, 4));
 /// # Ok::<(), diabolo::Error>(())
@@ -79,7 +79,7 @@ pub struct Picks {
 /// # Example
 /// ```
 #[doc = include_str!("example.txt")]
-/// let worst = model.rank(&data.test)?.worst(1)?.picks[0];
+/// let worst = model.rank(data.test())?.worst(1)?.picks[0];
 /// assert!((worst.l2_norm - (worst.mse * 64.0).sqrt()).abs() < 1e-9, "images have 64 values");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
@@ -105,7 +105,7 @@ impl Scores {
     #[doc = include_str!("example.txt")]
     /// # let folder = tempfile::tempdir().unwrap();
     /// let path = folder.path().join("prediction.csv");
-    /// let scores = model.score(&data.test)?;
+    /// let scores = model.score(data.test())?;
     /// scores.write_csv(&path)?;
     /// let table = std::fs::read_to_string(&path).unwrap();
     /// let lines: Vec<&str> = table.lines().collect();
@@ -132,7 +132,7 @@ impl Autoencoder {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let scores = model.score(&data.test)?;
+    /// let scores = model.score(data.test())?;
     /// assert!(scores.values.iter().all(|mse| (0.0..=4.0).contains(mse)));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -164,7 +164,7 @@ impl Autoencoder {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let (mse, l2_norm) = (model.score(&data.test)?, model.score_l2_norm(&data.test)?);
+    /// let (mse, l2_norm) = (model.score(data.test())?, model.score_l2_norm(data.test())?);
     /// assert!((l2_norm.values[0] - (mse.values[0] * 64.0).sqrt()).abs() < 1e-9, "images have 64 values");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -185,7 +185,7 @@ impl Autoencoder {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let ranking = model.rank(&data.test)?;
+    /// let ranking = model.rank(data.test())?;
     /// assert!(ranking.to_string().starts_with("small: 48 images by reconstruction error (MSE)"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -201,8 +201,8 @@ impl Scores {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let scores = model.score(&data.test)?;
-    /// assert_eq!(scores.order(), model.rank(&data.test)?.order);
+    /// let scores = model.score(data.test())?;
+    /// assert_eq!(scores.order(), model.rank(data.test())?.order);
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn order(&self) -> Vec<usize> {
@@ -233,7 +233,7 @@ impl Ranking {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let ranking = model.rank(&data.test)?;
+    /// let ranking = model.rank(data.test())?;
     /// assert_eq!(ranking.worst(9)?.picks[0].index, ranking.order[0]);
     /// assert!(ranking.worst(0).is_err() && ranking.worst(49).is_err());
     /// # Ok::<(), diabolo::Error>(())
@@ -250,7 +250,7 @@ impl Ranking {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let ranking = model.rank(&data.test)?;
+    /// let ranking = model.rank(data.test())?;
     /// let (worst, best) = (ranking.worst(1)?, ranking.best(1)?);
     /// assert!(best.picks[0].mse < worst.picks[0].mse);
     /// # Ok::<(), diabolo::Error>(())
@@ -264,7 +264,7 @@ impl Ranking {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let ranking = model.rank(&data.test)?;
+    /// let ranking = model.rank(data.test())?;
     /// let [worst, best] = ranking.extremes(3);
     /// assert_eq!(worst, ranking.order[..3]);
     /// assert_eq!(best.len(), 3);
@@ -279,7 +279,7 @@ impl Ranking {
     /// # Example
     /// ```
     #[doc = include_str!("example.txt")]
-    /// let ranking = model.rank(&data.test)?;
+    /// let ranking = model.rank(data.test())?;
     /// let (best, worst) = (ranking.best(1)?.picks[0].mse, ranking.worst(1)?.picks[0].mse);
     /// assert!((best..=worst).contains(&ranking.mse_mean()));
     /// # Ok::<(), diabolo::Error>(())

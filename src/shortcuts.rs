@@ -2,7 +2,7 @@
 
 pub use crate::background::{bias_table, brightness_table};
 pub use crate::data::{open, open_with};
-pub use crate::notebook::{labelled_notebook_data, notebook_data, quick_or_full};
+pub use crate::notebook::{labelled_notebook_data, notebook_data, notebook_data_with_classes, quick_or_full};
 pub use crate::views::{
     compare, compare_over_pairs, constant_models, f1_against_prevalence, latent_map, nearest_pairs, pca_map,
     precision_recall, roc, roc_axes,
@@ -51,7 +51,7 @@ pub fn download(name: &str) -> Result<()> {
 /// ```
 /// use diabolo::prelude::*;
 /// let data = open("scenes")?.hold_out(&["boat", "car"])?;
-/// # let data = Split::new("a few scenes", data.train.first(64)?, data.test.first(64)?)?;
+/// # let data = Split::new("a few scenes", data.train().first(64)?, data.test().first(64)?)?;
 /// let conv = train(Architecture::conv(), &data, Training::default().epochs(2))?;
 /// assert!(conv.history().loss_last() < conv.history().loss_first);
 /// # Ok::<(), diabolo::Error>(())

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{check_message, folder, npy, real_data};
-use diabolo::data::{Images, Split, open};
+use diabolo::data::{Images, OpenOptions, PixelRange, Split, open, open_with};
 use diabolo::ndarray::{Array4, Axis};
 use std::collections::HashMap;
 use std::fs;
@@ -59,9 +59,9 @@ fn homework_files_of_every_type_order_and_version_give_the_same_pictures() {
         (">f8", false, unsigned.flat_map(f64::to_be_bytes).collect()),
     ] {
         let data = open(homework(npy(descr, is_fortran_order, &SHAPE, &elements)).path()).unwrap();
-        check_same_pixels(&data.train, &homework_pixels());
-        check_same_pixels(&data.test, &homework_pixels());
-        assert!(data.test.to_string().contains("8-bit"), "{descr} took more memory than its 256 values need");
+        check_same_pixels(data.train(), &homework_pixels());
+        check_same_pixels(data.test(), &homework_pixels());
+        assert!(data.test().to_string().contains("8-bit"), "{descr} took more memory than its 256 values need");
     }
 }
 
@@ -69,9 +69,9 @@ fn homework_files_of_every_type_order_and_version_give_the_same_pictures() {
 fn homework_floats_between_8_bit_values_stay_floats() {
     let values = homework_pixels().permuted_axes([0, 2, 3, 1]).mapv(|value| value * 0.9);
     let data = open(homework(npy("<f4", false, &SHAPE, &floats(values.iter().copied()))).path()).unwrap();
-    assert!(data.test.to_string().contains("32-bit float"));
+    assert!(data.test().to_string().contains("32-bit float"));
     assert!(data.description().contains("floats taken as -1..=1"), "{}", data.description());
-    check_same_pixels(&data.train, &(homework_pixels() * 0.9));
+    check_same_pixels(data.train(), &(homework_pixels() * 0.9));
 }
 
 #[test]
@@ -80,10 +80,67 @@ fn the_range_of_homework_floats_is_decided_over_both_files() {
     let dark = npy("<f4", false, &[2, 1, 1, 1], &floats([-0.9, 0.3]));
     let both = folder(&[("train.npy", bright.clone()), ("test.npy", dark)]);
     let data = open(both.path()).unwrap();
-    assert_eq!(data.train.image(1).unwrap()[[0, 0, 0]], 0.7);
+    assert_eq!(data.train().image(1).unwrap()[[0, 0, 0]], 0.7);
     let data = open(homework(bright).path()).unwrap();
     assert!(data.description().contains("floats taken as 0..=1"), "{}", data.description());
-    assert!((data.train.image(1).unwrap()[[0, 0, 0]] - 0.4).abs() < 1e-6);
+    assert!((data.train().image(1).unwrap()[[0, 0, 0]] - 0.4).abs() < 1e-6);
+}
+
+#[test]
+fn arrays_of_every_type_and_layout_that_is_clear_give_the_same_pictures() {
+    let wanted = Array4::from_shape_fn((4, 3, 2, 5), |(n, c, h, w)| (n * 60 + c * 20 + h * 9 + w) as u8);
+    let last = wanted.clone().permuted_axes([0, 2, 3, 1]);
+    let in_order = |array: &Array4<u8>| Vec::from_iter(array.iter().copied());
+    let (channels_first, channels_last) = ([4, 3, 2, 5], [4, 2, 5, 3]);
+    let bytes = in_order(&last);
+    for (descr, is_fortran_order, shape, elements) in [
+        ("|u1", false, channels_first, in_order(&wanted)),
+        ("|u1", true, channels_first, in_order(&wanted.clone().reversed_axes())),
+        ("<i8", false, channels_last, bytes.iter().flat_map(|&byte| i64::from(byte).to_le_bytes()).collect()),
+        ("<i4", false, channels_last, bytes.iter().flat_map(|&byte| i32::from(byte).to_le_bytes()).collect()),
+        (">u2", false, channels_last, bytes.iter().flat_map(|&byte| u16::from(byte).to_be_bytes()).collect()),
+    ] {
+        let data = open(homework(npy(descr, is_fortran_order, &shape, &elements)).path()).unwrap();
+        check_same_pixels(data.train(), &wanted.mapv(|byte| f32::from(byte) / 127.5 - 1.0));
+        assert!(data.test().to_string().contains("8-bit"), "{descr}");
+    }
+
+    let mask = npy("|b1", false, &[2, 1, 2], &[0, 1, 1, 0]);
+    let data = open(homework(mask).path()).unwrap();
+    assert_eq!(Vec::from_iter(data.train().to_array().iter().copied()), [-1.0, 1.0, 1.0, -1.0]);
+    // 0, 0.25, 0.5 and 1 in half precision.
+    let half = npy("<f2", false, &[2, 1, 2], &[0, 0, 0, 0x34, 0, 0x38, 0, 0x3c]);
+    let data = open(homework(half).path()).unwrap();
+    assert_eq!(Vec::from_iter(data.train().to_array().iter().copied()), [-1.0, -0.5, 0.0, 1.0]);
+
+    let signed = npy("|i1", false, &[2, 1, 2], &[0, 1, 0xff, 0]);
+    check_message(open(homework(signed).path()), &["8-bit integers from -1 to 1", "0..=255"]);
+    let deep = npy("<u2", false, &[2, 1, 2], &[0, 0, 0, 0, 0, 0, 0xff, 0xff]);
+    check_message(open(homework(deep).path()), &["16-bit integers from 0 to 65535", "images / 257"]);
+}
+
+#[test]
+fn a_pixel_a_hair_outside_its_range_changes_no_other() {
+    let file = |values: [f32; 4]| npy("<f4", false, &[2, 1, 2], &floats(values));
+    let noisy =
+        folder(&[("train.npy", file([0.0, 0.25, 0.5, 1.0])), ("test.npy", file([-1e-7, 0.3, 1.000_000_1, 1.0]))]);
+    let data = open(noisy.path()).unwrap();
+    assert_eq!(Vec::from_iter(data.train().to_array().iter().copied()), [-1.0, -0.5, 0.0, 1.0]);
+    assert!(
+        data.description().contains("floats taken as 0..=1, those a hair outside clipped"),
+        "{}",
+        data.description()
+    );
+
+    let sharp = homework(file([-0.03, 0.0, 0.5, 0.98]));
+    check_message(open(sharp.path()), &["-0.03 to 0.98", "np.clip(images, 0, 1)", "OpenOptions::pixel_range"]);
+    let signed = OpenOptions::default().pixel_range(PixelRange::Signed);
+    assert_eq!(open_with(sharp.path(), signed).unwrap().train().image(1).unwrap()[[0, 0, 1]], 0.98);
+    let unit = OpenOptions::default().pixel_range(PixelRange::Unit);
+    check_message(
+        open_with(sharp.path(), unit),
+        &["pixels in 0..=1, as is stated", "image 0", "np.clip(images, 0, 1)"],
+    );
 }
 
 #[test]
@@ -97,11 +154,11 @@ fn homework_labels_of_any_number_type_say_which_images_are_anomalies() {
         let folder = homework(npy("|u1", false, &SHAPE, &homework_bytes()));
         fs::write(folder.path().join("test_labels.npy"), npy(descr, false, &shape, &elements)).unwrap();
         let data = open(folder.path()).unwrap();
-        assert_eq!(data.test.anomalies(), Some(&[false, true, true, false][..]), "{descr}");
-        assert_eq!(data.train.anomalies(), None);
+        assert_eq!(data.test().anomalies(), Some(&[false, true, true, false][..]), "{descr}");
+        assert_eq!(data.train().anomalies(), None);
     }
     let data = open(homework(npy("|u1", false, &SHAPE, &homework_bytes())).path()).unwrap();
-    assert_eq!(data.test.anomalies(), None);
+    assert_eq!(data.test().anomalies(), None);
     assert!(data.description().contains("anomalies are not known"));
 }
 
@@ -158,10 +215,10 @@ fn npy_files_that_hold_no_plain_numbers_are_refused() {
     check_message(open(homework(objects).path()), &["array of Python objects", "np.stack(images)"]);
     let text = npy("<U5", false, &[0], &[]);
     check_message(open(homework(text).path()), &["type '<U5'", "astype"]);
-    let half = npy("<f2", false, &[0], &[]);
-    check_message(open(homework(half).path()), &["type '<f2'", "astype"]);
-    let wide = npy("<i8", false, &[1, 1, 1, 1], &[0; 8]);
-    check_message(open(homework(wide).path()), &["64-bit integers", "uint8", "astype(np.uint8)"]);
+    let long = npy("<f16", false, &[0], &[]);
+    check_message(open(homework(long).path()), &["type '<f16'", "astype"]);
+    let wide = npy("<i8", false, &[1, 1, 1, 1], &256_u64.to_le_bytes());
+    check_message(open(homework(wide).path()), &["64-bit integers from 256 to 256", "0..=255", "astype(np.uint8)"]);
     check_message(open(homework(b"a,b,c\n1,2,3\n".to_vec()).path()), &["else than a .npy file", "np.save"]);
     let structured = npy("|u1", false, &[1], &[0]);
     let structured = String::from_utf8_lossy(&structured[10..]).replace("'|u1'", "[('a', '|u1')]");
@@ -174,10 +231,10 @@ fn npy_files_that_hold_no_plain_numbers_are_refused() {
 fn homework_of_another_layout_says_how_to_mend_it() {
     for (shape, hint) in [
         (vec![4, 3, 2, 3, 1], "reshape"),
-        (vec![6, 3, 2, 2], "the channels come second: save np.transpose(images, (0, 2, 3, 1))"),
+        (vec![3, 2, 3, 4], "leave transparency out: save images[..., :3]"),
         (vec![4, 18], "images.reshape(-1, 32, 32, 3)"),
         (vec![4, 6, 3], "images[..., None]"),
-        (vec![1, 9, 2, 4], "one channel for grey or three for colour"),
+        (vec![1, 9, 4, 2], "one channel for grey or three for colour"),
         (vec![0, 2, 3, 3], "no image in it"),
         (vec![4, 0, 3, 3], "at least one pixel"),
     ] {
@@ -189,7 +246,7 @@ fn homework_of_another_layout_says_how_to_mend_it() {
 #[test]
 fn homework_pixels_out_of_range_or_not_finite_are_refused_with_their_image() {
     let file = |values: [f32; 6]| homework(npy("<f4", false, &[3, 1, 2, 1], &floats(values)));
-    check_message(open(file([0.0, 0.5, 1.0, -1.5, 0.0, 0.0]).path()), &["-1.5 to 1", "in image 1", "scale or clip"]);
+    check_message(open(file([0.0, 0.5, 1.0, -1.5, 0.0, 0.0]).path()), &["-1.5 to 1", "in image 1", "clip"]);
     check_message(
         open(file([0.0, 9.0, 255.0, 3.0, 0.0, 0.0]).path()),
         &["0 to 255", "image 0", "uint8", "x / 127.5 - 1"],
@@ -206,7 +263,7 @@ fn one_image_can_be_tested_on_but_not_trained_on() {
     let one = npy("|u1", false, &[1, 2, 3, 3], &homework_bytes()[..18]);
     let four = npy("|u1", false, &SHAPE, &homework_bytes());
     let data = open(folder(&[("train.npy", four.clone()), ("test.npy", one.clone())]).path()).unwrap();
-    assert_eq!(data.test.len(), 1);
+    assert_eq!(data.test().len(), 1);
     let swapped = folder(&[("train.npy", one), ("test.npy", four)]);
     check_message(open(swapped.path()), &["one image to train on", "at least two"]);
 }
@@ -215,77 +272,6 @@ fn one_image_can_be_tested_on_but_not_trained_on() {
 fn homework_has_no_classes_to_hold_out() {
     let data = open(homework(npy("|u1", false, &SHAPE, &homework_bytes())).path()).unwrap();
     check_message(data.hold_out(&["cat"]), &["without classes", "a class for every image", "class folders"]);
-}
-
-// CIFAR-10's binary batches.
-
-const TRAIN_BATCHES: [&str; 5] =
-    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
-
-/// Two records a batch: labels 2k and 2k + 1 in batch k, pixels that tell batch, record and position.
-fn batches() -> tempfile::TempDir {
-    let batch = |batch: u8| -> Vec<u8> {
-        let record = |record: u8| {
-            let pixels = (0..3072_u32).map(move |index| (index % 251) as u8 ^ (batch * 2 + record));
-            [(batch * 2 + record) % 10].into_iter().chain(pixels)
-        };
-        (0..2).flat_map(record).collect()
-    };
-    let names = TRAIN_BATCHES.into_iter().chain(["test_batch.bin"]);
-    folder(&Vec::from_iter(names.zip(0_u8..).map(|(name, index)| (name, batch(index)))))
-}
-
-#[test]
-fn batches_are_read_in_order_with_their_labels() {
-    let folder = batches();
-    let data = open(folder.path()).unwrap();
-    assert_eq!((data.train.len(), data.test.len(), data.train.shape()), (10, 2, [3, 32, 32]));
-    assert_eq!(data.train.class_indices().unwrap(), Vec::from_iter(0..10));
-    assert_eq!((data.train.class_of(3), data.train.class_of(10)), (Some("cat"), None));
-    let image = data.train.image(7).unwrap();
-    for (c, h, w) in [(0, 0, 0), (1, 2, 3), (2, 31, 31)] {
-        let byte = ((c * 1024 + h * 32 + w) % 251) as u8 ^ 7;
-        assert_eq!(image[[c, h, w]], f32::from(byte) / 127.5 - 1.0);
-    }
-}
-
-#[test]
-fn a_folder_that_contains_the_batches_folder_is_opened_too() {
-    let (outer, inner) = (tempfile::tempdir().unwrap(), batches());
-    let inside = outer.path().join("cifar-10-batches-bin");
-    fs::create_dir(&inside).unwrap();
-    for entry in fs::read_dir(inner.path()).unwrap().map(Result::unwrap) {
-        fs::copy(entry.path(), inside.join(entry.file_name())).unwrap();
-    }
-    assert_eq!(open(outer.path()).unwrap().name, "CIFAR-10");
-    fs::create_dir(outer.path().join("hw10")).unwrap();
-    check_message(open(outer.path()), &["cifar-10-batches-bin and hw10", "the path of one of them"]);
-}
-
-#[test]
-fn class_names_come_from_the_file_beside_the_batches() {
-    let folder = batches();
-    let names = folder.path().join("batches.meta.txt");
-    fs::write(&names, "a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n").unwrap();
-    assert_eq!(open(folder.path()).unwrap().train.class_of(9), Some("j"));
-    fs::write(&names, "a\nb\n").unwrap();
-    check_message(open(folder.path()), &["batches.meta.txt", "2 class names", "10, one a line"]);
-}
-
-#[test]
-fn damaged_batches_are_refused() {
-    let folder = batches();
-    let batch = folder.path().join("data_batch_3.bin");
-    let whole = fs::read(&batch).unwrap();
-    for n_bytes in [0, 1, 3072, 3074, whole.len() - 1] {
-        fs::write(&batch, &whole[..n_bytes]).unwrap();
-        let size = format!("{n_bytes} bytes");
-        check_message(open(folder.path()), &["data_batch_3.bin", &size, "records of 3073 bytes", "truncated"]);
-    }
-    fs::write(&batch, [&[201], &whole[1..]].concat()).unwrap();
-    check_message(open(folder.path()), &["data_batch_3.bin", "label 201", "0..10", "again"]);
-    fs::remove_file(&batch).unwrap();
-    check_message(open(folder.path()), &["opening", "data_batch_3.bin", "No such file", "all six batch files"]);
 }
 
 // Names and paths.
@@ -300,9 +286,11 @@ fn what_is_no_data_set_is_explained() {
         &["readme.txt, table.csv", "train.npy", "cifar-10-binary.tar.gz", ".npz", "JPEG", "the names scenes"],
     );
     check_message(open(strange.path().join("table.csv")), &["a file of another kind", "give the folder"]);
-    check_message(open(folder(&[("IMG_1.HEIC", vec![])]).path()), &["IMG_1.HEIC", "save them as JPEG"]);
+    check_message(open(folder(&[("IMG_1.HEIC", vec![])]).path()), &["IMG_1.HEIC", "save them as PNG"]);
+    check_message(open(folder(&[("train.parquet", vec![])]).path()), &["train.parquet", "Parquet is not read"]);
+    check_message(open(strange.path().join("table.csv")), &["JPEG, PNG, WebP, BMP, TIFF"]);
     check_message(open(folder(&[]).path()), &["an empty folder"]);
-    check_message(open(folder(&[("data_batch_1", vec![])]).path()), &["Python version", "binary version"]);
+    check_message(open(folder(&[("data_batch_1", vec![])]).path()), &["data_batch_2", "cifar-10-python.tar.gz"]);
 }
 
 // Images made in memory.
@@ -314,9 +302,12 @@ fn arrays_become_images() {
     assert_eq!(images.to_string(), "5 images, grey, 28 x 28 pixels, 8-bit");
     assert!(images.image(4).unwrap().iter().all(|&pixel| pixel == 1.0));
 
-    let images = Images::from_floats(Array4::from_shape_fn((2, 3, 2, 2), |(n, ..)| n as f32 * 0.3)).unwrap();
+    let pixels = Array4::from_shape_fn((2, 3, 2, 2), |(n, ..)| n as f32 * 0.3);
+    let images = Images::from_floats(pixels.clone(), PixelRange::Unit).unwrap();
     assert_eq!(images.to_string(), "2 images, colour, 2 x 2 pixels, 32-bit float");
     assert_eq!(images.image(0).unwrap()[[0, 0, 0]], -1.0, "0..=1 is stretched to -1..=1");
+    let images = Images::from_floats(pixels, PixelRange::Signed).unwrap();
+    assert_eq!(images.image(0).unwrap()[[0, 0, 0]], 0.0, "the range is stated, not guessed");
 }
 
 #[test]
@@ -335,9 +326,11 @@ fn arrays_that_are_no_images_are_refused() {
     check_message(bytes(9, 32, 32, 3), &["[9, 32, 32, 3]", "looks like [n, h, w, c]", "permuted_axes([0, 3, 1, 2])"]);
     check_message(bytes(9, 4, 32, 32), &["one channel for grey or three for colour"]);
     check_message(bytes(9, 3, 0, 32), &["at least one pixel"]);
-    let floats = |value| Images::from_floats(Array4::from_elem((2, 1, 1, 1), value));
-    check_message(floats(f32::NAN), &["not a finite number", "image 0"]);
-    check_message(floats(-1.01), &["-1.01", "-1..=1 or 0..=1"]);
+    let floats = |value, range| Images::from_floats(Array4::from_elem((2, 1, 1, 1), value), range);
+    check_message(floats(f32::NAN, PixelRange::Unit), &["not a finite number", "image 0"]);
+    check_message(floats(-1.01, PixelRange::Signed), &["-1.01", "pixels in -1..=1, as is stated", "clip"]);
+    check_message(floats(-0.9, PixelRange::Unit), &["-0.9", "pixels in 0..=1, as is stated", "PixelRange::Signed"]);
+    check_message(floats(1.01, PixelRange::Unit), &["1.01", "np.clip(images, 0, 1)"]);
     assert_eq!(bytes(1, 3, 32, 32).unwrap().len(), 1);
 }
 
@@ -367,7 +360,7 @@ fn choosing_images_keeps_their_labels() {
 fn images_of_two_shapes_are_no_split() {
     let images = |side| Images::from_bytes(Array4::zeros((2, 3, side, side))).unwrap();
     check_message(Split::new("mine", images(32), images(28)), &["[3, 28, 28]", "[3, 32, 32] as in training"]);
-    assert_eq!(Split::new("mine", images(32), images(32)).unwrap().name, "mine");
+    assert_eq!(Split::new("mine", images(32), images(32)).unwrap().name(), "mine");
 }
 
 // Scenes, and holding classes out.
@@ -375,8 +368,8 @@ fn images_of_two_shapes_are_no_split() {
 #[test]
 fn scenes_are_what_their_documentation_says() {
     let data = open("scenes").unwrap();
-    assert_eq!(data.train.shape(), [3, 32, 32]);
-    for (images, n_each, n_white) in [(&data.train, 800, 16), (&data.test, 200, 4)] {
+    assert_eq!(data.train().shape(), [3, 32, 32]);
+    for (images, n_each, n_white) in [(data.train(), 800, 16), (data.test(), 200, 4)] {
         let mut counts = vec![(0, 0); images.class_names().unwrap().len()];
         for (index, &class) in images.class_indices().unwrap().iter().enumerate() {
             let image = images.image(index).unwrap();
@@ -394,7 +387,7 @@ fn scenes_are_what_their_documentation_says() {
 fn no_picture_of_scenes_comes_twice() {
     let data = open("scenes").unwrap();
     let mut seen = std::collections::HashSet::new();
-    for images in [&data.train, &data.test] {
+    for images in [data.train(), data.test()] {
         for image in images.to_array().axis_iter(Axis(0)) {
             assert!(seen.insert(Vec::from_iter(image.iter().map(|pixel| pixel.to_bits()))));
         }
@@ -405,27 +398,58 @@ fn no_picture_of_scenes_comes_twice() {
 fn holding_out_trains_on_the_others_and_tests_on_all() {
     let data = open("scenes").unwrap();
     let held = data.hold_out(&["fish", "tree"]).unwrap();
-    assert_eq!((held.train.len(), held.test.len()), (6_400, 2_000));
-    let names = held.train.class_names().unwrap();
+    assert_eq!((held.train().len(), held.test().len()), (6_400, 2_000));
+    let names = held.train().class_names().unwrap();
     let is_held_out = |&class: &usize| ["fish", "tree"].contains(&names[class].as_str());
-    assert!(!held.train.class_indices().unwrap().iter().any(is_held_out));
-    let anomalies = Vec::from_iter(held.test.class_indices().unwrap().iter().map(is_held_out));
-    assert_eq!(held.test.anomalies().unwrap(), anomalies);
-    assert_eq!(held.held_out, ["fish", "tree"]);
+    assert!(!held.train().class_indices().unwrap().iter().any(is_held_out));
+    let anomalies = Vec::from_iter(held.test().class_indices().unwrap().iter().map(is_held_out));
+    assert_eq!(held.test().anomalies().unwrap(), anomalies);
+    assert_eq!(held.held_out(), ["fish", "tree"]);
     assert!(held.to_string().contains("2000 to test on, 400 of them anomalies (fish, tree)\n"), "{held}");
-    assert_eq!(data.test.anomalies(), None, "the original is untouched");
+    assert_eq!(data.test().anomalies(), None, "the original is untouched");
     for index in [0, 3, 6_399] {
         // Picture 3 of the training set is the first fish: leaving it out moves the rest up.
-        let kept = Vec::from_iter((0..8_000).filter(|&row| !is_held_out(&data.train.class_indices().unwrap()[row])));
-        assert_eq!(held.train.image(index).unwrap(), data.train.image(kept[index]).unwrap());
+        let kept = Vec::from_iter((0..8_000).filter(|&row| !is_held_out(&data.train().class_indices().unwrap()[row])));
+        assert_eq!(held.train().image(index).unwrap(), data.train().image(kept[index]).unwrap());
     }
 }
 
 #[test]
 fn holding_out_again_starts_from_all_classes() {
     let data = open("scenes").unwrap().hold_out(&["fish"]).unwrap().hold_out(&["boat", "car"]).unwrap();
-    assert_eq!((data.train.len(), &data.held_out[..]), (6_400, &["boat".to_string(), "car".to_string()][..]));
-    assert_eq!(data.test.anomalies().unwrap().iter().filter(|&&flag| flag).count(), 400);
+    assert_eq!((data.train().len(), data.held_out()), (6_400, &["boat".to_string(), "car".to_string()][..]));
+    assert_eq!(data.test().anomalies().unwrap().iter().filter(|&&flag| flag).count(), 400);
+}
+
+#[test]
+fn classes_are_matched_by_name_where_train_and_test_list_them_differently() {
+    let images = |names: &[&str], indices: &[usize]| {
+        let images = Images::from_bytes(Array4::zeros((indices.len(), 1, 2, 2))).unwrap();
+        images.with_classes(names, indices.to_vec()).unwrap()
+    };
+    let train = || images(&["a", "b"], &[0, 0, 1, 1]);
+    let more = Split::new("more", train(), images(&["a", "b", "c"], &[0, 1, 2])).unwrap().hold_out(&["a"]).unwrap();
+    assert_eq!(more.test().anomalies(), Some(&[true, false, false][..]));
+    let swapped = Split::new("swapped", train(), images(&["b", "a"], &[0, 1])).unwrap().hold_out(&["a"]).unwrap();
+    assert_eq!((swapped.test().class_of(0), swapped.test().anomalies()), (Some("b"), Some(&[false, true][..])));
+    let capitals = Split::new("capitals", train(), images(&["A", "b"], &[0, 1]));
+    check_message(capitals, &["a in training and A in testing", "are they the same class?"]);
+    check_message(Images::with_classes(train(), &["a", "a"], vec![0; 4]), &["the name a twice"]);
+}
+
+#[test]
+fn known_anomalies_and_a_smaller_training_set_outlive_the_next_choice_of_classes() {
+    let images = Images::from_bytes(Array4::zeros((6, 1, 2, 2))).unwrap();
+    let images = images.with_classes(&["a", "b", "c"], vec![0, 1, 2, 0, 1, 2]).unwrap();
+    let test = images.clone().with_anomalies(vec![true, false, false, false, false, false]).unwrap();
+    let data = Split::new("mine", images, test).unwrap().train_on_first(3).unwrap();
+    for _ in 0..2 {
+        let held = data.hold_out(&["c"]).unwrap().hold_out(&["b"]).unwrap();
+        assert_eq!(held.train().class_indices(), Some(&[0, 2, 0][..]));
+        assert_eq!(held.test().anomalies(), Some(&[true, true, false, false, true, false][..]));
+        assert!(held.origin().ends_with("training on no more than the first 3"), "{}", held.origin());
+    }
+    assert_eq!(data.train_of_all_classes().len(), 6);
 }
 
 #[test]
@@ -435,11 +459,10 @@ fn what_cannot_be_held_out_is_explained() {
     check_message(data.hold_out(&["zzz"]), &["\"zzz\"", "balloon, boat, car", "check the spelling"]);
     check_message(data.hold_out(&[]), &["no class", "balloon, boat, car", "name at least one"]);
     check_message(data.hold_out(&["car", "boat", "car"]), &["car twice", "every class once"]);
-    let all = data.train.class_names().unwrap().to_vec();
+    let all = data.train().class_names().unwrap().to_vec();
     let all = Vec::from_iter(all.iter().map(String::as_str));
     check_message(data.hold_out(&all), &["all 10 classes", "at least one class to train on"]);
-    let mut tiny = data.clone();
-    tiny.train = data.train.first(2).unwrap();
+    let tiny = Split::new("tiny", data.train().first(2).unwrap(), data.test().clone()).unwrap();
     check_message(tiny.hold_out(&["boat"]), &["1 image left", "at least two"]);
 }
 
@@ -449,13 +472,13 @@ fn what_cannot_be_held_out_is_explained() {
 fn cifar10_has_its_official_counts() {
     let Some(_) = real_data() else { return };
     let data = open("cifar10").unwrap();
-    for (images, n_each) in [(&data.train, 5_000), (&data.test, 1_000)] {
+    for (images, n_each) in [(data.train(), 5_000), (data.test(), 1_000)] {
         let mut counts = [0; 10];
         images.class_indices().unwrap().iter().for_each(|&class| counts[class] += 1);
         assert_eq!(counts, [n_each; 10]);
     }
     let held = data.hold_out(&["cat", "dog"]).unwrap();
-    assert_eq!((held.train.len(), held.test.len()), (40_000, 10_000));
+    assert_eq!((held.train().len(), held.test().len()), (40_000, 10_000));
 }
 
 #[test]
@@ -471,7 +494,7 @@ fn the_homework_and_the_batches_are_the_same_images() {
         }
         counts
     };
-    assert!(counts(&homework.test, homework.test.anomalies()) == counts(&batches.test, batches.test.anomalies()));
+    assert!(counts(homework.test(), homework.test().anomalies()) == counts(batches.test(), batches.test().anomalies()));
     // The training images are too many to compare at once: their sums must do.
     let sums = |images: &Images| {
         let sum = |index| images.image(index).unwrap().iter().map(|pixel| ((pixel + 1.0) * 127.5).round() as u32).sum();
@@ -479,12 +502,12 @@ fn the_homework_and_the_batches_are_the_same_images() {
         sums.sort_unstable();
         sums
     };
-    assert!(sums(&homework.train) == sums(&batches.train));
+    assert!(sums(homework.train()) == sums(batches.train()));
 }
 
 #[test]
 fn real_files_are_found_by_name_and_by_path() {
     let Some(folder) = real_data() else { return };
-    assert_eq!(open("hw10").unwrap().name, "homework");
+    assert_eq!(open("hw10").unwrap().name(), "homework");
     check_message(open(&folder), &["cifar-10-batches-bin and hw10"]);
 }

@@ -16,7 +16,7 @@ fn trained() -> &'static (Autoencoder, Split) {
         let split = open("scenes").unwrap().hold_out(&["moon", "mushroom"]).unwrap();
         let every =
             |images: &Images, nth: usize| images.select(&Vec::from_iter((0..images.len()).step_by(nth))).unwrap();
-        let split = Split::new("small scenes", every(&split.train, 10), every(&split.test, 7)).unwrap();
+        let split = Split::new("small scenes", every(split.train(), 10), every(split.test(), 7)).unwrap();
         let network = Architecture::parse("Linear(3072, 16)", "Linear(16, 3072) / Tanh()").unwrap().named("small");
         (fit(network, &split, Training::default().epochs(2), |_| ControlFlow::Continue(())).unwrap(), split)
     })
@@ -36,8 +36,8 @@ fn a_fused_score_is_the_sum_of_both_standardised_by_the_training_images() {
     let [errors, debiased, both] =
         [&Reconstruction, &Debiased, &fused].map(|way| table.scores(way).unwrap().values.clone());
     assert!(debiased.iter().any(|score| *score < 0.0), "a debiased score may be below 0");
-    let training_errors = model.score(&split.train).unwrap().values;
-    let statistics = split.train.statistics().unwrap();
+    let training_errors = model.score(split.train()).unwrap().values;
+    let statistics = split.train().statistics().unwrap();
     let debiasing = LogErrorModel::fit(&training_errors, &statistics).unwrap();
     let training_debiased = debiasing.residuals(&training_errors, &statistics).unwrap();
     let (errors, debiased) = (standardised(&errors, &training_errors), standardised(&debiased, &training_debiased));
@@ -50,11 +50,11 @@ fn a_fused_score_is_the_sum_of_both_standardised_by_the_training_images() {
 #[test]
 fn labels_of_one_kind_are_told_apart_from_no_labels() {
     let (model, split) = trained();
-    let normal = split.test.clone().with_anomalies(vec![false; split.test.len()]).unwrap();
-    let split = Split::new("normal", split.train.clone(), normal).unwrap();
+    let normal = split.test().clone().with_anomalies(vec![false; split.test().len()]).unwrap();
+    let split = Split::new("normal", split.train().clone(), normal).unwrap();
     let said = score_table(model, &split, &[Reconstruction]).unwrap().table().to_string();
     assert!(said.contains("0 anomalies and 286 normal images") && !said.contains("without anomaly labels"), "{said}");
-    let said = model.rank(&split.test).unwrap().table().to_string();
+    let said = model.rank(split.test()).unwrap().table().to_string();
     assert!(said.contains("0 anomalies and 286 normal images") && !said.contains("no anomaly labels"), "{said}");
 }
 
@@ -74,7 +74,7 @@ fn scores_that_are_not_numbers_are_refused() {
         Ok(model) => model,
         Err(error) => return assert!(error.to_string().contains("finite"), "{error}"),
     };
-    let message = broken.rank(&split.test).unwrap_err().to_string();
+    let message = broken.rank(split.test()).unwrap_err().to_string();
     assert!(message.contains("not a number") && message.contains("diverge"), "{message}");
 }
 
@@ -100,11 +100,11 @@ fn a_detector_scores_as_the_table_does_and_one_image_as_many() {
     let (model, split) = trained();
     let table = score_table(model, split, &ways()).unwrap();
     for way in ways() {
-        let detector = way.fit(model, &split.train).unwrap();
-        let scores = detector.score(&split.test).unwrap();
+        let detector = way.fit(model, split.train()).unwrap();
+        let scores = detector.score(split.test()).unwrap();
         assert_eq!(&scores, table.scores(&way).unwrap(), "{way}");
         let some = [5, 77, 200];
-        let alone = detector.score(&split.test.select(&some).unwrap()).unwrap();
+        let alone = detector.score(&split.test().select(&some).unwrap()).unwrap();
         for (alone, index) in alone.values.iter().zip(some) {
             // A matrix product of fewer rows may round otherwise; a rank moves in steps of the 640 training images.
             let difference = (alone - scores.values[index]).abs();
@@ -119,21 +119,21 @@ fn a_reopened_detector_says_the_same_digit_for_digit() {
     let normal = normal_images_not_trained_on();
     let folder = tempfile::tempdir().unwrap();
     for (number, way) in ways().into_iter().enumerate() {
-        let detector = way.fit(model, &split.train).unwrap();
+        let detector = way.fit(model, split.train()).unwrap();
         let detector = match number % 3 {
             0 => detector,
             1 => detector.with_false_alarms(0.05, &normal).unwrap(),
-            _ => detector.with_threshold(Threshold::Value(f64::INFINITY), &split.test).unwrap(),
+            _ => detector.with_threshold(Threshold::Value(f64::INFINITY), split.test()).unwrap(),
         };
         let path = folder.path().join(format!("detectors/{number}"));
         detector.save(&path).unwrap();
         let again = Detector::open(&path).unwrap();
-        assert_eq!(again.score(&split.test).unwrap(), detector.score(&split.test).unwrap(), "{way}");
+        assert_eq!(again.score(split.test()).unwrap(), detector.score(split.test()).unwrap(), "{way}");
         assert_eq!((again.threshold(), again.calibration()), (detector.threshold(), detector.calibration()));
         assert_eq!((again.to_string(), again.n_fitted_to()), (detector.to_string(), 640));
         assert_eq!(again.verify().unwrap().largest_difference, 0.0, "{way}");
         if number % 3 > 0 {
-            let [found, again] = [&detector, &again].map(|detector| detector.detect(&split.test).unwrap());
+            let [found, again] = [&detector, &again].map(|detector| detector.detect(split.test()).unwrap());
             assert_eq!((found.p_values, found.is_anomaly), (again.p_values, again.is_anomaly));
         }
         // The fit is all in the folder: what was saved once more is the same file.
@@ -147,7 +147,7 @@ fn a_reopened_detector_says_the_same_digit_for_digit() {
 
 /// 1,280 normal images of `scenes` that the small network has not seen.
 fn normal_images_not_trained_on() -> Images {
-    let train = open("scenes").unwrap().hold_out(&["moon", "mushroom"]).unwrap().train.clone();
+    let train = open("scenes").unwrap().hold_out(&["moon", "mushroom"]).unwrap().train().clone();
     train.select(&Vec::from_iter((0..train.len()).filter(|index| index % 10 == 3 || index % 10 == 7))).unwrap()
 }
 
@@ -155,7 +155,7 @@ fn normal_images_not_trained_on() -> Images {
 fn false_alarms_are_as_rare_as_promised() {
     let (model, split) = trained();
     let normal = normal_images_not_trained_on();
-    let detector = KMeans(3).fit(model, &split.train).unwrap();
+    let detector = KMeans(3).fit(model, split.train()).unwrap();
     let mut generator = Xoshiro256PlusPlus::seed_from_u64(5);
     let (n, wanted) = (99, 0.055);
     let mut order: Vec<usize> = (0..normal.len()).collect();
@@ -185,13 +185,13 @@ fn false_alarms_are_as_rare_as_promised() {
 #[test]
 fn calibration_images_of_the_fit_are_said() {
     let (model, split) = trained();
-    let detector = Reconstruction.fit(model, &split.train).unwrap();
+    let detector = Reconstruction.fit(model, split.train()).unwrap();
     let fresh = detector.with_false_alarms(0.05, &normal_images_not_trained_on()).unwrap();
     assert_eq!(fresh.calibration().unwrap().n_fitted_to, 0);
     assert!(!fresh.to_string().contains("among those of the fit"), "{fresh}");
-    let seen = detector.with_false_alarms(0.05, &split.train.first(100).unwrap()).unwrap();
+    let seen = detector.with_false_alarms(0.05, &split.train().first(100).unwrap()).unwrap();
     assert!(seen.to_string().contains("100 of these 100 images are among those of the fit"), "{seen}");
-    assert!(seen.detect(&split.test).unwrap().to_string().contains("there will be more false alarms"));
+    assert!(seen.detect(split.test()).unwrap().to_string().contains("there will be more false alarms"));
 }
 
 #[test]

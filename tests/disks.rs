@@ -28,7 +28,7 @@ const AT_HOME: &str = "DIABOLO_TEST_AT_HOME";
 fn few() -> Split {
     let split = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
     let some = |images: &Images| images.select(&Vec::from_iter((0..40).map(|index| index * 49))).unwrap();
-    Split::new("a few scenes", some(&split.train), some(&split.test)).unwrap()
+    Split::new("a few scenes", some(split.train()), some(split.test())).unwrap()
 }
 
 /// 28,000 weights: two models of it fit on a small disk.
@@ -137,7 +137,7 @@ fn a_disk_that_fills_up_during_a_training_costs_no_model() {
     }
     assert!(!path.join("model.json").exists(), "a model that is there says that the training has ended");
     assert!(names_in(&path).iter().all(|name| !name.ends_with(".part")), "{:?}", names_in(&path));
-    model.rank(&few().test).unwrap();
+    model.rank(few().test()).unwrap();
 
     disk.empty();
     let whole = fit_in(&path, tiny(), &few(), training(), |_| ControlFlow::Continue(())).unwrap();
@@ -189,7 +189,7 @@ fn a_tilde_is_the_home_folder() {
         diabolo::run::Run::open(runs("a")).unwrap();
         run_sweep(Path::new("~/sweep")).unwrap();
         dot().save("~/dot.png").unwrap();
-        model(1).score(&few().test).unwrap().write_csv("~/prediction.csv").unwrap();
+        model(1).score(few().test()).unwrap().write_csv("~/prediction.csv").unwrap();
         let grey = figure::picture(&Array3::zeros((1, 32, 32)), 1, "grey").unwrap();
         fs::create_dir(std::env::home_dir().unwrap().join("photographs")).unwrap();
         (0..5).for_each(|number| grey.save(format!("~/photographs/{number}.png")).unwrap());

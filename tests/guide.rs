@@ -8,8 +8,8 @@ use std::path::Path;
 
 /// Some of a data set's images, in place of the thousands that a reader's training would take minutes for.
 fn some(data: &Split, n_train: usize) -> diabolo::Result<Split> {
-    let some = Split::new(data.name.clone(), data.train_of_all_classes().first(n_train)?, data.test.first(100)?)?;
-    let held_out: Vec<&str> = data.held_out.iter().map(String::as_str).collect();
+    let some = Split::new(data.name(), data.train_of_all_classes().first(n_train)?, data.test().first(100)?)?;
+    let held_out: Vec<&str> = data.held_out().iter().map(String::as_str).collect();
     if held_out.is_empty() { Ok(some) } else { some.hold_out(&held_out) }
 }
 
@@ -43,12 +43,12 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
     compare(&[&cnn, &fcn], &data, 2)?;
     score_table(&cnn, &data, &[Reconstruction, KMeans(3), Pca(2)])?;
     let cnn = fcn.clone(); // After twenty steps the other one still gives all images one code, which has no map.
-    latent_map(&[&cnn, &fcn], &data.test, Tsne::seed(7))?;
+    latent_map(&[&cnn, &fcn], data.test(), Tsne::seed(7))?;
 
     let data = open_with("../photographs", OpenOptions::default().size_px(64))?;
     let model = train(Architecture::conv(), &data, Training::default())?;
-    assert_eq!((data.train.len(), model.plan().image_shape), (48, [3, 64, 64]));
-    let model = train(Architecture::fcn().adapted_to(data.train.shape())?, &data, Training::default())?;
+    assert_eq!((data.train().len(), model.plan().image_shape), (48, [3, 64, 64]));
+    let model = train(Architecture::fcn().adapted_to(data.train().shape())?, &data, Training::default())?;
     assert_eq!(model.plan().image_shape, [3, 64, 64]);
 
     let mine = Architecture::parse(
@@ -59,27 +59,27 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
     // docs/GUIDE.md: the five-minute tour
     let data = open("scenes")?.hold_out(&["moon", "mushroom"])?;
     let data = some(&data, 64)?;
-    assert!(data.test.anomalies().is_some());
+    assert!(data.test().anomalies().is_some());
     let conv = train(Architecture::conv(), &data, Training::default().epochs(5))?;
-    conv.rank(&data.test)?.worst(9)?;
+    conv.rank(data.test())?.worst(9)?;
     compare(&[&conv], &data, 2)?;
     score_table(&conv, &data, &[Reconstruction, KMeans(3), Pca(2)])?;
     compare(&[&conv], &data, 2)?.save("pairs.svg")?;
     conv.save("conv")?;
     let trained = conv;
     let conv = Autoencoder::open("conv")?;
-    assert_eq!(conv.score(&data.test)?, trained.score(&data.test)?);
+    assert_eq!(conv.score(data.test())?, trained.score(data.test())?);
 
     // Your own data
     let data = open("../photographs")?;
-    assert_eq!(data.train.shape(), [3, 32, 32]);
+    assert_eq!(data.train().shape(), [3, 32, 32]);
     let data = open_with("../photographs", OpenOptions::default().size_px(64).seed(7))?;
     let model = train(Architecture::conv(), &data, Training::default().epochs(100))?;
     compare(&[&model], &data, 2)?;
-    let is_anomaly: Vec<bool> = (0..data.test.len()).map(|index| index < 3).collect();
-    let data = Split::new("mine", data.train.clone(), data.test.clone().with_anomalies(is_anomaly)?)?;
-    assert!(model.score(&data.test)?.auc().is_ok());
-    model.rank(&data.test)?;
+    let is_anomaly: Vec<bool> = (0..data.test().len()).map(|index| index < 3).collect();
+    let data = Split::new("mine", data.train().clone(), data.test().clone().with_anomalies(is_anomaly)?)?;
+    assert!(model.score(data.test())?.auc().is_ok());
+    model.rank(data.test())?;
 
     // Your own network
     let mine = Architecture::parse(
@@ -94,7 +94,7 @@ fn the_lines_of_the_pages_run() -> diabolo::Result<()> {
     assert_eq!((model.name(), model.history().epochs.len()), ("mine", 50));
 
     // A long training
-    let data = Split::new("a few", data.train.first(16)?, data.test.first(16)?)?;
+    let data = Split::new("a few", data.train().first(16)?, data.test().first(16)?)?;
     let cnn = train_in("../runs/cnn", Architecture::report_cnn(), &data, Training::report_cnn().epochs(200))?;
     assert!(Run::open("../runs/cnn")?.is_finished && cnn.history().epochs.len() == 200);
     let training = BackgroundTraining::start(Architecture::fcn(), &data, Training::report_fcn().epochs(200))?;

@@ -114,7 +114,7 @@ fn a_killed_training_ends_as_if_it_had_not_been() {
             ControlFlow::Continue(())
         });
         let expected = outcome(&whole);
-        let scores = model.score(&drawn().test).unwrap();
+        let scores = model.score(drawn().test()).unwrap();
         let kilobytes = |name: &str| std::fs::metadata(whole.join(name)).unwrap().len() / 1024;
         let (weights, state) = (kilobytes("last.safetensors"), kilobytes("state.safetensors"));
         assert!(state * 2 > weights * 5, "a limit between both");
@@ -141,6 +141,6 @@ fn a_killed_training_ends_as_if_it_had_not_been() {
         let model = run_in(&path, case, |_| ControlFlow::Continue(()));
         assert!(outcome(&path) == expected, "{case}: the weights or the history differ");
         assert_eq!(model.history().stopped_because, StoppedBecause::Finished);
-        assert_eq!(model.score(&drawn().test).unwrap(), scores, "{case}");
+        assert_eq!(model.score(drawn().test()).unwrap(), scores, "{case}");
     }
 }

@@ -95,7 +95,7 @@ fn pca_of_pixels_equals_scikit_learn() {
         return;
     };
     let path = std::path::Path::new(&data).join("cifar-10-batches-bin");
-    let images = diabolo::data::open(path.to_str().unwrap()).unwrap().test.first(1000).unwrap();
+    let images = diabolo::data::open(path.to_str().unwrap()).unwrap().test().first(1000).unwrap();
     let pixels = images.to_array().into_shape_with_order((1000, 3072)).unwrap();
     let sum: f64 = pixels.iter().map(|&pixel| ((f64::from(pixel) + 1.0) * 127.5).round()).sum();
     if sum != number("pixel_sum") {

@@ -54,7 +54,7 @@ struct Essence {
 fn essence(model: &Autoencoder) -> Essence {
     let History { loss_first, epochs, kept, .. } = model.history();
     let losses = epochs.iter().map(|epoch| [epoch.loss_mean, epoch.loss_lowest_minibatch]).collect();
-    let scores = model.score(&drawn().test).unwrap().values;
+    let scores = model.score(drawn().test()).unwrap().values;
     Essence { scores, loss_first: *loss_first, losses, kept: *kept }
 }
 

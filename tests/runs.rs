@@ -18,7 +18,7 @@ use std::time::Duration;
 fn small_scenes() -> Split {
     let split = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
     let every = |images: &Images, nth: usize| images.select(&Vec::from_iter((0..images.len()).step_by(nth))).unwrap();
-    Split::new("small scenes", every(&split.train, 25), every(&split.test, 49)).unwrap()
+    Split::new("small scenes", every(split.train(), 25), every(split.test(), 49)).unwrap()
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -80,7 +80,7 @@ fn other_settings_data_and_a_second_process_are_refused() {
     assert!(message.contains("found batch_size 64 there, and 32 here, wanted the settings and data"), "{message}");
     let message = refused(Architecture::conv(), &split, training.clone());
     assert!(message.contains("there, and") && message.contains("ConvTranspose2d"), "{message}");
-    let others = Split::new("small scenes", split.test.clone(), split.test.clone()).unwrap();
+    let others = Split::new("small scenes", split.test().clone(), split.test().clone()).unwrap();
     let message = refused(Architecture::fcn(), &others, training.clone());
     assert!(message.contains("fingerprint"), "{message}");
     // Where and how long to compute may change.

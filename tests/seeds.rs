@@ -49,6 +49,17 @@ fn make_seeds(root: &Path) {
                 ("label", vec![9]),
             ],
         ),
+        (
+            "pickle",
+            vec![
+                ("batch", doors::pickles::batch("labels", &[3], &[7; 3072])),
+                (
+                    "names",
+                    doors::pickles::names("label_names", &(0..10).map(|class| class.to_string()).collect::<Vec<_>>()),
+                ),
+                ("protocol_4", fs::read(root.join("tests/fixtures/cifar_python_batch")).unwrap()),
+            ],
+        ),
         ("idx", vec![("images", idx(&[3, 1, 2])), ("labels", idx(&[3])), ("gzipped", doors::gzip(&idx(&[3, 1, 2])))]),
         ("image", image_seeds()),
         ("model", model_seeds()),
@@ -83,6 +94,8 @@ fn npy_seeds() -> Seeds {
         ),
         ("labels", npy("<i8", "False", "(4,)", &[0_i64, 1, 1, 0].map(i64::to_le_bytes).concat())),
         ("booleans", npy("|b1", "False", "(4, 1)", &[0, 1, 1, 0])),
+        ("half_floats", npy("<f2", "False", "(4, 1, 2)", &[0, 0x38].repeat(8))),
+        ("long_integers_channels_first", npy("<i8", "True", "(3, 3, 1, 2)", &[7, 0, 0, 0, 0, 0, 0, 0].repeat(18))),
         ("objects", npy("|O", "False", "(4,)", b"a pickle")),
     ]
 }
@@ -145,6 +158,11 @@ fn image_seeds() -> Seeds {
         ("grey_png", encoded(&DynamicImage::ImageLuma8(colour.to_luma8()), ImageFormat::Png)),
         ("lossless_webp", encoded(&colour, ImageFormat::WebP)),
         ("strip_png", encoded(&picture(300), ImageFormat::Png)),
+        ("transparent_png", encoded(&DynamicImage::ImageLumaA8(colour.to_luma_alpha8()), ImageFormat::Png)),
+        ("bmp", encoded(&colour, ImageFormat::Bmp)),
+        ("gif", encoded(&colour, ImageFormat::Gif)),
+        ("tiff", encoded(&colour, ImageFormat::Tiff)),
+        ("ppm", encoded(&colour, ImageFormat::Pnm)),
     ]
 }
 

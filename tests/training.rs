@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// A few dozen images of `scenes`, split as in a notebook.
 fn small_scenes() -> Split {
     let split = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
-    Split::new("small scenes", every(&split.train, 40), every(&split.test, 40)).unwrap()
+    Split::new("small scenes", every(split.train(), 40), every(split.test(), 40)).unwrap()
 }
 
 fn every(images: &Images, nth: usize) -> Images {
@@ -47,7 +47,7 @@ fn one_seed_gives_one_model() {
             let model = quiet(architecture.clone(), &split, training).unwrap();
             let losses: Vec<f64> = model.history().epochs.iter().map(|epoch| epoch.loss_mean).collect();
             let figures = [compare(&[&model], &split, 2).unwrap(), model.history().figure().unwrap()];
-            (losses, model.score(&split.test).unwrap(), figures.map(|figure| figure.bytes().to_vec()))
+            (losses, model.score(split.test()).unwrap(), figures.map(|figure| figure.bytes().to_vec()))
         };
         let (first, again, other) = (run(1), run(1), run(2));
         assert!(first == again, "{}", architecture.name);
@@ -74,7 +74,7 @@ fn training_lowers_the_error_on_images_it_has_not_seen() {
         let name = architecture.name.clone();
         let error = |epochs| {
             let training = Training::default().epochs(epochs).batch_size(16);
-            quiet(architecture.clone(), &split, training).unwrap().rank(&split.test).unwrap().mse_mean()
+            quiet(architecture.clone(), &split, training).unwrap().rank(split.test()).unwrap().mse_mean()
         };
         let (short, long) = (error(1), error(8));
         assert!(long < 0.95 * short, "{name}: {short} after 1 epoch, {long} after 8");
@@ -86,7 +86,7 @@ fn brain_floats_learn_nearly_as_well() {
     let split = small_scenes();
     let error = |precision, epochs| {
         let training = Training { precision, ..Training::default().epochs(epochs).batch_size(16) };
-        quiet(Architecture::conv(), &split, training).unwrap().rank(&split.test).unwrap().mse_mean()
+        quiet(Architecture::conv(), &split, training).unwrap().rank(split.test()).unwrap().mse_mean()
     };
     let [float, brain] = [Precision::Float32, Precision::Bfloat16].map(|precision| error(precision, 8));
     let barely_trained = error(Precision::Float32, 1);
@@ -112,12 +112,12 @@ fn a_diverging_training_gives_its_best_model_and_says_so() {
         assert!(matches!(model.history().stopped_because, StoppedBecause::Diverged { epoch: 1, .. }), "{warning}");
         assert!(warning.starts_with("training diverged in epoch 1, step "), "{warning}");
         assert!(warning.ends_with("try a lower learning rate"), "{warning}");
-        let scores = model.score(&split.test).unwrap();
+        let scores = model.score(split.test()).unwrap();
         assert!(scores.values.iter().all(|score| score.is_finite()), "{keep:?}");
         let path = folder("diverged").join("conv");
         model.save(&path).unwrap();
         let opened = Autoencoder::open(&path).unwrap();
-        assert_eq!((opened.history(), opened.score(&split.test).unwrap()), (model.history(), scores), "{keep:?}");
+        assert_eq!((opened.history(), opened.score(split.test()).unwrap()), (model.history(), scores), "{keep:?}");
     }
 }
 
@@ -164,9 +164,9 @@ fn time_runs_out_after_a_step_and_says_so() {
 #[test]
 fn a_last_batch_of_one_image_is_refused_where_batch_norm_has_one_value_of_it() {
     let data = open_with("scenes", OpenOptions::default().size_px(16)).unwrap();
-    let network = Architecture::report_cnn().adapted_to(data.train.shape()).unwrap();
+    let network = Architecture::report_cnn().adapted_to(data.train().shape()).unwrap();
     let train = |n_images: usize| {
-        let split = Split::new("small", data.train.first(n_images).unwrap(), data.test.first(8).unwrap()).unwrap();
+        let split = Split::new("small", data.train().first(n_images).unwrap(), data.test().first(8).unwrap()).unwrap();
         quiet(network.clone(), &split, Training::report_cnn().epochs(1).device(Device::Cpu))
     };
     let message = train(129).unwrap_err().to_string();
@@ -177,19 +177,7 @@ fn a_last_batch_of_one_image_is_refused_where_batch_norm_has_one_value_of_it() {
     assert!(message.ends_with("choose batch_size 127, or another number of images"), "{message}");
     let model = train(130).unwrap();
     assert_eq!(model.history().stopped_because, StoppedBecause::Finished);
-    assert!(model.score(&data.test.first(8).unwrap()).unwrap().values.iter().all(|score| score.is_finite()));
-}
-
-#[test]
-fn one_training_image_is_an_error() {
-    let mut one = small_scenes();
-    one.train = one.train.first(1).unwrap();
-    let error = quiet(Architecture::fcn(), &one, Training::default()).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "training: found 1 training images, wanted 2 or more; \
-         batch statistics need at least two images; open a larger data set"
-    );
+    assert!(model.score(&data.test().first(8).unwrap()).unwrap().values.iter().all(|score| score.is_finite()));
 }
 
 #[test]
@@ -209,7 +197,7 @@ fn a_cuda_device_that_is_not_there_is_an_error_before_anything_runs() {
 fn images_of_another_shape_are_an_error() {
     let split = small_scenes();
     let model = quiet(Architecture::conv(), &split, Training::default().epochs(1)).unwrap();
-    let grey = Images::from_floats(Array4::zeros((2, 1, 28, 28))).unwrap();
+    let grey = Images::from_bytes(Array4::zeros((2, 1, 28, 28))).unwrap();
     let error = model.score(&grey).unwrap_err().to_string();
     assert_eq!(
         error,
@@ -221,8 +209,9 @@ fn images_of_another_shape_are_an_error() {
 #[test]
 fn picking_no_image_or_too_many_is_an_error() {
     let split = small_scenes();
-    let ranking = quiet(Architecture::fcn(), &split, Training::default().epochs(1)).unwrap().rank(&split.test).unwrap();
-    let n = split.test.len();
+    let ranking =
+        quiet(Architecture::fcn(), &split, Training::default().epochs(1)).unwrap().rank(split.test()).unwrap();
+    let n = split.test().len();
     let wanted = format!("wanted 1 to {n}, the images ranked; 9 are the report's");
     assert_eq!(ranking.worst(0).unwrap_err().to_string(), format!("setting k: found 0, {wanted}"));
     assert_eq!(ranking.best(n + 1).unwrap_err().to_string(), format!("setting k: found {}, {wanted}", n + 1));
@@ -238,7 +227,7 @@ fn a_saved_model_gives_the_same_scores() {
         let path = folder.join(model.name());
         model.save(&path).unwrap();
         let opened = Autoencoder::open(&path).unwrap();
-        assert_eq!(opened.score(&split.test).unwrap(), model.score(&split.test).unwrap());
+        assert_eq!(opened.score(split.test()).unwrap(), model.score(split.test()).unwrap());
         assert_eq!((opened.training(), opened.history()), (model.training(), model.history()));
     }
     assert!(
@@ -286,7 +275,7 @@ fn a_folder_that_is_not_there_loses_no_model() {
     let message = model.save(&path).unwrap_err().to_string();
     assert!(message.starts_with("saving ") && message.contains("no/such/folder/conv.safetensors"), "{message}");
     assert!(message.ends_with("choose a folder that exists, may be written to and has room"), "{message}");
-    model.score(&split.test).unwrap();
+    model.score(split.test()).unwrap();
 }
 
 /// A full disk, by a limit on file sizes: the test starts itself again in a shell that has one.
@@ -302,7 +291,7 @@ fn a_full_disk_leaves_the_old_model_and_loses_none() {
         let (model, saved) = save_again(folder.into());
         let message = saved.unwrap_err().to_string();
         assert!(message.starts_with("saving ") && message.contains("fcn.safetensors: "), "{message}");
-        assert!(model.score(&small_scenes().test).is_ok());
+        assert!(model.score(small_scenes().test()).is_ok());
         return;
     }
     let folder = folder("full_disk");
@@ -314,4 +303,24 @@ fn a_full_disk_leaves_the_old_model_and_loses_none() {
     run_limited("a_full_disk_leaves_the_old_model_and_loses_none", LIMITED, &folder);
     assert_eq!(std::fs::read(folder.join("fcn.safetensors")).unwrap(), before);
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "something is left over");
+}
+
+/// What is drawn is what is scored, whatever the last layer gives.
+#[test]
+fn scores_are_the_errors_of_the_reconstructions_for_every_output_activation() {
+    let bright = Array4::from_shape_fn((64, 1, 8, 8), |(n, _, y, x)| (200 + (n + y + x) % 10) as u8);
+    let usual = Array4::from_shape_fn((64, 1, 8, 8), |(n, _, y, x)| (n * 37 + y * 50 + x * 21) as u8);
+    for (what, pixels) in [("bright", bright), ("usual", usual)] {
+        let images = Images::from_bytes(pixels).unwrap();
+        let data = Split::new(what, images.clone(), images.clone()).unwrap();
+        for last in ["", " / Tanh()", " / Sigmoid()", " / ReLU()", " / LeakyReLU(0.2)"] {
+            let architecture = Architecture::parse("Linear(64, 8)", &format!("Linear(8, 64){last}")).unwrap();
+            let model = quiet(architecture, &data, Training::default().epochs(20)).unwrap();
+            let (scores, rebuilt) = (model.score(&images).unwrap().values, model.reconstruct(&images).unwrap());
+            for ((image, rebuilt), score) in images.iter().zip(rebuilt.iter()).zip(scores) {
+                let mse = (&image - &rebuilt).mapv(|difference| f64::from(difference).powi(2)).mean().unwrap();
+                assert!((mse - score).abs() <= 1e-6 * (1.0 + score), "{what}{last}: {mse} drawn, {score} scored");
+            }
+        }
+    }
 }

@@ -68,7 +68,7 @@ impl Data {
             split = split.hold_out(&self.hold_out.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         if let Some(first) = self.first {
-            split.train = split.train.first(first)?;
+            split = split.train_on_first(first)?;
         }
         Ok(split)
     }

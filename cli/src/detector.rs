@@ -60,8 +60,8 @@ fn training_images(run: &Run, images: Option<&Path>) -> Result<Images> {
     let split = open_with(images.unwrap_or(&name), options)
         .with_context(|| "opening the images of the run; name their data with --images".to_string())?;
     let held_out: Vec<&str> = run.data.held_out.iter().map(String::as_str).collect();
-    let split = if held_out.is_empty() || split.held_out == held_out { split } else { split.hold_out(&held_out)? };
-    Ok(split.train.clone())
+    let split = if held_out.is_empty() || split.held_out() == held_out { split } else { split.hold_out(&held_out)? };
+    Ok(split.train().clone())
 }
 
 /// All images of a folder, a file or a data set, in the shape of the run's.

@@ -14,6 +14,7 @@ use std::path::Path;
 pub fn score(run: &Path, images: &Path, out: Option<&Path>) -> Result<()> {
     let run = Run::open(run)?;
     let stream = ImageStream::open(images, run.model.plan().image_shape)?;
+    stream.notes().iter().for_each(tell);
     tell(write_out(out, |output, doing| write_scores(&run, stream, output, doing))?);
     Ok(())
 }

@@ -98,6 +98,29 @@ fn a_table_of_one_kind_says_why_there_is_no_auc() {
     assert!(said.starts_with("5 images, mean MSE ") && said.contains(", no AUC: "), "{said}");
 }
 
+#[test]
+fn a_folder_with_parts_is_scored_without_masks_and_training_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    let names = ["train/good/1", "test/good/2", "test/broken/3", "ground_truth/broken/3_mask"];
+    for (name, value) in names.iter().zip([10_u8, 20, 30, 40]) {
+        let path = here.join("bottle").join(name).with_extension("png");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::GrayImage::from_pixel(32, 32, image::Luma([value])).save(path).unwrap();
+    }
+    let output = common::diabolo(here, &["score", "runs/cnn", "bottle"]).output().unwrap();
+    let (table, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "image,mse,anomaly"), "{table}{said}");
+    assert!(lines[1].starts_with("test/broken/3.png,") && lines[1].ends_with(",1"), "{table}");
+    assert!(lines[2].starts_with("test/good/2.png,") && lines[2].ends_with(",0"), "{table}");
+    for note in ["the 1 images to train on are left out", "left out: ground_truth (1 images)", ", AUC "] {
+        assert!(said.contains(note), "{note} is missing in {said}");
+    }
+}
+
 /// A device that is always full.
 #[cfg(target_os = "linux")]
 #[test]
@@ -239,7 +262,7 @@ fn a_detector_is_fitted_verified_and_scores_as_the_library_does() {
     let detector = diabolo::prelude::Detector::open(here.join("detector")).unwrap();
     let data = diabolo::prelude::open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
     // The command takes 1024 images at a time.
-    let first = detector.detect(&data.test.first(1024).unwrap()).unwrap();
+    let first = detector.detect(&data.test().first(1024).unwrap()).unwrap();
     for (index, line) in lines[1..1025].iter().enumerate() {
         assert_eq!(line[1].parse::<f64>().unwrap(), first.scores.values[index], "digit for digit");
         assert_eq!(line[3] == "1", first.is_anomaly[index]);

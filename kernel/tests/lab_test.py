@@ -118,7 +118,7 @@ def long_notebook(folder):
     (folder / "first_look.ipynb").write_text(json.dumps(notebook))
     sources = [cell["source"] for cell in notebook["cells"]]
     train = next(index for index, source in enumerate(sources) if str(EPOCHS) in source)
-    use = next(index for index, source in enumerate(sources) if source.startswith("conv.rank(&data.test)?.worst"))
+    use = next(index for index, source in enumerate(sources) if source.startswith("conv.rank(data.test())?.worst"))
     return train, use
 
 

@@ -16,7 +16,7 @@ DATA = 'let data = open("scenes")?.hold_out(&["moon", "mushroom"])?;\n'
 
 # Calls that would go on for minutes, and how a cell that was stopped in one ends.
 LONG_CALLS = {
-    "scoring": "loop { conv.score(&data.train)?; }",
+    "scoring": "loop { conv.score(data.train())?; }",
     "K-means": "diabolo::cluster::KMeans::new(50).starts(1_000_000).fit(&codes)?;",
     "neighbours": "loop { diabolo::neighbours::Nearest::new(&codes)?.distances(&codes, 5, true)?; }",
     "t-SNE": "Tsne { n_steps: 1_000_000, ..Tsne::seed(1) }.fit(&codes)?;",
@@ -36,7 +36,7 @@ class LibraryTest(KernelCase):
     def setUpClass(cls):
         super().setUpClass()
         train = "let conv = train(Architecture::conv(), &data, Training::default().epochs(1))?;"
-        codes = "let codes = conv.encode(&data.train)?.values;"
+        codes = "let codes = conv.encode(data.train())?.values;"
         for code in (LOAD, DATA, train, codes):
             reply = cls.kernel.run(code).reply
             assert reply["status"] == "ok", reply
@@ -65,7 +65,7 @@ class LibraryTest(KernelCase):
     def test_a_stopped_training_is_a_model_and_ends_its_cell(self):
         cell, seconds = self.stop(
             "let stopped = train(Architecture::conv(), &data, Training::default().epochs(10_000))?;\n"
-            "stopped.score(&data.test)?;\n"
+            "stopped.score(data.test())?;\n"
             'println!("not reached");'
         )
         self.assertLess(seconds, 1.5)
@@ -78,7 +78,7 @@ class LibraryTest(KernelCase):
         )
         self.assertLess(seconds, 1.5)
         self.assertEqual(cell.reply["ename"], "Interrupted")
-        cell = self.kernel.run("(kept.history().stopped_because.to_string(), kept.rank(&data.test)?.mse_mean() < 1.0)")
+        cell = self.kernel.run("(kept.history().stopped_because.to_string(), kept.rank(data.test())?.mse_mean() < 1.0)")
         self.assertEqual(cell.of("execute_result")[0]["data"]["text/plain"], '("it was interrupted", true)', cell.reply)
 
     def test_every_long_call_stops(self):

@@ -25,7 +25,7 @@ KERNELS = ("diabolo", "diabolo-stock")
 SHORT_CELLS = {
     "trivial cell": "let trivial = 1;",
     "expression cell": "trivial + 1",
-    "one-line diabolo cell": 'open("scenes")?.train.len()',
+    "one-line diabolo cell": 'open("scenes")?.train().len()',
 }
 
 

@@ -1,11 +1,16 @@
-//! Folders of photographs: a folder for every class, in `train` and `test` or not, or all photographs in one folder.
+//! Folders of image files: brought to one shape, with the classes and parts that their layout gives.
 
-use super::images::{ImageShape, Images, Pixels};
-use super::open::Opened;
+use super::classes;
+use super::images::Images;
+use super::layout::{Layout, Part};
+use super::lfs;
+use super::listing::Listing;
+use super::opened::Opened;
 use super::options::OpenOptions;
-use super::photographs::{self, Head};
+use super::photographs::{self, Failure, Head};
+use super::pixels::{ImageShape, Pixels};
 use super::split::Split;
-use crate::{Error, Result, interrupt, memory};
+use crate::{Error, Result, memory};
 use ndarray::Array4;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -14,73 +19,127 @@ use std::path::{Path, PathBuf};
 /// Side of the square that images of several sizes are brought to, in pixels: CIFAR-10's.
 const USUAL_SIDE_PX: usize = 32;
 
-/// What folders of images to train on are called, in capitals or not.
-const TRAIN_FOLDERS: [&str; 2] = ["train", "training"];
-/// What folders of images to test on are called; the first one that is there is taken.
-const TEST_FOLDERS: [&str; 4] = ["test", "testing", "val", "validation"];
-
-/// Image files of one part, with their classes where they lie in class folders.
-struct Part {
-    folder: PathBuf,
-    paths: Vec<PathBuf>,
-    /// For each path, the name of its class.
-    classes: Option<Vec<String>>,
-    n_others: usize,
-}
-
-/// Opens a folder of image files.
+/// Opens a folder of image files; the listing is the folder's.
 ///
 /// # Errors
-/// [`Error::Data`] if there is none, or some lie beside class folders; [`Error::Format`] for one that cannot be read.
-pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Opened> {
-    let inner = |names: &[&str]| names.iter().find_map(|name| folder_named(folder, name));
-    let folders = match (inner(&TRAIN_FOLDERS), inner(&TEST_FOLDERS)) {
-        (Some(train), Some(test)) => vec![train, test],
-        (Some(train), None) => vec![train],
-        _ => vec![folder.into()],
-    };
-    let parts = folders.into_iter().map(|folder| Part::list(folder, options)).collect::<Result<Vec<_>>>()?;
-    if parts.iter().any(|part| part.classes.is_some() != parts[0].classes.is_some()) {
+/// [`Error::Data`] if some lie beside class folders, or several cannot be read; [`Error::Format`] if one cannot.
+pub(super) fn open(folder: &Path, listing: Listing, options: &OpenOptions) -> Result<Opened> {
+    let others = listing.others();
+    if listing.images.len() > options.max_images {
         return Err(Error::data(
             format!("opening {}", folder.display()),
-            "class folders in only one of the two parts",
-            "class folders in both or in neither",
-            "put the images of both into folders named for their classes",
+            format!("{} image files", listing.images.len()),
+            format!("at most max_images, {}", options.max_images),
+            "take some away, or raise OpenOptions::max_images",
         ));
     }
-    let heads = parts.iter().map(|part| part.heads(options)).collect::<Result<Vec<_>>>()?;
+    let layout = Layout::of(folder, listing.images);
+    layout.check(folder)?;
+    let Layout { first, test, mut notes } = layout;
+    let mut parts = Vec::from_iter([first].into_iter().chain(test));
+    let all = Vec::from_iter(parts.iter().flat_map(|part| part.paths.iter().cloned()));
+    let heads = read_heads(folder, &all, options)?;
     let shape = shape_of(heads.iter().flatten(), options);
-    let n_images = parts.iter().map(|part| part.paths.len()).sum::<usize>();
-    let n_bytes = shape.iter().fold(n_images as u64, |product, &side| product.saturating_mul(side as u64));
+    let n_bytes = shape.iter().fold(all.len() as u64, |product, &side| product.saturating_mul(side as u64));
     if n_bytes > options.max_unpacked_bytes {
         return Err(Error::data(
             format!("opening {}", folder.display()),
-            format!("{n_images} images of shape {shape:?}, {n_bytes} bytes"),
+            format!("{} images of shape {shape:?}, {n_bytes} bytes", all.len()),
             format!("at most max_unpacked_bytes, {}", options.max_unpacked_bytes),
             "choose a smaller OpenOptions::size_px, or raise OpenOptions::max_unpacked_bytes",
         ));
     }
-    let names = parts.iter().flat_map(|part| part.classes.iter().flatten()).collect::<BTreeSet<_>>();
-    let names = Vec::from_iter(names.into_iter().map(String::as_str));
+    let names = Vec::from_iter(parts.iter().flat_map(Part::class_names).collect::<BTreeSet<_>>());
+    let mut n_broken = 0;
     let mut images = Vec::with_capacity(parts.len());
     for part in &parts {
-        images.push(part.read(shape, &names, options)?);
+        let (labelled, kept) = labelled(folder, part, &names, shape, options)?;
+        n_broken += part.paths.len() - kept.len();
+        images.push(labelled);
     }
-    let source = describe(folder, &parts, heads.iter().flatten(), shape);
-    if images.len() == 1 {
+    if n_broken > 0 {
+        notes.push(format!("{n_broken} files that cannot be read are passed over"));
+    }
+    notes.extend(others.map(|others| format!("left out: {others}")));
+    let source = describe(folder, heads.iter().flatten(), shape, &notes);
+    let Some(test_part) = (parts.len() == 2).then(|| parts.remove(1)) else {
         return Ok(Opened::whole(folder, images.remove(0), source));
-    }
+    };
+    let train_names = Vec::from_iter(parts[0].class_names());
+    classes::check_capitals(&train_names, &Vec::from_iter(test_part.class_names()))?;
     let (test, train) = (images.remove(1), images.remove(0));
-    let split = Split::new(Opened::name_of(folder), train, test)?.with_source(source);
-    Ok(Opened::Parts(split.with_unseen_classes_as_anomalies()?))
+    let split = Split::new(Opened::name_of(folder), train, test)?.with_unseen_classes_as_anomalies()?;
+    let hint = hint_about_labels(&split, &train_names);
+    Ok(Opened::Parts(split.with_source(format!("{source}{hint}"))))
 }
 
-/// The folder of this name inside another, in capitals or not.
-fn folder_named(folder: &Path, name: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?.flatten();
-    let mut found = Vec::from_iter(entries.filter(|entry| entry.file_name().eq_ignore_ascii_case(name)));
-    found.retain(|entry| entry.path().is_dir());
-    found.first().map(std::fs::DirEntry::path)
+/// What to add where test images are of one kind, so that no AUC can be worked out.
+fn hint_about_labels(split: &Split, train_names: &[String]) -> String {
+    let n_anomalies = split.test().n_anomalies();
+    match train_names {
+        [name, ..] if n_anomalies == Some(split.test().len()) => {
+            format!("; all test images are anomalies: put normal ones into the test part's {name}")
+        }
+        [_] if n_anomalies.is_none_or(|n| n == 0) => {
+            "; no test image is an anomaly: put some into a folder of the test part, as broken".into()
+        }
+        _ => String::new(),
+    }
+}
+
+/// What the heads of image files say; `None` for a file that cannot be read, where those are passed over.
+fn read_heads(folder: &Path, paths: &[PathBuf], options: &OpenOptions) -> Result<Vec<Option<Head>>> {
+    let read_head = |path: &PathBuf| photographs::read_head(&folder.join(path), options.max_pixels_per_image);
+    let heads: Vec<_> = paths.par_iter().map(read_head).collect();
+    let is_broken = |head: &Result<Head, Failure>| matches!(head, Err(Failure::Broken(_)));
+    if options.skip_broken || !heads.iter().any(is_broken) {
+        let head = |head: Result<Head, Failure>| match head {
+            Ok(head) => Ok(Some(head)),
+            Err(Failure::Broken(_)) => Ok(None),
+            Err(Failure::Other(error)) => Err(error),
+        };
+        return heads.into_iter().map(head).collect();
+    }
+    // All that are broken are named at once, those too whose heads are whole.
+    match read_pixels(folder, paths, [1, 1, 1], options) {
+        Err(error) => Err(error),
+        Ok(_) => Err(broken_error(folder, &failures(paths, heads)?, paths.len())),
+    }
+}
+
+/// The broken ones with their reasons; anything else is an error.
+fn failures<T>(paths: &[PathBuf], read: Vec<Result<T, Failure>>) -> Result<Vec<(PathBuf, String)>> {
+    let mut broken = Vec::new();
+    for (path, read) in paths.iter().zip(read) {
+        match read {
+            Ok(_) => {}
+            Err(Failure::Broken(reason)) => broken.push((path.clone(), reason)),
+            Err(Failure::Other(error)) => return Err(error),
+        }
+    }
+    Ok(broken)
+}
+
+/// The error of image files that cannot be read, each with its reason.
+fn broken_error(folder: &Path, broken: &[(PathBuf, String)], n_files: usize) -> Error {
+    const N_NAMED: usize = 10;
+    let are_pointers = broken.iter().all(|(_, reason)| reason == lfs::POINTER);
+    let next_step = match are_pointers {
+        true => lfs::NEXT_STEP,
+        false => "remove it, or pass over such files by OpenOptions::default().skip_broken(true)",
+    };
+    if let [(path, reason)] = broken {
+        let found = if are_pointers { reason.clone() } else { format!("an image that cannot be read ({reason})") };
+        return Error::format(&folder.join(path), found, format!("a whole {}", photographs::FORMATS), next_step);
+    }
+    let names = broken.iter().take(N_NAMED).map(|(path, _)| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let more = if broken.len() > N_NAMED { " and more" } else { "" };
+    Error::data(
+        format!("reading image files in {}", folder.display()),
+        format!("{} of {n_files} that cannot be read: {names}{more} (the first: {})", broken.len(), broken[0].1),
+        "whole image files",
+        next_step.replace("remove it", "remove them"),
+    )
 }
 
 /// The shape that all images are brought to.
@@ -98,9 +157,9 @@ fn shape_of<'a>(heads: impl Iterator<Item = &'a Head> + Clone, options: &OpenOpt
 /// What was read and what became of it.
 fn describe<'a>(
     folder: &Path,
-    parts: &[Part],
     heads: impl Iterator<Item = &'a Head> + Clone,
     [_, height_px, width_px]: ImageShape,
+    notes: &[String],
 ) -> String {
     let mut source = format!("image files in {}", folder.display());
     if heads.clone().any(|head| (head.height_px, head.width_px) != (height_px, width_px)) {
@@ -114,78 +173,53 @@ fn describe<'a>(
             words(most)
         );
     }
-    match parts.iter().map(|part| part.n_others).sum::<usize>() {
-        0 => source,
-        n_others => format!("{source}; {n_others} files left out that are no JPEG, PNG or WebP"),
-    }
+    notes.iter().fold(source, |source, note| format!("{source}; {note}"))
 }
 
-impl Part {
-    fn list(folder: PathBuf, options: &OpenOptions) -> Result<Self> {
-        let photographs::Listing { images: paths, n_others } = photographs::list(&folder)?;
-        let refuse = |found: String, wanted: &str, next_step: &str| {
-            Err(Error::data(format!("opening {}", folder.display()), found, wanted, next_step))
-        };
-        if paths.is_empty() {
-            let found = format!("no image files, {n_others} others");
-            let next_step = "check the path; save pictures of other kinds, as HEIC, as JPEG first";
-            return refuse(found, "JPEG, PNG or WebP files, in class folders or not", next_step);
-        }
-        if paths.len() > options.max_images {
-            let wanted = format!("at most max_images, {}", options.max_images);
-            let next_step = "take some away, or raise OpenOptions::max_images";
-            return refuse(format!("{} image files", paths.len()), &wanted, next_step);
-        }
-        // The first folder on the way to an image is its class; what lies deeper belongs to it too.
-        let class_of = |path: &PathBuf| {
-            let mut names = path.iter();
-            let first = names.next()?.to_string_lossy().into_owned();
-            names.next().map(|_| first)
-        };
-        let classes = Vec::from_iter(paths.iter().map(class_of));
-        let n_beside = classes.iter().filter(|class| class.is_none()).count();
-        if n_beside > 0 && n_beside < paths.len() {
-            let index = classes.iter().position(Option::is_none).unwrap_or_default();
-            return refuse(
-                format!("{n_beside} images beside class folders, as {}", paths[index].display()),
-                "all images in class folders, or none",
-                "move them into the folder of their class, or away",
-            );
-        }
-        Ok(Self { classes: classes.into_iter().collect(), folder, paths, n_others })
+/// Reads the images of a part, each brought to `shape`, with their labels, and tells which files they are of: all but those
+/// that cannot be read, where these are passed over.
+pub(super) fn labelled(
+    folder: &Path,
+    part: &Part,
+    names: &[String],
+    shape: ImageShape,
+    options: &OpenOptions,
+) -> Result<(Images, Vec<usize>)> {
+    let (mut images, kept) = read_pixels(folder, &part.paths, shape, options)?;
+    if let Some(classes) = &part.classes {
+        let index_of = |&kept: &usize| names.binary_search(&classes[kept]).expect("all names were collected");
+        let names = Vec::from_iter(names.iter().map(String::as_str));
+        images = images.with_classes(&names, kept.iter().map(index_of).collect())?;
     }
-
-    fn heads(&self, options: &OpenOptions) -> Result<Vec<Head>> {
-        let read_head = |path: &PathBuf| {
-            interrupt::check("reading image files")?;
-            photographs::read_head(&self.folder.join(path), options.max_pixels_per_image)
-        };
-        self.paths.par_iter().map(read_head).collect()
+    if let Some(anomalies) = &part.anomalies {
+        images = images.with_anomalies(kept.iter().map(|&index| anomalies[index]).collect())?;
     }
-
-    fn read(&self, shape: ImageShape, names: &[&str], options: &OpenOptions) -> Result<Images> {
-        let images = read_all(&self.folder, &self.paths, shape, options)?;
-        match &self.classes {
-            None => Ok(images),
-            Some(classes) => {
-                let index_of = |name: &String| names.binary_search(&name.as_str()).expect("all names were collected");
-                images.with_classes(names, classes.iter().map(index_of).collect())
-            }
-        }
-    }
+    Ok((images, kept))
 }
 
-/// Reads image files within a folder, each brought to `shape`.
-pub(super) fn read_all(folder: &Path, paths: &[PathBuf], shape: ImageShape, options: &OpenOptions) -> Result<Images> {
+/// The images of the files that can be read, and which of them those are.
+fn read_pixels(
+    folder: &Path,
+    paths: &[PathBuf],
+    shape: ImageShape,
+    options: &OpenOptions,
+) -> Result<(Images, Vec<usize>)> {
     let [c, h, w] = shape;
     let next_step = "choose a smaller OpenOptions::size_px, or fewer images at a time";
     memory::check("reading image files", memory::bytes_of(&[paths.len(), c, h, w]), next_step)?;
     let mut pixels = vec![0; paths.len() * c * h * w];
-    pixels.par_chunks_exact_mut(c * h * w).zip(paths).try_for_each(|(place, path)| {
-        interrupt::check("reading image files")?;
+    let read = pixels.par_chunks_exact_mut(c * h * w).zip(paths).map(|(place, path)| {
         place.copy_from_slice(&photographs::read(&folder.join(path), shape, options.max_pixels_per_image)?);
         Ok(())
-    })?;
+    });
+    let read: Vec<Result<(), Failure>> = read.collect();
+    let kept = Vec::from_iter(read.iter().enumerate().filter(|(_, read)| read.is_ok()).map(|(index, _)| index));
+    let broken = failures(paths, read)?;
+    if !broken.is_empty() && (!options.skip_broken || kept.is_empty()) {
+        return Err(broken_error(folder, &broken, paths.len()));
+    }
     let pixels = Array4::from_shape_vec((paths.len(), c, h, w), pixels).expect("the buffer has the size of the shape");
-    Ok(Images::from_pixels(Pixels::Bytes(pixels)))
+    let images = Images::from_pixels(Pixels::Bytes(pixels));
+    let images = if kept.len() == paths.len() { images } else { images.select(&kept)? };
+    Ok((images, kept))
 }

@@ -1,7 +1,8 @@
 //! The homework's files: `train.npy` and `test.npy`, perhaps with `test_labels.npy`.
 
-use super::arrays::{ImageArray, read_images, read_labels};
+use super::arrays::{ImageArray, Labels, read_images, read_labels};
 use super::npy::Npy;
+use super::options::OpenOptions;
 use super::split::Split;
 use crate::{Error, Result};
 use std::path::Path;
@@ -21,16 +22,22 @@ pub(super) fn is_homework_file(path: &Path) -> bool {
         && [TRAIN_FILE, TEST_FILE].iter().all(|name| path.with_file_name(name).is_file())
 }
 
-/// Opens `train.npy` and `test.npy`, `(n, h, w, c)` with 8-bit or floating-point pixels, in either memory order.
-pub(super) fn open(folder: &Path) -> Result<Split> {
+/// Opens `train.npy` and `test.npy` in any layout of images, in either memory order.
+pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Split> {
     let open_images = |name| ImageArray::new(Npy::open(&folder.join(name))?);
     let arrays = [open_images(TRAIN_FILE)?, open_images(TEST_FILE)?];
-    let ([train, mut test], note) = read_images(arrays)?;
+    let ([train, mut test], note) = read_images(arrays, options)?;
     let mut source = format!("{TRAIN_FILE} and {TEST_FILE} in {}{note}", folder.display());
 
     let labels_path = folder.join(LABELS_FILE);
     if labels_path.is_file() {
-        let labels = read_labels(Npy::open(&labels_path)?, test.len())?;
+        let labels = match read_labels(Npy::open(&labels_path)?, test.len())? {
+            Labels::Numbers(labels) => labels,
+            Labels::Unusable(found) => {
+                let wanted = format!("{} labels of 0 or 1, one per image of {TEST_FILE}", test.len());
+                return Err(Error::format(&labels_path, found, wanted, "save 1 for an anomaly and 0 for none"));
+            }
+        };
         if let Some(index) = labels.iter().position(|&label| label != 0 && label != 1) {
             return Err(Error::format(
                 &labels_path,

@@ -5,15 +5,16 @@
 //! H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST", 2017.
 
 use super::arrays::classes_of;
-use super::images::{Images, Pixels};
+use super::images::Images;
 use super::options::OpenOptions;
+use super::pixels::Pixels;
 use super::split::Split;
 use super::unpack::{Limited, unpack_error};
 use crate::{Error, Result};
 use flate2::read::GzDecoder;
 use ndarray::Array4;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 const FASHION_CLASSES: [&str; 10] =
@@ -64,8 +65,9 @@ pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Split> {
     };
     let ((train, train_labels), (test, test_labels)) = (open_part(PARTS[0])?, open_part(PARTS[1])?);
 
-    let place = std::path::absolute(folder).unwrap_or(folder.into()).to_string_lossy().to_lowercase();
-    let is_fashion = place.contains("fashion") && train_labels.iter().chain(&test_labels).all(|&label| label < 10);
+    let own_name = own_name(folder);
+    let is_fashion = own_name.to_lowercase().contains("fashion")
+        && train_labels.iter().chain(&test_labels).all(|&label| label < FASHION_CLASSES.len() as u8);
     let (names, indices) = match is_fashion {
         true => {
             let indices = |labels: &[u8]| labels.iter().map(|&label| usize::from(label)).collect();
@@ -75,19 +77,29 @@ pub(super) fn open(folder: &Path, options: &OpenOptions) -> Result<Split> {
     };
     let names = Vec::from_iter(names.iter().map(String::as_str));
     let [train_indices, test_indices] = <[_; 2]>::try_from(indices).expect("two sets of labels went in");
-    let name = match (is_fashion, place.contains("mnist")) {
-        (true, _) => "Fashion-MNIST".into(),
-        (false, true) => "MNIST".into(),
-        (false, false) => folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned(),
+    let name = match is_fashion {
+        true => "Fashion-MNIST".into(),
+        false if own_name.eq_ignore_ascii_case("mnist") => "MNIST".into(),
+        false => own_name,
     };
     let (train, test) = (train.with_classes(&names, train_indices)?, test.with_classes(&names, test_indices)?);
     Ok(Split::new(name, train, test)?.with_source(format!("IDX files in {}", folder.display())))
 }
 
+/// The name of the folder itself: what lies above it says nothing of its images. In torchvision's `FashionMNIST/raw` it is
+/// the upper one.
+fn own_name(folder: &Path) -> String {
+    let whole = std::path::absolute(folder).unwrap_or(folder.into());
+    let named = if whole.ends_with("raw") { whole.parent().unwrap_or(&whole) } else { &whole };
+    named.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// Reads a file that is plain or gzipped, whatever its name says: browsers unpack what they download.
 fn read_file(path: &Path, options: &OpenOptions) -> Result<Idx> {
-    let file = File::open(path)
-        .map_err(|source| Error::file("opening", path, "check the path and the permissions", source))?;
-    match path.extension().is_some_and(|ending| ending == "gz") {
+    const GZIP: [u8; 2] = [0x1f, 0x8b];
+    let explain = |source| Error::file("opening", path, "check the path and the permissions", source);
+    let mut file = BufReader::new(File::open(path).map_err(explain)?);
+    match file.fill_buf().map_err(explain)?.starts_with(&GZIP) {
         true => Idx::read(GzDecoder::new(file), path, options),
         false => Idx::read(file, path, options),
     }
@@ -123,7 +135,6 @@ impl Idx {
             [0, 0, element, _] => {
                 return Err(bad(format!("elements of type {element:#04x}"), "save it as unsigned bytes"));
             }
-            [0x1f, 0x8b, ..] => return Err(bad("a gzipped file".into(), "add .gz to its name")),
             _ => return Err(bad("something else".into(), "copy or download it again")),
         };
         let mut header = vec![0; 4 * n_axes];

@@ -1,27 +1,13 @@
 //! A set of images: shared pixels, indices of the chosen ones, and labels.
 
-use super::floats::Survey;
-use super::photographs;
-use super::statistics::ImageStatistics;
-use crate::{Error, Result, interrupt, memory};
-use image::{DynamicImage, GrayImage, Rgb32FImage};
+use super::classes::Classes;
+use super::floats::{PixelRange, Survey};
+use super::pixels::{ImageShape, Pixels, check_shape, in_standard_order};
+use super::statistics::{ImageStatistics, statistics_of};
+use crate::{Error, Result};
 use ndarray::{Array3, Array4, Axis};
-use rayon::prelude::*;
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-
-/// Channels, height in pixels, width in pixels.
-///
-/// # Example
-/// ```
-/// use diabolo::data::{ImageShape, Images};
-/// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((5, 3, 20, 30)))?;
-/// let [channels, height_px, width_px]: ImageShape = images.shape();
-/// assert_eq!((channels, height_px, width_px), (3, 20, 30));
-/// # Ok::<(), diabolo::Error>(())
-/// ```
-pub type ImageShape = [usize; 3];
 
 /// Images, with class labels and anomaly labels where they are known; never empty.
 ///
@@ -50,22 +36,6 @@ pub struct Images {
     anomalies: Option<Arc<[bool]>>,
 }
 
-/// The class of each image.
-#[derive(Debug, Clone)]
-struct Classes {
-    names: Arc<[String]>,
-    indices: Arc<[usize]>,
-}
-
-/// Stored pixels, `[n, c, h, w]`, contiguous in this order.
-#[derive(Debug)]
-pub(crate) enum Pixels {
-    /// 8-bit, 0..=255.
-    Bytes(Array4<u8>),
-    /// Already in -1..=1.
-    Floats(Array4<f32>),
-}
-
 impl Images {
     /// Takes 8-bit images.
     ///
@@ -91,35 +61,37 @@ impl Images {
         Ok(Self::from_pixels(Pixels::Bytes(in_standard_order(pixels))))
     }
 
-    /// Takes floating-point images.
+    /// Takes floating-point images whose range is stated.
     ///
-    /// Values below zero mean that the range is -1..=1; without any, it is 0..=1 and is stretched to -1..=1. Values that
-    /// are all of the form `v / 127.5 - 1` (or `v / 255`) for whole `v` are kept as the 8-bit `v`, in a quarter of the
-    /// memory. [`Images`] prints which of the two it holds.
+    /// Values a hair outside the range, as scaling leaves them, are brought to its ends. Values that all stand for 8-bit
+    /// ones (`v / 127.5 - 1` or `v / 255` for whole `v`) are kept as those, in a quarter of the memory. [`Images`] prints
+    /// which of the two it holds.
     ///
     /// # Shapes and units
-    /// - `pixels`: `[n, c, h, w]` with 1 or 3 channels, -1..=1 or 0..=1
+    /// - `pixels`: `[n, c, h, w]` with 1 (grey) or 3 (red, green, blue) channels, in `range`
     ///
     /// # Errors
-    /// [`Error::Data`] as for [`Images::from_bytes`], and if a value is not finite or is out of range.
+    /// [`Error::Data`] as for [`Images::from_bytes`], and if a value is not finite or out of `range` by more than a
+    /// thousandth.
     ///
     /// # Example
     /// ```
-    /// use diabolo::data::Images;
+    /// use diabolo::data::{Images, PixelRange};
     /// use diabolo::ndarray::array;
-    /// let images = Images::from_floats(array![[[[0.0, 0.25, 1.0]]]])?;
-    /// assert_eq!(images.image(0)?, array![[[-1.0, -0.5, 1.0]]]);
+    /// let pixels = array![[[[0.0, 0.25, 1.0]]]];
+    /// assert_eq!(Images::from_floats(pixels.clone(), PixelRange::Unit)?.image(0)?, array![[[-1.0, -0.5, 1.0]]]);
+    /// assert_eq!(Images::from_floats(pixels, PixelRange::Signed)?.image(0)?, array![[[0.0, 0.25, 1.0]]]);
     ///
-    /// let too_large = Images::from_floats(array![[[[0.0, 255.0]]]]);
+    /// let too_large = Images::from_floats(array![[[[0.0, 255.0]]]], PixelRange::Unit);
     /// assert!(too_large.is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
-    pub fn from_floats(pixels: Array4<f32>) -> Result<Self> {
+    pub fn from_floats(pixels: Array4<f32>, range: PixelRange) -> Result<Self> {
         let (n, c, h, w) = check_shape(pixels.dim())?;
         let mut pixels = in_standard_order(pixels);
         let mut survey = Survey::default();
         survey.add(pixels.as_slice().expect("the array is in standard order"));
-        let decision = survey.decide().map_err(|bad| {
+        let decision = survey.decide(Some(range)).map_err(|bad| {
             let (found, wanted, next_step) = bad.into_parts(|element| element / (c * h * w));
             Error::data("taking images from floats", found, wanted, next_step)
         })?;
@@ -133,10 +105,28 @@ impl Images {
         Ok(Self::from_pixels(Pixels::Floats(pixels)))
     }
 
-    /// Adds the class of each image.
+    /// Takes what a network gave, `[n, c, h, w]`, as it is: without a Tanh at its end, values may leave -1..=1.
     ///
     /// # Errors
-    /// [`Error::Data`] if there is not one index per image, or an index has no name.
+    /// [`Error::Data`] if a value is not finite.
+    pub(crate) fn from_outputs(pixels: Array4<f32>) -> Result<Self> {
+        let n_values = pixels.len() / pixels.dim().0.max(1);
+        match pixels.iter().position(|value| !value.is_finite()) {
+            None => Ok(Self::from_pixels(Pixels::Floats(in_standard_order(pixels)))),
+            Some(index) => Err(Error::data(
+                "reconstructing images",
+                format!("an output that is not a finite number, first in image {}", index / n_values),
+                "finite numbers",
+                "the network's weights are not finite: train it anew with a lower learning rate",
+            )),
+        }
+    }
+
+    /// Adds the class of each image. Names are kept in Unicode's composed form (NFC), so that "é" is one class however it
+    /// was typed.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is not one index per image, an index has no name, or a name comes twice.
     ///
     /// # Example
     /// ```
@@ -149,16 +139,16 @@ impl Images {
     /// ```
     pub fn with_classes(self, names: &[&str], indices: Vec<usize>) -> Result<Self> {
         self.check_one_each("class indices", indices.len())?;
-        if let Some(index) = indices.iter().find(|&&index| index >= names.len()) {
-            return Err(Error::data(
-                "labelling images with classes",
-                format!("class index {index}"),
-                format!("0..{}, one of the {} names", names.len(), names.len()),
-                "give a name to every class",
-            ));
-        }
-        let names = names.iter().map(|name| name.to_string()).collect();
-        Ok(Self { classes: Some(Classes { names, indices: indices.into() }), ..self })
+        Ok(Self { classes: Some(Classes::new(names, indices)?), ..self })
+    }
+
+    pub(super) fn classes(&self) -> Option<&Classes> {
+        self.classes.as_ref()
+    }
+
+    /// The same images with the same classes in another list.
+    pub(super) fn relabelled(self, classes: Classes) -> Self {
+        Self { classes: Some(classes), ..self }
     }
 
     /// Adds, for each image, whether it is an anomaly.
@@ -219,10 +209,7 @@ impl Images {
             pixels: Arc::clone(&self.pixels),
             statistics: Arc::clone(&self.statistics),
             rows: Some(indices.iter().map(|&index| self.row(index)).collect()),
-            classes: self.classes.as_ref().map(|classes| Classes {
-                names: Arc::clone(&classes.names),
-                indices: indices.iter().map(|&index| classes.indices[index]).collect(),
-            }),
+            classes: self.classes.as_ref().map(|classes| classes.select(indices)),
             anomalies: self.anomalies.as_ref().map(|flags| indices.iter().map(|&index| flags[index]).collect()),
         })
     }
@@ -242,39 +229,6 @@ impl Images {
     /// ```
     pub fn first(&self, n: usize) -> Result<Self> {
         if n >= self.len() { Ok(self.clone()) } else { self.select(&Vec::from_iter(0..n)) }
-    }
-
-    /// The same images, each scaled until it just covers a square of `side_px` and cropped around its centre.
-    pub(super) fn resized(&self, side_px: usize) -> Result<Self> {
-        let [c, h, w] = self.shape();
-        if [h, w] == [side_px; 2] {
-            return Ok(self.clone());
-        }
-        let size = (self.len(), c, side_px, side_px);
-        let bytes_per_value = if matches!(self.pixels(), Pixels::Bytes(_)) { 1 } else { 4 };
-        let n_bytes = memory::bytes_of(&[self.len(), c, side_px, side_px, bytes_per_value]);
-        memory::check("scaling images", n_bytes, "choose a smaller OpenOptions::size_px, or open fewer images")?;
-        let reshape = "every plane was brought to the size";
-        let pixels = match self.gather(0..self.len()) {
-            Pixels::Bytes(pixels) => {
-                let planes = resize_planes(&pixels, side_px, |plane| {
-                    let plane = GrayImage::from_raw(w as u32, h as u32, plane.to_vec()).expect("planes are h x w");
-                    photographs::fit(DynamicImage::ImageLuma8(plane), [side_px; 2]).into_luma8().into_raw()
-                })?;
-                Pixels::Bytes(Array4::from_shape_vec(size, planes).expect(reshape))
-            }
-            Pixels::Floats(pixels) => {
-                let planes = resize_planes(&pixels, side_px, |plane| {
-                    // Floating-point pictures of the library are in 0..=1, three colours to a pixel.
-                    let values = plane.iter().flat_map(|value| [(value + 1.0) / 2.0; 3]).collect();
-                    let plane = Rgb32FImage::from_raw(w as u32, h as u32, values).expect("planes are h x w");
-                    let fitted = photographs::fit(DynamicImage::ImageRgb32F(plane), [side_px; 2]).into_rgb32f();
-                    fitted.into_raw().iter().step_by(3).map(|value| value * 2.0 - 1.0).collect()
-                })?;
-                Pixels::Floats(Array4::from_shape_vec(size, planes).expect(reshape))
-            }
-        };
-        Ok(Self { classes: self.classes.clone(), anomalies: self.anomalies.clone(), ..Self::from_pixels(pixels) })
     }
 
     /// One image, `[c, h, w]`, in -1..=1.
@@ -365,20 +319,45 @@ impl Images {
         Some(&classes.names[*classes.indices.get(index)?])
     }
 
+    /// Brightness, variance, saturated share and compressed size of each image.
+    ///
+    /// They are worked out once for all images that share their pixels, such as those of all choices of held-out classes.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::Images;
+    /// use diabolo::ndarray::array;
+    /// let images = Images::from_bytes(array![[[[0, 0]]], [[[255, 255]]]])?;
+    /// assert_eq!(images.statistics()?.brightness, [-1.0, 1.0]);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn statistics(&self) -> Result<ImageStatistics> {
+        let all = match self.statistics.get() {
+            Some(all) => all,
+            None => {
+                let all = statistics_of(&self.pixels().to_bytes())?;
+                self.statistics.get_or_init(|| all)
+            }
+        };
+        Ok(all.select((0..self.len()).map(|index| self.row(index))))
+    }
+
     /// Colours, size and depth in words.
     pub(super) fn kind(&self) -> String {
-        let [channels, height_px, width_px] = self.shape();
-        let colours = if channels == 1 { "grey" } else { "colour" };
-        let depth = match self.pixels() {
-            Pixels::Bytes(_) => "8-bit",
-            Pixels::Floats(_) => "32-bit float",
-        };
-        format!("{colours}, {width_px} x {height_px} pixels, {depth}")
+        self.pixels.kind()
     }
 
     /// Number of anomalies; `None` where that is not known.
     pub(super) fn n_anomalies(&self) -> Option<usize> {
         self.anomalies().map(|flags| flags.iter().filter(|&&is_anomaly| is_anomaly).count())
+    }
+
+    /// Other pixels of as many images, with the labels of these.
+    pub(super) fn with_other_pixels(&self, pixels: Pixels) -> Self {
+        Self { classes: self.classes.clone(), anomalies: self.anomalies.clone(), ..Self::from_pixels(pixels) }
     }
 
     /// Takes pixels whose shape and values were checked.
@@ -391,11 +370,6 @@ impl Images {
         &self.pixels
     }
 
-    /// Numbers about [`Images::pixels`], one for each of its rows.
-    pub(super) fn statistics_of_pixels(&self) -> &OnceLock<ImageStatistics> {
-        &self.statistics
-    }
-
     /// Row in [`Images::pixels`] of the image at `index`, which must be in range.
     pub(crate) fn row(&self, index: usize) -> usize {
         self.rows.as_ref().map_or(index, |rows| rows[index])
@@ -403,11 +377,7 @@ impl Images {
 
     /// Copies the images at `indices`, which must be in range, into one buffer; one `memcpy` an image.
     pub(crate) fn gather(&self, indices: impl IntoIterator<Item = usize>) -> Pixels {
-        let rows = indices.into_iter().map(|index| self.row(index));
-        match self.pixels() {
-            Pixels::Bytes(pixels) => Pixels::Bytes(gather_rows(pixels, rows)),
-            Pixels::Floats(pixels) => Pixels::Floats(gather_rows(pixels, rows)),
-        }
+        self.pixels().gather(indices.into_iter().map(|index| self.row(index)))
     }
 
     fn check_index(&self, index: usize) -> Result<()> {
@@ -448,90 +418,6 @@ impl fmt::Display for Images {
     }
 }
 
-impl Pixels {
-    fn n_images(&self) -> usize {
-        match self {
-            Self::Bytes(pixels) => pixels.dim().0,
-            Self::Floats(pixels) => pixels.dim().0,
-        }
-    }
-
-    fn image_shape(&self) -> ImageShape {
-        let (_, c, h, w) = match self {
-            Self::Bytes(pixels) => pixels.dim(),
-            Self::Floats(pixels) => pixels.dim(),
-        };
-        [c, h, w]
-    }
-
-    /// All images with 8 bits a value.
-    pub(super) fn to_bytes(&self) -> Cow<'_, Array4<u8>> {
-        match self {
-            Self::Bytes(pixels) => Cow::Borrowed(pixels),
-            Self::Floats(pixels) => Cow::Owned(pixels.mapv(|value| ((value + 1.0) * 127.5).round() as u8)),
-        }
-    }
-
-    fn into_floats(self) -> Array4<f32> {
-        match self {
-            Self::Bytes(pixels) => pixels.mapv(|value| f32::from(value) / 127.5 - 1.0),
-            Self::Floats(pixels) => pixels,
-        }
-    }
-}
-
-/// Checks `[n, c, h, w]` and returns it.
-fn check_shape((n, c, h, w): (usize, usize, usize, usize)) -> Result<(usize, usize, usize, usize)> {
-    let found = format!("shape [{n}, {c}, {h}, {w}]");
-    let wanted = "[n, c, h, w] with 1 or 3 channels c";
-    let is_channels = |size| size == 1 || size == 3;
-    let next_step = if n == 0 {
-        "give at least one image"
-    } else if !is_channels(c) && is_channels(w) {
-        "this looks like [n, h, w, c]: reorder it with array.permuted_axes([0, 3, 1, 2])"
-    } else if !is_channels(c) {
-        "keep one channel for grey or three for colour"
-    } else if h * w == 0 {
-        "give images of at least one pixel"
-    } else {
-        return Ok((n, c, h, w));
-    };
-    Err(Error::data("taking images from an array", found, wanted, next_step))
-}
-
-/// The same array, contiguous in the order of its axes; copied only if it is not so yet.
-fn in_standard_order<T: Copy>(array: Array4<T>) -> Array4<T> {
-    if array.is_standard_layout() { array } else { array.as_standard_layout().into_owned() }
-}
-
-/// Changes every plane of `[n, c, h, w]`, into one buffer.
-fn resize_planes<T: Copy + Default + Send + Sync>(
-    pixels: &Array4<T>,
-    side_px: usize,
-    resize: impl Fn(&[T]) -> Vec<T> + Sync,
-) -> Result<Vec<T>> {
-    let (n, c, h, w) = pixels.dim();
-    let planes = pixels.as_slice().expect("pixels are stored in standard order").par_chunks_exact(h * w);
-    let mut resized = vec![T::default(); n * c * side_px * side_px];
-    resized.par_chunks_exact_mut(side_px * side_px).zip(planes).try_for_each(|(place, plane)| {
-        interrupt::check("scaling images")?;
-        place.copy_from_slice(&resize(plane));
-        Ok(())
-    })?;
-    Ok(resized)
-}
-
-fn gather_rows<T: Copy>(pixels: &Array4<T>, rows: impl Iterator<Item = usize>) -> Array4<T> {
-    let (_, c, h, w) = pixels.dim();
-    let source = pixels.as_slice().expect("pixels are stored in standard order");
-    let n_values = c * h * w;
-    let mut gathered = Vec::with_capacity(rows.size_hint().0 * n_values);
-    for row in rows {
-        gathered.extend_from_slice(&source[row * n_values..][..n_values]);
-    }
-    Array4::from_shape_vec((gathered.len() / n_values, c, h, w), gathered).expect("whole images were copied")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -547,23 +433,6 @@ mod tests {
         let chosen = counting(5).select(&[4, 0, 2]).unwrap();
         let Pixels::Bytes(gathered) = chosen.gather(1..3) else { panic!("8-bit images became floats") };
         assert_eq!(gathered.into_raw_vec_and_offset().0, [0, 1, 2, 3, 8, 9, 10, 11]);
-    }
-
-    #[test]
-    fn resizing_weighs_bytes_and_floats_alike_and_keeps_labels() {
-        let halves =
-            |high: f32| Array4::from_shape_fn((3, 1, 4, 8), |(.., column)| if column < 4 { -high } else { high });
-        let bytes = Images::from_floats(halves(1.0)).unwrap().with_anomalies(vec![true, false, true]).unwrap();
-        let floats = Images::from_floats(halves(0.3)).unwrap();
-        for (images, high) in [(bytes.select(&[2, 0]).unwrap(), 1.0), (floats, 0.3)] {
-            let resized = images.resized(2).unwrap();
-            assert_eq!((resized.shape(), resized.len()), ([1, 2, 2], images.len()));
-            assert_eq!(resized.anomalies(), images.anomalies());
-            // A triangle of four pixels' width weighs the columns by 0.75, 0.75 and, beyond the edge, 0.25.
-            let edge = high * (0.75 + 0.75 - 0.25) / (0.75 + 0.75 + 0.25);
-            let (first, wanted) = (resized.image(0).unwrap(), [-edge, edge, -edge, edge]);
-            assert!(first.iter().zip(wanted).all(|(pixel, wanted)| (pixel - wanted).abs() < 0.5 / 127.5), "{first}");
-        }
     }
 
     #[test]

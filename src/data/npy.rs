@@ -7,6 +7,7 @@
 //! The format is described in NumPy's reference under `numpy.lib.format`, and in NEP 1.
 
 use crate::{Error, Result};
+use half::f16;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -186,7 +187,7 @@ impl Element {
         match (kind, characters.as_str().parse()) {
             (Kind::Bool, Ok(n_bytes @ 1))
             | (Kind::Unsigned | Kind::Signed, Ok(n_bytes @ (1 | 2 | 4 | 8)))
-            | (Kind::Float, Ok(n_bytes @ (4 | 8))) => Ok(Self { kind, n_bytes, is_big_endian }),
+            | (Kind::Float, Ok(n_bytes @ (2 | 4 | 8))) => Ok(Self { kind, n_bytes, is_big_endian }),
             _ => refuse(format!("elements of type '{descr}'"), "save it with .astype(np.uint8) or np.float32"),
         }
     }
@@ -199,6 +200,8 @@ impl Element {
     /// Appends floating-point elements; 64-bit ones are rounded to 32.
     pub(super) fn floats(self, raw: &[u8], values: &mut Vec<f32>) {
         match (self.n_bytes, self.is_big_endian) {
+            (2, false) => values.extend(raw.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32())),
+            (2, true) => values.extend(raw.as_chunks().0.iter().map(|&bytes| f16::from_be_bytes(bytes).to_f32())),
             (4, false) => values.extend(raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
             (4, true) => values.extend(raw.as_chunks().0.iter().map(|&bytes| f32::from_be_bytes(bytes))),
             (_, false) => values.extend(raw.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32)),
@@ -299,5 +302,7 @@ mod tests {
         assert_eq!(read("<u4", &[2, 1, 0, 0]), [258.0]);
         assert_eq!(read(">f8", &1.5_f64.to_be_bytes()), [1.5]);
         assert_eq!(read("<f4", &1.5_f32.to_le_bytes()), [1.5]);
+        assert_eq!(read("<f2", &[0x00, 0x3e]), [1.5]);
+        assert_eq!(read(">f2", &[0xbe, 0x00]), [-1.5]);
     }
 }

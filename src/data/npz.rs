@@ -1,9 +1,9 @@
 //! NumPy's files of images: `.npz` archives, stored or deflated, and single `.npy` files.
 
-use super::arrays::{ImageArray, classes_of, read_images, read_labels};
+use super::arrays::{ImageArray, Labels, classes_of, read_images, read_labels};
 use super::images::Images;
 use super::npy::{Npy, ReadSeek};
-use super::open::Opened;
+use super::opened::Opened;
 use super::options::OpenOptions;
 use super::split::Split;
 use super::unpack::{Limited, too_much, unpack_error};
@@ -17,7 +17,7 @@ use zip::result::ZipError;
 /// What arrays of images are called where there are no two parts; `arr_0` is NumPy's own name for an array without one.
 const WHOLE_NAMES: [&str; 6] = ["images", "x", "data", "imgs", "image", "arr_0"];
 /// What the labels of such arrays are called.
-const WHOLE_LABEL_NAMES: [&str; 6] = ["labels", "y", "label", "targets", "classes", "arr_1"];
+const WHOLE_LABEL_NAMES: [&str; 7] = ["labels", "y", "label", "targets", "target", "classes", "arr_1"];
 
 /// What the images of a part, "train" or "test", are called.
 fn image_names(part: &str) -> [String; 6] {
@@ -30,8 +30,8 @@ fn label_names(part: &str) -> [String; 5] {
 }
 
 /// Opens a single file of images.
-pub(super) fn open_npy(path: &Path) -> Result<Opened> {
-    let ([images], note) = read_images([ImageArray::new(Npy::open(path)?)?])?;
+pub(super) fn open_npy(path: &Path, options: &OpenOptions) -> Result<Opened> {
+    let ([images], note) = read_images([ImageArray::new(Npy::open(path)?)?], options)?;
     Ok(Opened::whole(path, images, format!("{}{note}", path.display())))
 }
 
@@ -49,45 +49,72 @@ pub(super) fn read(reader: Reader, path: &Path, options: &OpenOptions) -> Result
     let test = arrays.find(&image_names("test"));
     let (Some(train), Some(test)) = (&train, &test) else {
         let whole = train.or(arrays.find(&WHOLE_NAMES)).or(arrays.only_one());
-        let Some(whole) = whole else { return Err(arrays.unknown()) };
-        let ([images], note) = read_images([ImageArray::new(arrays.read(&whole)?)?])?;
+        // Arrays without names say nothing of which is which, where there are more than images and labels.
+        let is_clear = |whole: &String| whole != "arr_0" || !arrays.names.iter().any(|name| name == "arr_2");
+        let Some(whole) = whole.filter(is_clear) else { return Err(arrays.unknown()) };
+        let ([images], note) = read_images([ImageArray::new(arrays.read(&whole)?)?], options)?;
         let mut labels_names = Vec::from(label_names("train"));
         labels_names.extend(WHOLE_LABEL_NAMES.map(String::from));
         let labels = arrays.find(&labels_names).filter(|name| *name != whole);
         let mut source = format!("{whole} in {}{note}", path.display());
+        let mut used = vec![whole];
         let images = match labels {
             None => images,
             Some(name) => {
-                source += &format!("; classes from {name}");
-                let labels = read_labels(arrays.read(&name)?, images.len())?;
-                let [images] = with_classes([images], [labels])?;
-                images
+                used.push(name.clone());
+                match arrays.read_labels(&name, images.len())? {
+                    Labels::Numbers(labels) => {
+                        source += &format!("; classes from {name}");
+                        let [images] = with_classes([images], [labels])?;
+                        images
+                    }
+                    Labels::Unusable(why) => {
+                        source += &format!("; {name} not used ({why})");
+                        images
+                    }
+                }
             }
         };
+        source += &arrays.left_out(&used);
         return Ok(Opened::whole(path, images, source));
     };
     let pair = [ImageArray::new(arrays.read(train)?)?, ImageArray::new(arrays.read(test)?)?];
-    let ([mut train_images, mut test_images], note) = read_images(pair)?;
+    let ([mut train_images, mut test_images], note) = read_images(pair, options)?;
     let mut source = format!("{train} and {test} in {}{note}", path.display());
-    match (arrays.find(&label_names("train")), arrays.find(&label_names("test"))) {
+    let (train_labels, test_labels) = (arrays.find(&label_names("train")), arrays.find(&label_names("test")));
+    let used = Vec::from_iter([Some(train.clone()), Some(test.clone()), train_labels.clone(), test_labels.clone()]);
+    let used = Vec::from_iter(used.into_iter().flatten());
+    match (train_labels, test_labels) {
         (Some(train), Some(test)) => {
-            let train_labels = read_labels(arrays.read(&train)?, train_images.len())?;
-            let test_labels = read_labels(arrays.read(&test)?, test_images.len())?;
-            [train_images, test_images] = with_classes([train_images, test_images], [train_labels, test_labels])?;
-            source += &format!("; classes from {train} and {test}");
-        }
-        (None, Some(test)) => {
-            let labels = read_labels(arrays.read(&test)?, test_images.len())?;
-            if labels.iter().all(|label| (0..=1).contains(label)) {
-                test_images = test_images.with_anomalies(labels.into_iter().map(|label| label == 1).collect())?;
-                source += &format!("; anomalies from {test}");
-            } else {
-                source += &format!("; {test} not used, since the training images have no labels");
+            let of_train = arrays.read_labels(&train, train_images.len())?;
+            let of_test = arrays.read_labels(&test, test_images.len())?;
+            match (of_train, of_test) {
+                (Labels::Numbers(of_train), Labels::Numbers(of_test)) => {
+                    [train_images, test_images] = with_classes([train_images, test_images], [of_train, of_test])?;
+                    source += &format!("; classes from {train} and {test}");
+                }
+                (Labels::Unusable(why), _) => source += &format!("; {train} and {test} not used ({train} has {why})"),
+                (_, Labels::Unusable(why)) => source += &format!("; {train} and {test} not used ({test} has {why})"),
             }
         }
-        (_, None) => source += "; no labels",
+        (None, Some(test)) => match arrays.read_labels(&test, test_images.len())? {
+            Labels::Numbers(labels) if labels.iter().all(|label| (0..=1).contains(label)) => {
+                test_images = test_images.with_anomalies(labels.into_iter().map(|label| label == 1).collect())?;
+                source += &format!("; anomalies from {test}");
+            }
+            Labels::Numbers(_) => {
+                source += &format!(
+                    "; {test} not used, since the training images have no labels and these are not 0 (normal) and 1 (anomaly)"
+                );
+            }
+            Labels::Unusable(why) => source += &format!("; {test} not used ({why})"),
+        },
+        (Some(train), None) => source += &format!("; {train} not used, since the test images have no labels"),
+        (None, None) => source += "; no labels",
     }
-    Ok(Opened::Parts(Split::new(Opened::name_of(path), train_images, test_images)?.with_source(source)))
+    source += &arrays.left_out(&used);
+    let split = Split::new(Opened::name_of(path), train_images, test_images)?.with_source(source);
+    Ok(Opened::Parts(split.with_unseen_classes_as_anomalies()?))
 }
 
 /// Every number among the labels is a class.
@@ -132,6 +159,26 @@ impl<'a> Arrays<'a> {
 
     fn only_one(&self) -> Option<String> {
         if let [name] = &self.names[..] { Some(name.clone()) } else { None }
+    }
+
+    /// The labels of this name, or why they cannot be used.
+    fn read_labels(&mut self, name: &str, n_images: usize) -> Result<Labels> {
+        match self.read(name) {
+            Ok(npy) => read_labels(npy, n_images),
+            // Words and objects are no plain numbers.
+            Err(Error::Format { found, .. })
+                if found.starts_with("elements of type") || found.starts_with("an array of") =>
+            {
+                Ok(Labels::Unusable(found))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The arrays that are none of these, in words.
+    fn left_out(&self, used: &[String]) -> String {
+        let others = Vec::from_iter(self.names.iter().filter(|name| !used.contains(name)).map(String::as_str));
+        if others.is_empty() { String::new() } else { format!("; left out: {}", others.join(", ")) }
     }
 
     /// Unpacks one array.

@@ -1,17 +1,23 @@
 //! `open`: finds out what kind of data a name or a path is.
 
-use super::images::Images;
+use super::drawing::by_chance_note;
+use super::opened::Opened;
 use super::options::OpenOptions;
-use super::split::{Split, by_chance_note, nearest};
-use super::{cifar, class_folders, homework, idx, npz, photographs, scenes};
+use super::photographs::FORMATS;
+use super::split::{Split, nearest};
+use super::{cifar, class_folders, homework, idx, lfs, listing, npz, scenes};
 use crate::files::expand_home;
 use crate::{Error, Result};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What can be opened, for messages.
-const RECOGNISED: &str = "train.npy and test.npy, CIFAR-10's binary batches or cifar-10-binary.tar.gz, MNIST's IDX \
-                          files, an .npz archive, or JPEG, PNG or WebP files in class folders or not";
+fn recognised() -> String {
+    format!(
+        "train.npy and test.npy, CIFAR's files or its archives as cifar-10-binary.tar.gz, MNIST's IDX files, an .npz \
+         archive, or {FORMATS} files in class folders or not"
+    )
+}
 
 /// A data set that has a name and lives in a folder of data sets.
 struct Named {
@@ -26,7 +32,7 @@ struct Named {
 const NAMED: [Named; 4] = [
     Named {
         name: "cifar10",
-        places: &[cifar::FOLDER, cifar::ARCHIVE],
+        places: &[cifar::FOLDER, cifar::ARCHIVE, cifar::PYTHON_FOLDER, cifar::PYTHON_ARCHIVE],
         system_folder: None,
         next_step: "download(\"cifar10\")? fetches it (170 MB); or put \
                     https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz there as it is, or open it by path",
@@ -52,34 +58,6 @@ const NAMED: [Named; 4] = [
     },
 ];
 
-/// What a source holds.
-pub(super) enum Opened {
-    /// Images to train on and images to test on.
-    Parts(Split),
-    /// Images of which some have yet to be drawn for testing.
-    Whole {
-        /// As in [`Split::name`].
-        name: String,
-        images: Images,
-        /// Files, and what was decided while reading them.
-        source: String,
-    },
-}
-
-impl Opened {
-    /// Images that are not divided yet, named after their file or folder.
-    pub(super) fn whole(path: &Path, images: Images, source: String) -> Self {
-        Self::Whole { name: Self::name_of(path), images, source }
-    }
-
-    /// The name of a file without its ending, or of a folder.
-    pub(super) fn name_of(path: &Path) -> String {
-        let whole = std::path::absolute(path).unwrap_or(path.into());
-        let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
-        name.unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-    }
-}
-
 /// Opens a data set by name or by path, as [`open_with`] does with [`OpenOptions::default`].
 ///
 /// - `"scenes"`: made on the spot from a fixed seed, needs no file; see [`Split::description`] for what it is.
@@ -88,15 +66,19 @@ impl Opened {
 ///   data sets, or else in the user's cache, `$DIABOLO_CACHE/data` or `~/.cache/diabolo/data`. Fashion-MNIST is also
 ///   found where Debian's package `dataset-fashion-mnist` puts it.
 /// - a folder with the homework's `train.npy` and `test.npy`: `(n, height, width, channels)` or `(n, height, width)`,
-///   8-bit or floating-point; a `test_labels.npy` of 0 and 1 beside them says which test images are anomalies.
-/// - a folder with the batches of CIFAR-10's binary version, or its official archive.
+///   or `(n, channels, height, width)`; integers of 0..=255, truth values or floating-point; a `test_labels.npy` of 0
+///   and 1 beside them says which test images are anomalies.
+/// - a folder with the files of CIFAR-10 or CIFAR-100, in the binary or in the Python version, or the official archive of
+///   one.
 /// - a folder with the four IDX files of MNIST or of a set in its format, plain or gzipped.
 /// - an `.npz` archive of such arrays: `x_train` and `x_test` with `y_train` and `y_test`, `train` and `test`,
 ///   `train_images` and so on, or `images` with `labels`; or an `.npy` file of images.
-/// - a folder of JPEG, PNG or WebP files: class folders in `train` and `test`, class folders alone, or no class folders.
-///   Images are turned as their EXIF data say. Images all of one size up to 128 x 128 keep it, others are scaled until
-///   they just cover 32 x 32 and cropped around the centre. Where all are grey they stay grey. Classes that only `test`
-///   has are anomalies.
+/// - a folder of JPEG, PNG, WebP, BMP, TIFF, GIF (its first picture), PGM or PPM files: class folders in `train` and
+///   `test` (or `val`, `valid`), class folders alone, or no class folders; a category of MVTec AD or all of them, and
+///   Tiny ImageNet. Classes that only the test part has are anomalies. Images are turned as their EXIF data say and put
+///   on white where they are transparent. Images all of one size up to 128 x 128 keep it, others are scaled until they
+///   just cover 32 x 32 and cropped around the centre. Where all are grey they stay grey. Links are followed. What is
+///   left out is named in [`Split::origin`].
 /// - a folder that contains one of the named ones under its usual name.
 ///
 /// Where a source has no test images, [`Split::by_chance`] draws a fifth of every class. A name goes before a folder of
@@ -109,7 +91,7 @@ impl Opened {
 /// # Example
 /// ```
 /// let data = diabolo::data::open("scenes")?;
-/// assert_eq!(data.train.shape(), [3, 32, 32]);
+/// assert_eq!(data.train().shape(), [3, 32, 32]);
 ///
 /// let error = diabolo::data::open("scene").unwrap_err().to_string();
 /// assert!(error.contains("did you mean scenes?"));
@@ -128,20 +110,21 @@ pub fn open(name_or_path: impl AsRef<Path>) -> Result<Split> {
 /// ```
 /// use diabolo::data::{OpenOptions, open_with};
 /// let smaller = open_with("scenes", OpenOptions::default().size_px(16))?;
-/// assert_eq!(smaller.train.shape(), [3, 16, 16]);
+/// assert_eq!(smaller.train().shape(), [3, 16, 16]);
 /// assert!(open_with("scenes", OpenOptions::default().size_px(0)).is_err());
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn open_with(name_or_path: impl AsRef<Path>, options: OpenOptions) -> Result<Split> {
     options.check()?;
-    match open_source(name_or_path.as_ref(), &options)? {
-        Opened::Parts(split) => split.resized(options.size_px),
+    let split = match open_source(name_or_path.as_ref(), &options).map_err(lfs::explained)? {
+        Opened::Parts(split) => split,
         Opened::Whole { name, images, source } => {
             let (test_share, seed) = (options.test_share, options.seed);
             let split = Split::by_chance(name, images, test_share, seed)?;
-            split.with_source(format!("{source}; {}", by_chance_note(test_share, seed))).resized(options.size_px)
+            split.with_source(format!("{source}; {}", by_chance_note(test_share, seed)))
         }
-    }
+    };
+    split.with_note_of_range().resized(options.size_px)
 }
 
 /// Opens a source as it is.
@@ -207,43 +190,48 @@ fn open_path(path: &Path, options: &OpenOptions) -> Result<Opened> {
     }
     let entries = list(path)?;
     if homework::is_homework(path) {
-        return homework::open(path).map(Opened::Parts);
+        return homework::open(path, options).map(Opened::Parts);
     }
     if cifar::is_cifar(path) {
-        return cifar::open(path).map(Opened::Parts);
+        return cifar::open(path, options).map(Opened::Parts);
     }
     if idx::is_idx(path) {
         return idx::open(path, options).map(Opened::Parts);
     }
     let inside = named_inside(path);
     match inside[..] {
-        [place] => open_path(&path.join(place), options),
-        [] if photographs::has_any(path)? => class_folders::open(path, options),
-        [] => Err(Error::data(
-            format!("opening {}", path.display()),
-            summary(&entries),
-            RECOGNISED,
-            if entries.iter().any(|entry| entry == "data_batch_1") {
-                "this is CIFAR-10's Python version: download the binary version".into()
-            } else if entries.iter().any(|entry| is_other_picture(entry)) {
-                "pictures of this kind are not read: save them as JPEG".into()
-            } else {
-                format!("give the folder that holds these files, or one of the names {}", names().join(", "))
-            },
-        )),
-        _ => Err(Error::data(
-            format!("opening {}", path.display()),
-            inside.join(" and "),
-            "one data set",
-            "give the path of one of them",
-        )),
+        [place] => return open_path(&path.join(place), options),
+        [] => {}
+        _ => {
+            return Err(Error::data(
+                format!("opening {}", path.display()),
+                inside.join(" and "),
+                "one data set",
+                "give the path of one of them",
+            ));
+        }
     }
+    let listing = listing::list(path)?;
+    if !listing.images.is_empty() {
+        return class_folders::open(path, listing, options);
+    }
+    let by_names = format!("give the folder that holds these files, or one of the names {}", names().join(", "));
+    Err(Error::data(
+        format!("opening {}", path.display()),
+        summary(&entries),
+        recognised(),
+        entries.iter().find_map(|entry| next_step_for(entry)).map_or(by_names, String::from),
+    ))
 }
 
-/// Whether this is a picture in a format that is not read, by its name.
-fn is_other_picture(name: &str) -> bool {
-    let ending = name.rsplit('.').next().unwrap_or_default().to_lowercase();
-    ["heic", "heif", "avif", "tif", "tiff", "bmp", "gif"].contains(&ending.as_str())
+/// What to do with a file that is not read, where its name says what it is.
+fn next_step_for(name: &str) -> Option<&'static str> {
+    match name.rsplit('.').next().unwrap_or_default().to_lowercase().as_str() {
+        "heic" | "heif" | "avif" => Some("pictures of this kind are not read: save them as PNG, which loses nothing"),
+        "parquet" => Some("Parquet is not read: save its images as PNG files in class folders, or as an .npz archive"),
+        "mat" => Some("MATLAB's files are not read: save the images as an .npz archive with x_train and x_test"),
+        _ => None,
+    }
 }
 
 /// Opens a single file, by its name.
@@ -251,9 +239,9 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Opened> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     if homework::is_homework_file(path) {
-        homework::open(folder).map(Opened::Parts)
+        homework::open(folder, options).map(Opened::Parts)
     } else if name.ends_with(".npy") {
-        npz::open_npy(path)
+        npz::open_npy(path, options)
     } else if name.ends_with(".npz") {
         npz::open(path, options)
     } else if name.ends_with(".tar.gz") || name.ends_with(".tgz") {
@@ -264,8 +252,8 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Opened> {
         Err(Error::data(
             format!("opening {}", path.display()),
             "a file of another kind",
-            RECOGNISED,
-            "give the folder that the file is in",
+            recognised(),
+            next_step_for(&name).unwrap_or("give the folder that the file is in"),
         ))
     }
 }
@@ -323,7 +311,7 @@ mod tests {
     fn a_named_set_that_is_nowhere_says_where_it_was_looked_for_and_how_to_get_it() {
         let find = |named, folders: &[PathBuf]| find_named(named, folders).unwrap_err().to_string();
         let error = find(&NAMED[0], &["/nowhere".into(), "/else/data".into()]);
-        assert!(error.contains("/nowhere/cifar-10-batches-bin or /nowhere/cifar-10-binary.tar.gz or /else"), "{error}");
+        assert!(error.contains("/nowhere/cifar-10-batches-bin or /nowhere/cifar-10-binary.tar.gz or /now"), "{error}");
         assert!(error.contains("download(\"cifar10\")?"), "{error}");
         let error = find(&NAMED[1], &[]);
         assert!(error.contains("DIABOLO_DATA or HOME"), "{error}");

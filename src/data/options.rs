@@ -1,6 +1,7 @@
 //! Options of `open_with`: sizes, the random split, and limits.
 
-use super::split::check_test_share;
+use super::drawing::check_test_share;
+use super::floats::PixelRange;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,8 @@ use serde::{Deserialize, Serialize};
 /// # (0..10).try_for_each(|n| picture.save(photographs.join(format!("{n}.png"))))?;
 /// // A folder of ten photographs.
 /// let data = open_with(photographs, OpenOptions::default().size_px(16).test_share(0.3).seed(7))?;
-/// assert_eq!(data.train.shape(), [3, 16, 16]);
-/// assert_eq!((data.train.len(), data.test.len()), (7, 3));
+/// assert_eq!(data.train().shape(), [3, 16, 16]);
+/// assert_eq!((data.train().len(), data.test().len()), (7, 3));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,12 @@ pub struct OpenOptions {
     pub test_share: f64,
     /// What the draw of test images follows from. Default 0.
     pub seed: u64,
+    /// What floating-point pixels of arrays stand for. Default: it follows from their values: -1..=1 where there are
+    /// negative ones, else 0..=1.
+    pub pixel_range: Option<PixelRange>,
+    /// Whether image files that cannot be read are passed over. Default no: they are an error that names them, since what
+    /// is left out changes results. The number of those passed over is in [`Split::origin`](super::Split::origin).
+    pub skip_broken: bool,
     /// The most image files of one folder. Default a million.
     pub max_images: usize,
     /// The most pixels of one image file. Default 100 million, twice what most cameras take.
@@ -49,6 +56,8 @@ impl Default for OpenOptions {
             size_px: None,
             test_share: 0.2,
             seed: 0,
+            pixel_range: None,
+            skip_broken: false,
             max_images: 1_000_000,
             max_pixels_per_image: 100_000_000,
             max_unpacked_bytes: 4 << 30,
@@ -87,6 +96,38 @@ impl OpenOptions {
     /// Sets what the draw of test images follows from.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// Sets whether image files that cannot be read are passed over.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{OpenOptions, open_with};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let photographs = folder.path();
+    /// # let picture = diabolo::figure::picture(&diabolo::ndarray::Array3::zeros((3, 8, 8)), 1, "grey")?;
+    /// # (0..5).try_for_each(|n| picture.save(photographs.join(format!("{n}.png"))))?;
+    /// # std::fs::write(photographs.join("5.png"), "half a picture").unwrap();
+    /// // A folder of six photographs, of which one is damaged.
+    /// assert!(open_with(photographs, OpenOptions::default()).is_err());
+    /// let data = open_with(photographs, OpenOptions::default().skip_broken(true))?;
+    /// assert_eq!(data.train().len() + data.test().len(), 5);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn skip_broken(self, skip_broken: bool) -> Self {
+        Self { skip_broken, ..self }
+    }
+
+    /// States what floating-point pixels of arrays stand for.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{OpenOptions, PixelRange};
+    /// let options = OpenOptions::default().pixel_range(PixelRange::Signed);
+    /// assert_eq!(options.pixel_range, Some(PixelRange::Signed));
+    /// ```
+    pub fn pixel_range(self, pixel_range: PixelRange) -> Self {
+        Self { pixel_range: Some(pixel_range), ..self }
     }
 
     /// Checks every field's range.

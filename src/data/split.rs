@@ -1,11 +1,13 @@
 //! Training and test images of one data set, and held-out classes.
 
+use super::classes;
+use super::drawing::{self, by_chance_note, check_test_share};
 use super::images::Images;
+use super::pixels::Pixels;
+use super::resize::resized;
 use crate::{Error, Result};
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use std::fmt;
+use std::sync::Arc;
 
 /// Images to train on and images to test on.
 ///
@@ -15,24 +17,38 @@ use std::fmt;
 /// let pixels = diabolo::ndarray::Array4::zeros((6, 1, 8, 8));
 /// let images = Images::from_bytes(pixels)?.with_classes(&["boot", "shirt"], vec![0, 1, 0, 1, 0, 1])?;
 /// let data = Split::new("mine", images.clone(), images)?.hold_out(&["shirt"])?;
-/// assert_eq!((data.train.len(), data.test.len(), &data.held_out[..]), (3, 6, &["shirt".to_string()][..]));
-/// assert_eq!(data.train_of_all_classes().len(), 6);
+/// assert_eq!((data.train().len(), data.test().len(), data.held_out()), (3, 6, &["shirt".to_string()][..]));
+/// assert_eq!((data.name(), data.train_of_all_classes().len()), ("mine", 6));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+///
+/// The parts are chosen together and are read, not set: images put in by hand would be lost when classes are held out
+/// anew.
+/// ```compile_fail
+/// let mut data = diabolo::data::open("scenes")?;
+/// data.train = data.train().first(100)?; // data.train_on_first(100)? does it
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Split {
-    /// Where the images come from, as in "CIFAR-10".
-    pub name: String,
-    /// Images to train on.
-    pub train: Images,
-    /// Images to test on.
-    pub test: Images,
-    /// Names of the classes that training never sees; their test images are the anomalies.
-    pub held_out: Vec<String>,
+    name: String,
+    train: Images,
+    test: Images,
+    held_out: Vec<String>,
     /// Files, and what was decided while reading them.
     source: String,
-    /// The images to train on before any class was held out, to start again from.
-    train_of_all_classes: Option<Images>,
+    /// The most images to train on, of those that no class is held out of.
+    n_train_at_most: Option<usize>,
+    /// The split before any class was held out, to start again from; `None` where this is it.
+    whole: Option<Arc<Whole>>,
+}
+
+/// A split before any class was held out.
+#[derive(Debug)]
+struct Whole {
+    train: Images,
+    test: Images,
+    held_out: Vec<String>,
 }
 
 impl Split {
@@ -41,8 +57,12 @@ impl Split {
     /// One image is enough to test on, not to train on: a batch of one has no spread that batch normalisation could
     /// divide by, and nothing but that image could be learnt.
     ///
+    /// Where both parts have classes, the classes of one name are one class: the lists of names become one list, those
+    /// that only the test images have at its end.
+    ///
     /// # Errors
-    /// [`Error::Data`] if the two differ in shape, or there are fewer than two images to train on.
+    /// [`Error::Data`] if the two differ in shape, if there are fewer than two images to train on, or if two names of
+    /// classes differ only in capitals, as `Good` in training and `good` in testing.
     ///
     /// # Example
     /// ```
@@ -52,6 +72,11 @@ impl Split {
     /// let test = Images::from_bytes(Array4::zeros((2, 1, 28, 28)))?;
     /// let data = Split::new("mine", train.clone(), test)?;
     /// assert_eq!(data.to_string().lines().next(), Some("mine: 8 images to train on, 2 to test on"));
+    ///
+    /// let test = Images::from_bytes(Array4::zeros((2, 1, 28, 28)))?.with_classes(&["shirt", "boot"], vec![0, 1])?;
+    /// let train = train.with_classes(&["boot", "shirt"], vec![0, 0, 0, 0, 1, 1, 1, 1])?;
+    /// let data = Split::new("mine", train.clone(), test)?;
+    /// assert_eq!(data.test().class_indices(), Some(&[1, 0][..]), "as the training images count the classes");
     ///
     /// let of_another_size = Images::from_bytes(Array4::zeros((2, 1, 32, 32)))?;
     /// assert!(Split::new("mine", train, of_another_size).is_err());
@@ -74,8 +99,35 @@ impl Split {
                 "bring both to the same channels, height and width",
             ));
         }
-        let source = "made in memory".into();
-        Ok(Self { name: name.into(), train, test, held_out: Vec::new(), source, train_of_all_classes: None })
+        let (train, test) = match train.classes().zip(test.classes()) {
+            Some((of_train, of_test)) => match classes::with_one_list(of_train, of_test)? {
+                Some((of_train, of_test)) => (train.relabelled(of_train), test.relabelled(of_test)),
+                None => (train, test),
+            },
+            None => (train, test),
+        };
+        let (name, source) = (name.into(), "made in memory".into());
+        Ok(Self { name, train, test, held_out: Vec::new(), source, n_train_at_most: None, whole: None })
+    }
+
+    /// Where the images come from, as in "CIFAR-10".
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Images to train on; those of held-out classes are not among them.
+    pub fn train(&self) -> &Images {
+        &self.train
+    }
+
+    /// Images to test on.
+    pub fn test(&self) -> &Images {
+        &self.test
+    }
+
+    /// Names of the classes that training never sees; their test images are the anomalies.
+    pub fn held_out(&self) -> &[String] {
+        &self.held_out
     }
 
     /// Draws test images from images that have none of their own: `test_share` of every class (rounded, and never all of
@@ -89,7 +141,7 @@ impl Split {
     /// use diabolo::data::{Images, Split};
     /// let images = Images::from_bytes(diabolo::ndarray::Array4::zeros((100, 1, 28, 28)))?;
     /// let data = Split::by_chance("mine", images, 0.2, 7)?;
-    /// assert_eq!((data.train.len(), data.test.len()), (80, 20));
+    /// assert_eq!((data.train().len(), data.test().len()), (80, 20));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn by_chance(name: impl Into<String>, images: Images, test_share: f64, seed: u64) -> Result<Self> {
@@ -99,27 +151,7 @@ impl Split {
             let next_step = "add images: two to train on and one to test on are the least";
             return Err(Error::data("drawing test images", found, "at least three", next_step));
         }
-        let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let mut is_test = vec![false; images.len()];
-        let mut draw = |mut indices: Vec<usize>| {
-            indices.shuffle(&mut random);
-            let n_test = (indices.len() as f64 * test_share).round() as usize;
-            let n_test = n_test.min(indices.len().saturating_sub(1));
-            indices[..n_test].iter().for_each(|&index| is_test[index] = true);
-            n_test
-        };
-        let n_test: usize = match (images.class_indices(), images.class_names()) {
-            (Some(classes), Some(names)) => {
-                let mut members = vec![Vec::new(); names.len()];
-                classes.iter().enumerate().for_each(|(index, &class)| members[class].push(index));
-                members.into_iter().map(&mut draw).sum()
-            }
-            _ => 0,
-        };
-        // Without classes, or with too few images of each, the draw is from all.
-        if n_test == 0 && draw((0..images.len()).collect()) == 0 {
-            is_test[images.len() - 1] = true;
-        }
+        let is_test = drawing::draw(&images, test_share, seed);
         let indices = |wanted| Vec::from_iter((0..images.len()).filter(|&index| is_test[index] == wanted));
         let split = Self::new(name, images.select(&indices(false))?, images.select(&indices(true))?)?;
         Ok(split.with_source(format!("made in memory; {}", by_chance_note(test_share, seed))))
@@ -128,7 +160,8 @@ impl Split {
     /// The report's experiment: trains on the other classes and tests on all, with the held-out ones as anomalies.
     ///
     /// Copies no pixels. Holding out again starts from all classes, so that running a notebook's cell twice gives the
-    /// same as running it once.
+    /// same as running it once. Test images that were known as anomalies before any class was held out, as those of a
+    /// test folder's `broken`, stay anomalies.
     ///
     /// # Errors
     /// [`Error::Data`] if a class is unknown or named twice, if none or all are named, if classes are not known, or if
@@ -137,20 +170,23 @@ impl Split {
     /// # Example
     /// ```
     /// let data = diabolo::data::open("scenes")?.hold_out(&["boat", "car"])?;
-    /// assert_eq!((data.train.len(), data.test.len()), (6_400, 2_000));
-    /// assert_eq!(data.test.anomalies().unwrap().iter().filter(|&&is_anomaly| is_anomaly).count(), 400);
+    /// assert_eq!((data.train().len(), data.test().len()), (6_400, 2_000));
+    /// assert_eq!(data.test().anomalies().unwrap().iter().filter(|&&is_anomaly| is_anomaly).count(), 400);
     ///
     /// let error = data.hold_out(&["boot"]).unwrap_err().to_string();
     /// assert!(error.contains("did you mean boat?"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn hold_out(&self, class_names: &[&str]) -> Result<Self> {
-        let all_train = self.train_of_all_classes();
+        let (all_train, all_test, known_anomalies) = match &self.whole {
+            Some(whole) => (&whole.train, &whole.test, &whole.held_out),
+            None => (&self.train, &self.test, &self.held_out),
+        };
         let refuse = |found: String, wanted: String, next_step: String| {
             Err(Error::data("holding out classes", found, wanted, next_step))
         };
         let (Some(known), Some(train_classes), Some(test_classes)) =
-            (all_train.class_names(), all_train.class_indices(), self.test.class_indices())
+            (all_train.class_names(), all_train.class_indices(), all_test.class_indices())
         else {
             return refuse(
                 format!("images without classes in {}", self.name),
@@ -180,8 +216,8 @@ impl Split {
                 "hold out fewer classes".into(),
             );
         }
-        let kept = Vec::from_iter((0..all_train.len()).filter(|&index| !is_held_out[train_classes[index]]));
-        let anomalies = test_classes.iter().map(|&class| is_held_out[class]).collect();
+        let mut kept = Vec::from_iter((0..all_train.len()).filter(|&index| !is_held_out[train_classes[index]]));
+        kept.truncate(self.n_train_at_most.unwrap_or(usize::MAX));
         if kept.len() < 2 {
             return refuse(
                 format!("{} image left to train on", kept.len()),
@@ -189,12 +225,58 @@ impl Split {
                 "hold out fewer classes".into(),
             );
         }
+        let is_anomaly = |(index, &class): (usize, &usize)| {
+            is_held_out[class] || all_test.anomalies().is_some_and(|known| known[index])
+        };
+        let anomalies = test_classes.iter().enumerate().map(is_anomaly).collect();
+        let named = class_names.iter().map(|name| name.to_string());
+        let before = known_anomalies.iter().filter(|name| !class_names.contains(&name.as_str())).cloned();
         Ok(Self {
             train: all_train.select(&kept)?,
-            test: self.test.clone().with_anomalies(anomalies)?,
-            held_out: class_names.iter().map(|name| name.to_string()).collect(),
-            train_of_all_classes: Some(all_train.clone()),
+            test: all_test.clone().with_anomalies(anomalies)?,
+            held_out: named.chain(before).collect(),
+            whole: Some(self.whole()),
             ..self.clone()
+        })
+    }
+
+    /// The same with no more than the first `n_images` images to train on, those of held-out classes not counted; also
+    /// after other classes are held out. The images to test on stay.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer than two.
+    ///
+    /// # Example
+    /// ```
+    /// let few = diabolo::data::open("scenes")?.train_on_first(1_000)?;
+    /// assert_eq!((few.train().len(), few.test().len()), (1_000, 2_000));
+    /// assert_eq!(few.hold_out(&["boat", "car"])?.train().len(), 1_000);
+    /// assert!(few.train_on_first(1).is_err());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn train_on_first(&self, n_images: usize) -> Result<Self> {
+        if n_images < 2 {
+            let next_step = "1000 images show within a minute whether a network learns";
+            return Err(Error::setting("n_images", n_images.to_string(), "2 or more", next_step));
+        }
+        Ok(Self {
+            train: self.train.first(n_images)?,
+            n_train_at_most: Some(n_images.min(self.n_train_at_most.unwrap_or(usize::MAX))),
+            whole: Some(self.whole()),
+            ..self.clone()
+        })
+    }
+
+    /// How many images are trained on at most, where [`Split::train_on_first`] has said so.
+    pub(super) fn n_train_at_most(&self) -> Option<usize> {
+        self.n_train_at_most
+    }
+
+    /// The split before classes were held out and images left away.
+    fn whole(&self) -> Arc<Whole> {
+        self.whole.clone().unwrap_or_else(|| {
+            let (train, test) = (self.train.clone(), self.test.clone());
+            Arc::new(Whole { train, test, held_out: self.held_out.clone() })
         })
     }
 
@@ -203,11 +285,11 @@ impl Split {
     /// # Example
     /// ```
     /// let data = diabolo::data::open("scenes")?.hold_out(&["boat", "car"])?;
-    /// assert_eq!((data.train.len(), data.train_of_all_classes().len()), (6_400, 8_000));
+    /// assert_eq!((data.train().len(), data.train_of_all_classes().len()), (6_400, 8_000));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn train_of_all_classes(&self) -> &Images {
-        self.train_of_all_classes.as_ref().unwrap_or(&self.train)
+        self.whole.as_ref().map_or(&self.train, |whole| &whole.train)
     }
 
     /// Pairs of classes that could be held out: `n_pairs` of them at even steps through all, or all where there are
@@ -266,7 +348,25 @@ impl Split {
         let Some(side_px) = side_px.filter(|&side| self.train.shape()[1..] != [side; 2]) else { return Ok(self) };
         let source =
             format!("{}, scaled until they cover {side_px} x {side_px} and cropped around the centre", self.source);
-        Ok(Self { train: self.train.resized(side_px)?, test: self.test.resized(side_px)?, source, ..self })
+        Ok(Self { train: resized(&self.train, side_px)?, test: resized(&self.test, side_px)?, source, ..self })
+    }
+
+    /// Says so where pixels use little of their range, as those of a 12-bit camera in 16-bit files do, or masks of 0 and 1.
+    pub(super) fn with_note_of_range(self) -> Self {
+        let ends = (self.train.pixels().ends_if_near(), self.test.pixels().ends_if_near());
+        let (Some([least, most]), Some([least_test, most_test])) = ends else { return self };
+        let (least, most) = (least.min(least_test), most.max(most_test));
+        if most - least >= Pixels::LEAST_SPAN {
+            return self;
+        }
+        let words = match self.train.pixels() {
+            Pixels::Bytes(_) => {
+                [least, most].map(|pixel| ((pixel + 1.0) * 127.5).round().to_string()).join(" to ") + " of 0..=255"
+            }
+            Pixels::Floats(_) => format!("{least} to {most} of -1..=1"),
+        };
+        let source = format!("{}; pixels use only {words}: scale them if black and white lie there", self.source);
+        self.with_source(source)
     }
 
     /// Classes that only the test images have are held out already: their images are the anomalies.
@@ -307,7 +407,8 @@ impl Split {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn origin(&self) -> String {
-        format!("{}; {}", self.train.kind(), self.source)
+        let limit = self.n_train_at_most.map_or(String::new(), |n| format!("; training on no more than the first {n}"));
+        format!("{}; {}{limit}", self.train.kind(), self.source)
     }
 }
 
@@ -315,19 +416,6 @@ impl fmt::Display for Split {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         write!(formatter, "{}\n{}", self.numbers(), self.origin())
     }
-}
-
-/// How [`Split::by_chance`] drew its test images, in words.
-pub(super) fn by_chance_note(test_share: f64, seed: u64) -> String {
-    format!("{} % of the images drawn for testing with seed {seed}", (test_share * 1e4).round() / 100.0)
-}
-
-/// Checks the share of images that is drawn for testing.
-pub(super) fn check_test_share(test_share: f64) -> Result<()> {
-    if test_share > 0.0 && test_share < 1.0 {
-        return Ok(());
-    }
-    Err(Error::setting("test_share", test_share.to_string(), "above 0 and below 1", "0.2 is a fifth"))
 }
 
 /// The known name that looks most like `name`, if any does.

@@ -1,6 +1,5 @@
 //! Simple image statistics: brightness, variance, saturated pixels, compressed size.
 
-use super::Images;
 use crate::{Result, interrupt};
 use ndarray::{Array4, ArrayView3};
 use rayon::prelude::*;
@@ -48,7 +47,7 @@ impl ImageStatistics {
         ]
     }
 
-    fn select(&self, rows: impl Iterator<Item = usize> + Clone) -> Self {
+    pub(super) fn select(&self, rows: impl Iterator<Item = usize> + Clone) -> Self {
         let chosen = |values: &[f64]| rows.clone().map(|row| values[row]).collect();
         Self {
             brightness: chosen(&self.brightness),
@@ -59,35 +58,8 @@ impl ImageStatistics {
     }
 }
 
-impl Images {
-    /// Brightness, variance, saturated share and compressed size of each image.
-    ///
-    /// They are worked out once for all images that share their pixels, such as those of all choices of held-out classes.
-    ///
-    /// # Errors
-    /// [`Error::Interrupted`](crate::Error::Interrupted).
-    ///
-    /// # Example
-    /// ```
-    /// use diabolo::data::Images;
-    /// use diabolo::ndarray::array;
-    /// let images = Images::from_bytes(array![[[[0, 0]]], [[[255, 255]]]])?;
-    /// assert_eq!(images.statistics()?.brightness, [-1.0, 1.0]);
-    /// # Ok::<(), diabolo::Error>(())
-    /// ```
-    pub fn statistics(&self) -> Result<ImageStatistics> {
-        let all = match self.statistics_of_pixels().get() {
-            Some(all) => all,
-            None => {
-                let all = statistics_of(&self.pixels().to_bytes())?;
-                self.statistics_of_pixels().get_or_init(|| all)
-            }
-        };
-        Ok(all.select((0..self.len()).map(|index| self.row(index))))
-    }
-}
-
-fn statistics_of(pixels: &Array4<u8>) -> Result<ImageStatistics> {
+/// Numbers about each image.
+pub(super) fn statistics_of(pixels: &Array4<u8>) -> Result<ImageStatistics> {
     let images: Vec<ArrayView3<u8>> = pixels.outer_iter().collect();
     let numbers = images.into_par_iter().map(|image| {
         interrupt::check("measuring images")?;
@@ -130,6 +102,7 @@ fn png_size(image: ArrayView3<u8>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Images;
 
     /// A white image, one half black and half white, and one of noise.
     fn images() -> Images {

@@ -1,9 +1,13 @@
 //! Images that are read in batches, so that they need not fit in memory.
 
-use super::images::{ImageShape, Images};
-use super::open::Opened;
+use super::classes::check_capitals;
+use super::images::Images;
+use super::layout::{Layout, Part as Files};
+use super::opened::Opened;
 use super::options::OpenOptions;
-use super::{cifar, class_folders, open, photographs};
+use super::photographs::FORMATS;
+use super::pixels::ImageShape;
+use super::{cifar, class_folders, lfs, listing, open};
 use crate::files::{expand_home, path_text};
 use crate::{Error, Result};
 use std::fmt;
@@ -32,6 +36,7 @@ const IMAGES_PER_PART: usize = 1024;
 #[derive(Debug)]
 pub struct ImageStream {
     source: Source,
+    notes: Vec<String>,
     n_images: usize,
     n_taken: usize,
     images_per_part: usize,
@@ -49,17 +54,18 @@ pub struct ImageStream {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Part {
-    /// Path within the folder of image files; elsewhere the index in the whole, from 0.
+    /// Path within the folder of image files, bytes that are no UTF-8 as in `caf\xE9`; elsewhere the index in the whole,
+    /// from 0.
     pub names: Vec<String>,
-    /// The images.
+    /// The images, with classes and anomalies where the source says them.
     pub images: Images,
 }
 
 #[derive(Debug)]
 enum Source {
-    /// Paths within a folder.
-    Files { folder: PathBuf, paths: Vec<PathBuf>, shape: ImageShape, options: OpenOptions },
-    /// Records of CIFAR-10's binary form.
+    /// Image files in a folder, and the names of all classes.
+    Files { folder: PathBuf, files: Files, class_names: Vec<String>, shape: ImageShape, options: OpenOptions },
+    /// Records of CIFAR's binary form.
     Records(Box<cifar::Batch<File>>),
     /// In memory already.
     Whole(Images),
@@ -68,8 +74,10 @@ enum Source {
 impl ImageStream {
     /// Finds images to read:
     ///
-    /// - a folder of image files (JPEG, PNG, WebP), in folders of its own or not: each is scaled until it just covers
-    ///   `shape` and cropped around its centre; only their names are held in memory;
+    /// - a folder of image files in any layout that [`open`](super::open) takes: its test part where it has one, else
+    ///   all of them. Each is scaled until it just covers `shape` and cropped around its centre; only their names are
+    ///   held in memory. Classes are those of the class folders, and anomalies are known where the training part has
+    ///   other classes, as in a category of MVTec AD;
     /// - a `.bin` file of CIFAR-10's binary form, with any number of images: only the part at hand is in memory;
     /// - the test images of anything else that [`open`](super::open) takes, or all of them where it would have to draw
     ///   test images; they are in memory as a whole, 8-bit where they are stored so.
@@ -127,28 +135,76 @@ impl ImageStream {
             let wanted = format!("1 or 3 channels, and sides of 1 to {} pixels", OpenOptions::LARGEST_SIDE_PX);
             return Err(Error::setting("shape", format!("{shape:?}"), wanted, "give [channels, height, width]"));
         }
-        let source = if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {
-            Source::Records(Box::new(cifar::Batch::open(path.into())?))
-        } else if path.is_dir() && !open::is_name(path) && !open::is_data_set(path) {
-            let paths = photographs::list(path)?.images;
-            if paths.is_empty() {
-                let doing = format!("opening {}", path.display());
-                let wanted = "JPEG, PNG or WebP files, or a data set";
-                return Err(Error::data(doing, "no image files", wanted, "check the path"));
-            }
-            Source::Files { folder: path.into(), paths, shape, options }
-        } else {
-            match open::open_source(path, &options)? {
-                Opened::Parts(split) => Source::Whole(split.test),
-                Opened::Whole { images, .. } => Source::Whole(images),
-            }
-        };
+        let (source, notes) = Self::find(path, shape, options).map_err(lfs::explained)?;
         let n_images = match &source {
-            Source::Files { paths, .. } => paths.len(),
+            Source::Files { files, .. } => files.paths.len(),
             Source::Records(batch) => batch.n_images(),
             Source::Whole(images) => images.len(),
         };
-        Ok(Self { source, n_images, n_taken: 0, images_per_part: IMAGES_PER_PART })
+        Ok(Self { source, notes, n_images, n_taken: 0, images_per_part: IMAGES_PER_PART })
+    }
+
+    fn find(path: &Path, shape: ImageShape, options: OpenOptions) -> Result<(Source, Vec<String>)> {
+        if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {
+            return Ok((Source::Records(Box::new(cifar::Batch::open(path.into())?)), Vec::new()));
+        }
+        if !path.is_dir() || open::is_name(path) || open::is_data_set(path) {
+            return match open::open_source(path, &options)? {
+                Opened::Parts(split) => Ok((Source::Whole(split.test().clone()), Vec::new())),
+                Opened::Whole { images, .. } => Ok((Source::Whole(images), Vec::new())),
+            };
+        }
+        let listing = listing::list(path)?;
+        let others = listing.others().map(|others| format!("left out: {others}"));
+        if listing.images.is_empty() {
+            let doing = format!("opening {}", path.display());
+            return Err(Error::data(
+                doing,
+                "no image files",
+                format!("{FORMATS} files, or a data set"),
+                "check the path",
+            ));
+        }
+        let Layout { first, test, mut notes } = Layout::of(path, listing.images);
+        notes.extend(others);
+        let files = match test {
+            None => first,
+            Some(mut test) => {
+                notes.insert(0, format!("the {} images to train on are left out", first.paths.len()));
+                let known = first.class_names();
+                check_capitals(&Vec::from_iter(known.clone()), &Vec::from_iter(test.class_names()))?;
+                if test.anomalies.is_none() && !known.is_empty() {
+                    let unseen = test.classes.iter().flatten().map(|class| !known.contains(class));
+                    // Without one the classes alone say what was held out.
+                    test.anomalies = Some(Vec::from_iter(unseen)).filter(|unseen| unseen.contains(&true));
+                }
+                test
+            }
+        };
+        let class_names = Vec::from_iter(files.class_names());
+        Ok((Source::Files { folder: path.into(), files, class_names, shape, options }, notes))
+    }
+
+    /// What of the source is left out, or was decided about it, in words; none for most sources.
+    ///
+    /// # Example
+    /// ```
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let bottle = folder.path();
+    /// # let picture = diabolo::figure::picture(&diabolo::ndarray::Array3::zeros((3, 40, 40)), 1, "grey")?;
+    /// # for name in ["train/good", "test/good", "test/broken"] {
+    /// #     std::fs::create_dir_all(bottle.join(name)).unwrap();
+    /// #     picture.save(bottle.join(name).join("1.png"))?;
+    /// # }
+    /// // A folder with train/good/1.png, test/good/1.png and test/broken/1.png.
+    /// let mut stream = diabolo::data::ImageStream::open(bottle, [3, 32, 32])?;
+    /// assert_eq!(stream.notes(), ["the 1 images to train on are left out"]);
+    /// let part = stream.next().expect("there are two images to test on")?;
+    /// assert_eq!(part.images.anomalies(), Some(&[true, false][..]), "broken, good");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Sets how many images are in memory at a time, 1 or more.
@@ -173,10 +229,16 @@ impl ImageStream {
     fn read(&mut self, start: usize, end: usize) -> Result<Part> {
         let numbers = || (start..end).map(|index| index.to_string()).collect();
         match &mut self.source {
-            Source::Files { folder, paths, shape, options } => {
-                let paths = &paths[start..end];
-                let names = paths.iter().map(|path| path_text(path)).collect();
-                Ok(Part { names, images: class_folders::read_all(folder, paths, *shape, options)? })
+            Source::Files { folder, files, class_names, shape, options } => {
+                let files = Files {
+                    paths: files.paths[start..end].to_vec(),
+                    classes: files.classes.as_ref().map(|classes| classes[start..end].to_vec()),
+                    anomalies: files.anomalies.as_ref().map(|anomalies| anomalies[start..end].to_vec()),
+                    ..Files::default()
+                };
+                let (images, kept) = class_folders::labelled(folder, &files, class_names, *shape, options)?;
+                let name = |index: usize| path_text(&files.paths[index]);
+                Ok(Part { names: kept.into_iter().map(name).collect(), images })
             }
             Source::Records(batch) => Ok(Part { names: numbers(), images: batch.read_some(end - start)? }),
             Source::Whole(images) => Ok(Part { names: numbers(), images: images.select(&Vec::from_iter(start..end))? }),
@@ -192,7 +254,7 @@ impl Iterator for ImageStream {
         let start = self.n_taken;
         let end = self.n_images.min(start.saturating_add(self.images_per_part));
         (start < end).then(|| {
-            let part = self.read(start, end);
+            let part = self.read(start, end).map_err(lfs::explained);
             self.n_taken = if part.is_ok() { end } else { self.n_images };
             part
         })

@@ -16,8 +16,8 @@ pub(super) enum Decision {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let normal = data.test.select(&Vec::from_iter((0..48).filter(|n| n % 3 != 0)))?;
-/// let detector = Reconstruction.fit(&model, &data.train)?.with_false_alarms(0.1, &normal)?;
+/// let normal = data.test().select(&Vec::from_iter((0..48).filter(|n| n % 3 != 0)))?;
+/// let detector = Reconstruction.fit(&model, data.train())?.with_false_alarms(0.1, &normal)?;
 /// let calibration = detector.calibration().unwrap();
 /// assert_eq!((calibration.rate_wanted, calibration.n_images()), (0.1, 32));
 /// assert_eq!(calibration.rate(), 3.0 / 33.0, "the largest share of 32 + 1 images that is not above");

@@ -12,9 +12,9 @@ use std::fmt;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let normal = data.test.select(&Vec::from_iter((0..48).filter(|n| n % 3 != 0)))?;
-/// let detector = KMeans(3).fit(&model, &data.train)?.with_false_alarms(0.1, &normal)?;
-/// let found = detector.detect(&data.test)?;
+/// let normal = data.test().select(&Vec::from_iter((0..48).filter(|n| n % 3 != 0)))?;
+/// let detector = KMeans(3).fit(&model, data.train())?.with_false_alarms(0.1, &normal)?;
+/// let found = detector.detect(data.test())?;
 /// println!("{found}");
 /// assert_eq!((found.scores.values.len(), found.is_anomaly.len()), (48, 48));
 /// let p_values = found.p_values.as_ref().unwrap();
@@ -48,9 +48,9 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = KMeans(3).fit(&model, &data.train)?;
-    /// assert!(detector.detect(&data.test).unwrap_err().to_string().contains("with_false_alarms"));
-    /// let found = detector.with_threshold(Threshold::Contamination(0.25), &data.test)?.detect(&data.test)?;
+    /// let detector = KMeans(3).fit(&model, data.train())?;
+    /// assert!(detector.detect(data.test()).unwrap_err().to_string().contains("with_false_alarms"));
+    /// let found = detector.with_threshold(Threshold::Contamination(0.25), data.test())?.detect(data.test())?;
     /// assert!(found.n_anomalies() >= 12 && found.p_values.is_none());
     /// # Ok::<(), diabolo::Error>(())
     /// ```

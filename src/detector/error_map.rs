@@ -22,8 +22,8 @@ const MOST_FALSE_POSITIVES: f64 = 0.3;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let detector = KMeans(3).fit(&model, &data.train)?;
-/// let maps: ErrorMaps = detector.map(&data.test.first(5)?)?;
+/// let detector = KMeans(3).fit(&model, data.train())?;
+/// let maps: ErrorMaps = detector.map(&data.test().first(5)?)?;
 /// assert_eq!((maps.values.dim(), maps.sigma_px), ((5, 8, 8), 0.125));
 /// assert!(maps.values.iter().all(|error| (0.0..=4.0).contains(error)));
 /// # Ok::<(), diabolo::Error>(())
@@ -50,8 +50,8 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = KMeans(3).fit(&model, &data.train)?;
-    /// let one = detector.map(&data.test.select(&[7])?)?;
+    /// let detector = KMeans(3).fit(&model, data.train())?;
+    /// let one = detector.map(&data.test().select(&[7])?)?;
     /// assert!(one.figure()?.alt().starts_with("small: where the reconstruction differs"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -68,11 +68,11 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Reconstruction.fit(&model, &data.train)?;
-    /// let maps = detector.map_smoothed(&data.test, 0.0)?;
+    /// let detector = Reconstruction.fit(&model, data.train())?;
+    /// let maps = detector.map_smoothed(data.test(), 0.0)?;
     /// let mean = maps.values.index_axis(diabolo::ndarray::Axis(0), 7).mean().unwrap();
-    /// assert!((f64::from(mean) - detector.score(&data.test)?.values[7]).abs() < 1e-6, "the image's MSE");
-    /// assert!(detector.map_smoothed(&data.test, -1.0).is_err());
+    /// assert!((f64::from(mean) - detector.score(data.test())?.values[7]).abs() < 1e-6, "the image's MSE");
+    /// assert!(detector.map_smoothed(data.test(), -1.0).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn map_smoothed(&self, images: &Images, sigma_px: f64) -> Result<ErrorMaps> {
@@ -103,10 +103,10 @@ impl ErrorMaps {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let maps = Reconstruction.fit(&model, &data.train)?.map(&data.test)?;
+    /// let maps = Reconstruction.fit(&model, data.train())?.map(data.test())?;
     /// let left_half = diabolo::ndarray::Array4::from_shape_fn((48, 1, 8, 8), |(.., x)| if x < 4 { 255 } else { 0 });
     /// assert!((0.0..=1.0).contains(&maps.pixel_auc(&Images::from_bytes(left_half)?)?));
-    /// assert!(maps.pixel_auc(&data.test.first(2)?).is_err());
+    /// assert!(maps.pixel_auc(&data.test().first(2)?).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn pixel_auc(&self, masks: &Images) -> Result<f64> {
@@ -125,7 +125,7 @@ impl ErrorMaps {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let maps = Reconstruction.fit(&model, &data.train)?.map(&data.test)?;
+    /// let maps = Reconstruction.fit(&model, data.train())?.map(data.test())?;
     /// let left_half = diabolo::ndarray::Array4::from_shape_fn((48, 1, 8, 8), |(.., x)| if x < 4 { 255 } else { 0 });
     /// assert!((0.0..=1.0).contains(&maps.per_region_overlap(&Images::from_bytes(left_half)?)?));
     /// # Ok::<(), diabolo::Error>(())

@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[doc = include_str!("../example.txt")]
 /// use diabolo::detector::FitOptions;
 /// let thorough = FitOptions::default().n_starts(50).seed(7);
-/// assert_eq!(KMeans(3).fit_with(&model, &data.train, thorough)?.score(&data.test)?.values.len(), 48);
+/// assert_eq!(KMeans(3).fit_with(&model, data.train(), thorough)?.score(data.test())?.values.len(), 48);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

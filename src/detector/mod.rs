@@ -2,8 +2,8 @@
 //!
 //! ```
 #![doc = include_str!("../example.txt")]
-//! let detector = KMeans(3).fit(&model, &data.train)?;
-//! let scores = detector.score(&data.test)?;
+//! let detector = KMeans(3).fit(&model, data.train())?;
+//! let scores = detector.score(data.test())?;
 //! # Ok::<(), diabolo::Error>(())
 //! ```
 //!
@@ -50,10 +50,10 @@ const N_EXAMPLES: usize = 8;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let detector = KMeans(3).fit(&model, &data.train)?;
+/// let detector = KMeans(3).fit(&model, data.train())?;
 /// assert_eq!((detector.evaluation(), detector.model().name()), (&KMeans(3), "small"));
 /// assert_eq!(detector.n_fitted_to(), 32);
-/// assert_eq!(detector.score(&data.test)?.values.len(), 48);
+/// assert_eq!(detector.score(data.test())?.values.len(), 48);
 /// assert_eq!(detector.threshold(), None);
 /// assert!(detector.to_string().starts_with("small: K-means distance, k = 3, fitted to 32 images"));
 /// # Ok::<(), diabolo::Error>(())
@@ -82,9 +82,9 @@ impl Evaluation {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = KMeans(3).fit(&model, &data.train)?;
-    /// assert_eq!(detector.score(&data.test)?.name, "K-means distance, k = 3");
-    /// assert!(KMeans(99).fit(&model, &data.train).is_err(), "there are 32 training images");
+    /// let detector = KMeans(3).fit(&model, data.train())?;
+    /// assert_eq!(detector.score(data.test())?.name, "K-means distance, k = 3");
+    /// assert!(KMeans(99).fit(&model, data.train()).is_err(), "there are 32 training images");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn fit(&self, model: &Autoencoder, images: &Images) -> Result<Detector> {
@@ -100,8 +100,8 @@ impl Evaluation {
     /// ```
     #[doc = include_str!("../example.txt")]
     /// use diabolo::detector::FitOptions;
-    /// let of_one_start = KMeans(3).fit_with(&model, &data.train, FitOptions::default().n_starts(1))?;
-    /// assert_eq!(of_one_start.score(&data.test)?.values.len(), 48);
+    /// let of_one_start = KMeans(3).fit_with(&model, data.train(), FitOptions::default().n_starts(1))?;
+    /// assert_eq!(of_one_start.score(data.test())?.values.len(), 48);
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn fit_with(&self, model: &Autoencoder, images: &Images, options: FitOptions) -> Result<Detector> {
@@ -146,7 +146,7 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// assert_eq!(Reconstruction.fit(&model, &data.train)?.classes(), ["rings", "waves"]);
+    /// assert_eq!(Reconstruction.fit(&model, data.train())?.classes(), ["rings", "waves"]);
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn classes(&self) -> &[String] {
@@ -163,7 +163,7 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Reconstruction.fit(&model, &data.train)?;
+    /// let detector = Reconstruction.fit(&model, data.train())?;
     /// assert!(detector.calibration().is_none());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -180,10 +180,10 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = KNearest(5).fit(&model, &data.train)?;
-    /// let (all, one) = (detector.score(&data.test)?, detector.score(&data.test.select(&[7])?)?);
+    /// let detector = KNearest(5).fit(&model, data.train())?;
+    /// let (all, one) = (detector.score(data.test())?, detector.score(&data.test().select(&[7])?)?);
     /// assert!((all.values[7] - one.values[0]).abs() < 1e-6, "no matter which images are scored beside it");
-    /// assert!(detector.score(&open("scenes")?.test).is_err(), "images of another size");
+    /// assert!(detector.score(open("scenes")?.test()).is_err(), "images of another size");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn score(&self, images: &Images) -> Result<Scores> {
@@ -211,10 +211,10 @@ impl Detector {
     /// ```
     #[doc = include_str!("../example.txt")]
     /// let normal = Vec::from_iter((0..48).filter(|n| n % 3 != 0));
-    /// let detector = KMeans(3).fit(&model, &data.train)?;
-    /// let detector = detector.with_false_alarms(0.1, &data.test.select(&normal)?)?;
-    /// println!("{}", detector.detect(&data.test)?);
-    /// assert!(detector.with_false_alarms(0.01, &data.test.select(&normal)?).is_err(), "that takes 99 images");
+    /// let detector = KMeans(3).fit(&model, data.train())?;
+    /// let detector = detector.with_false_alarms(0.1, &data.test().select(&normal)?)?;
+    /// println!("{}", detector.detect(data.test())?);
+    /// assert!(detector.with_false_alarms(0.01, &data.test().select(&normal)?).is_err(), "that takes 99 images");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn with_false_alarms(&self, rate: f64, normal_images: &Images) -> Result<Self> {
@@ -240,9 +240,9 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Pca(2).fit(&model, &data.train)?.with_threshold(Threshold::BestF1, &data.test)?;
+    /// let detector = Pca(2).fit(&model, data.train())?.with_threshold(Threshold::BestF1, data.test())?;
     /// assert!(detector.threshold().is_some() && detector.calibration().is_none());
-    /// assert_eq!(detector.with_threshold(Threshold::Value(0.5), &data.test)?.threshold(), Some(0.5));
+    /// assert_eq!(detector.with_threshold(Threshold::Value(0.5), data.test())?.threshold(), Some(0.5));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn with_threshold(&self, rule: Threshold, images: &Images) -> Result<Self> {

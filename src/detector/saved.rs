@@ -68,7 +68,7 @@ enum SavedDecision {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let verification = KMeans(3).fit(&model, &data.train)?.verify()?;
+/// let verification = KMeans(3).fit(&model, data.train())?.verify()?;
 /// assert_eq!((verification.n_images, verification.largest_difference), (8, 0.0));
 /// assert_eq!(verification.to_string(), "8 images score as they did at the fit, digit for digit");
 /// # Ok::<(), diabolo::Error>(())
@@ -94,10 +94,10 @@ impl Detector {
     #[doc = include_str!("../example.txt")]
     /// # let folder = tempfile::tempdir().unwrap();
     /// # let folder = folder.path();
-    /// let detector = KMeans(3).fit(&model, &data.train)?;
+    /// let detector = KMeans(3).fit(&model, data.train())?;
     /// detector.save(folder.join("detectors/drawn"))?;
     /// let again = Detector::open(folder.join("detectors/drawn"))?;
-    /// assert_eq!(again.score(&data.test)?, detector.score(&data.test)?, "digit for digit");
+    /// assert_eq!(again.score(data.test())?, detector.score(data.test())?, "digit for digit");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn save(&self, folder: impl AsRef<Path>) -> Result<()> {
@@ -213,7 +213,7 @@ impl Detector {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Reconstruction.fit(&model, &data.train)?;
+    /// let detector = Reconstruction.fit(&model, data.train())?;
     /// println!("{}", detector.verify()?);
     /// # Ok::<(), diabolo::Error>(())
     /// ```

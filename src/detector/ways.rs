@@ -11,7 +11,7 @@ use super::Evaluation;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// assert_eq!(Reconstruction.fit(&model, &data.train)?.score(&data.test)?, model.score(&data.test)?);
+/// assert_eq!(Reconstruction.fit(&model, data.train())?.score(data.test())?, model.score(data.test())?);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub const Reconstruction: Evaluation = Evaluation::Reconstruction;
@@ -21,7 +21,7 @@ pub const Reconstruction: Evaluation = Evaluation::Reconstruction;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// assert_eq!(Mahalanobis.fit(&model, &data.train)?.score(&data.test)?.values.len(), 48);
+/// assert_eq!(Mahalanobis.fit(&model, data.train())?.score(data.test())?.values.len(), 48);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub const Mahalanobis: Evaluation = Evaluation::Mahalanobis;
@@ -31,7 +31,7 @@ pub const Mahalanobis: Evaluation = Evaluation::Mahalanobis;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// assert_eq!(Debiased.fit(&model, &data.train)?.score(&data.test)?.values.len(), 48);
+/// assert_eq!(Debiased.fit(&model, data.train())?.score(data.test())?.values.len(), 48);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub const Debiased: Evaluation = Evaluation::Debiased;
@@ -44,8 +44,8 @@ pub const Debiased: Evaluation = Evaluation::Debiased;
 /// use diabolo::cluster::KMeans;
 /// let way_of_scoring = KMeans(3);
 /// let algorithm = KMeans::new(3);
-/// assert_eq!(way_of_scoring.fit(&model, &data.train)?.score(&data.test)?.name, "K-means distance, k = 3");
-/// assert_eq!(algorithm.fit(&model.encode(&data.train)?.values)?.centres.nrows(), 3);
+/// assert_eq!(way_of_scoring.fit(&model, data.train())?.score(data.test())?.name, "K-means distance, k = 3");
+/// assert_eq!(algorithm.fit(&model.encode(data.train())?.values)?.centres.nrows(), 3);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub const fn KMeans(k: usize) -> Evaluation {
@@ -57,7 +57,7 @@ pub const fn KMeans(k: usize) -> Evaluation {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// assert_eq!(Pca(2).fit(&model, &data.train)?.score(&data.test)?.name, "PCA distance, n = 2");
+/// assert_eq!(Pca(2).fit(&model, data.train())?.score(data.test())?.name, "PCA distance, n = 2");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub const fn Pca(n: usize) -> Evaluation {
@@ -69,7 +69,7 @@ pub const fn Pca(n: usize) -> Evaluation {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// assert_eq!(KNearest(5).fit(&model, &data.train)?.score(&data.test)?.name, "nearest neighbours, k = 5");
+/// assert_eq!(KNearest(5).fit(&model, data.train())?.score(data.test())?.name, "nearest neighbours, k = 5");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub const fn KNearest(k: usize) -> Evaluation {

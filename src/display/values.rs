@@ -59,26 +59,26 @@ impl Architecture {
 impl Split {
     /// Shows what the data are, with a few of the test images.
     pub fn evcxr_display(&self) {
-        let mut table = Table::new(&self.name, &["", ""]);
-        table.push(vec!["training images".into(), self.train.len().to_string()]);
-        table.push(vec!["test images".into(), self.test.len().to_string()]);
-        if !self.held_out.is_empty() {
-            table.push(vec!["held-out classes".into(), self.held_out.join(", ")]);
+        let mut table = Table::new(self.name(), &["", ""]);
+        table.push(vec!["training images".into(), self.train().len().to_string()]);
+        table.push(vec!["test images".into(), self.test().len().to_string()]);
+        if !self.held_out().is_empty() {
+            table.push(vec!["held-out classes".into(), self.held_out().join(", ")]);
         }
-        if let Some(anomalies) = self.test.anomalies() {
+        if let Some(anomalies) = self.test().anomalies() {
             let n_anomalies = anomalies.iter().filter(|&&anomaly| anomaly).count();
             table.push(vec!["anomalies among the test images".into(), n_anomalies.to_string()]);
         }
         table.push(vec!["source".into(), self.origin()]);
         let report = json!({"data": {
-            "name": self.name,
-            "n_train": self.train.len(),
-            "n_test": self.test.len(),
-            "held_out": self.held_out,
+            "name": self.name(),
+            "n_train": self.train().len(),
+            "n_test": self.test().len(),
+            "held_out": self.held_out(),
         }});
         Page::new(self.to_string())
             .html(&table.to_html())
-            .figure(self.test.figure("Some test images"))
+            .figure(self.test().figure("Some test images"))
             .report(&report)
             .show();
     }

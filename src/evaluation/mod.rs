@@ -171,7 +171,7 @@ impl fmt::Display for FitOn {
 /// use diabolo::evaluation::evaluate;
 /// let table = evaluate(&model, &data, &[Reconstruction, KMeans(2)], FitOn::Train)?;
 /// let auc = table.rows[0].auc().expect("held-out classes are labels");
-/// assert_eq!(auc.value, model.score(&data.test)?.auc()?);
+/// assert_eq!(auc.value, model.score(data.test())?.auc()?);
 /// assert!(evaluate(&model, &data, &[KMeans(2), KMeans(2)], FitOn::Train).is_err());
 /// # Ok::<(), diabolo::Error>(())
 /// ```
@@ -203,7 +203,7 @@ pub fn evaluate_with(
     let scored = score_all(model, split, evaluations, fit_on, options)?;
     let row = |(evaluation, scores)| Ok(ScoreRow { evaluation, outcome: Outcome::of(scores)? });
     let rows = scored.into_iter().map(row).collect::<Result<_>>()?;
-    let (model, data, images) = (model.name().into(), split.name.clone(), split.test.clone());
+    let (model, data, images) = (model.name().into(), split.name().into(), split.test().clone());
     Ok(ScoreTable { model, data, fit_on, rows, images })
 }
 
@@ -219,7 +219,7 @@ pub(crate) fn score_all(
     options: FitOptions,
 ) -> Result<Vec<(Evaluation, ScoresOrReason)>> {
     check(evaluations)?;
-    let (train, test) = (Measured::new(model, &split.train), Measured::new(model, &split.test));
+    let (train, test) = (Measured::new(model, split.train()), Measured::new(model, split.test()));
     let of_codes = match fit_on {
         FitOn::Train => &train,
         FitOn::Test => &test,
@@ -237,7 +237,7 @@ pub(crate) fn score_all(
             model: model.name().into(),
             name: evaluation.to_string(),
             values,
-            anomalies: split.test.anomalies().map(<[bool]>::to_vec),
+            anomalies: split.test().anomalies().map(<[bool]>::to_vec),
         });
         Ok((evaluation.clone(), unless_fatal(scores)?))
     };
@@ -291,7 +291,7 @@ impl ScoreTable {
     /// ```
     #[doc = include_str!("../example.txt")]
     /// let table = score_table(&model, &data, &[Reconstruction])?;
-    /// assert_eq!(*table.scores(&Reconstruction)?, model.score(&data.test)?);
+    /// assert_eq!(*table.scores(&Reconstruction)?, model.score(data.test())?);
     /// assert!(table.scores(&KMeans(3)).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```

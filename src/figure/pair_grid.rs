@@ -103,7 +103,7 @@ pub struct PairBlock {
 /// ```
 #[doc = include_str!("../example.txt")]
 /// use diabolo::figure::{Pair, PairBlock, pair_grid};
-/// let ranking = model.rank(&data.test)?;
+/// let ranking = model.rank(data.test())?;
 /// let picks = ranking.worst(1)?;
 /// let worst = Pair {
 ///     image_idx: picks.picks[0].index,

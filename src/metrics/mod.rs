@@ -33,7 +33,7 @@ impl Scores {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let scores = model.score(&data.test)?;
+    /// let scores = model.score(data.test())?;
     /// assert!((0.0..=1.0).contains(&scores.auc()?));
     ///
     /// let unlabelled = Scores { anomalies: None, ..scores };

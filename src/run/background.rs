@@ -29,7 +29,7 @@ const LONGEST_WAIT_FOR_A_STEP: Duration = Duration::from_secs(30);
 /// ```
 /// # use diabolo::prelude::*;
 /// # let data = open("scenes")?.hold_out(&["boat", "car"])?;
-/// # let data = Split::new("a few scenes", data.train.first(64)?, data.test.first(64)?)?;
+/// # let data = Split::new("a few scenes", data.train().first(64)?, data.test().first(64)?)?;
 /// let training = BackgroundTraining::start(Architecture::conv(), &data, Training::default().epochs(2))?;
 /// // Other cells run here, and may ask:
 /// println!("{training}");
@@ -207,8 +207,8 @@ impl BackgroundTraining {
     /// ```
     #[doc = include_str!("../example.txt")]
     /// let training = BackgroundTraining::start(small, &data, Training::default().epochs(3))?;
-    /// let scores = training.join()?.score(&data.test)?;
-    /// assert_eq!(scores, training.join()?.score(&data.test)?);
+    /// let scores = training.join()?.score(data.test())?;
+    /// assert_eq!(scores, training.join()?.score(data.test())?);
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn join(&self) -> Result<Autoencoder> {

@@ -31,7 +31,7 @@ pub(super) struct Description {
 
 impl Description {
     pub(super) fn new(architecture: &Architecture, split: &Split, training: &Training) -> Result<Self> {
-        let plan = architecture.plan(split.train.shape())?;
+        let plan = architecture.plan(split.train().shape())?;
         Ok(Self {
             format_version: FORMAT_VERSION,
             diabolo: env!("CARGO_PKG_VERSION").into(),

@@ -43,7 +43,7 @@ const NOT_LOCKED: &str = "this file system has no locks, so a second training in
 /// let run = Run::open(runs.join("small"))?;
 /// assert!(run.is_finished);
 /// println!("{run}");
-/// assert_eq!(run.model.score(&data.test)?.values.len(), 48);
+/// assert_eq!(run.model.score(data.test())?.values.len(), 48);
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -92,7 +92,7 @@ impl Autoencoder {
     /// # let folder = folder.path();
     /// model.save(folder.join("small"))?;
     /// let opened = Autoencoder::open(folder.join("small"))?;
-    /// assert_eq!(opened.score(&data.test)?, model.score(&data.test)?);
+    /// assert_eq!(opened.score(data.test())?, model.score(data.test())?);
     /// assert!(Autoencoder::open(folder.join("smal")).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```

@@ -95,9 +95,9 @@ impl SweepSettings {
         let Experiment { architecture, training, evaluations, fit_on } = experiment.clone();
         let all = split.train_of_all_classes();
         Ok(Self {
-            data: split.name.clone(),
+            data: split.name().into(),
             n_train: all.len(),
-            n_test: split.test.len(),
+            n_test: split.test().len(),
             image_shape: Some(all.shape()),
             fingerprint: Some(fingerprint_of_all_classes(split)?),
             classes: all.class_names().unwrap_or_default().to_vec(),

@@ -26,7 +26,7 @@ const EVALUATION_BATCH: usize = 128;
 /// assert_eq!((model.architecture().encoder.len(), model.training().epochs), (1, 2));
 /// assert!(model.history().loss_last() < model.history().loss_first);
 /// assert_eq!(model.plan().n_latents(), 4);
-/// let rebuilt = model.reconstruct(&data.test)?;
+/// let rebuilt = model.reconstruct(data.test())?;
 /// assert_eq!((rebuilt.len(), rebuilt.shape()), (48, [1, 8, 8]));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
@@ -92,7 +92,8 @@ impl Autoencoder {
         self.network().plan().clone()
     }
 
-    /// Rebuilds images: `[n, c, h, w]` in -1..=1 to the same shape and, after a Tanh, the same range.
+    /// Rebuilds images: `[n, c, h, w]` in -1..=1 to the same shape and, after a Tanh, the same range. After another last
+    /// layer values may leave it; they are given as they are scored, and figures show them clipped.
     ///
     /// Dropout is off and batch norm uses its running statistics; a Gaussian bottleneck gives its mean.
     ///
@@ -103,12 +104,12 @@ impl Autoencoder {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let rebuilt = model.reconstruct(&data.test.first(5)?)?;
+    /// let rebuilt = model.reconstruct(&data.test().first(5)?)?;
     /// assert_eq!(rebuilt.len(), 5);
     /// assert!(rebuilt.to_array().iter().all(|pixel| (-1.0..=1.0).contains(pixel)));
     ///
-    /// let of_another_size = open("scenes")?.test;
-    /// assert!(model.reconstruct(&of_another_size).is_err());
+    /// let of_another_size = open("scenes")?;
+    /// assert!(model.reconstruct(of_another_size.test()).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn reconstruct(&self, images: &Images) -> Result<Images> {
@@ -118,8 +119,7 @@ impl Autoencoder {
         let pixels = self.stream(images, |network, batch| self.rebuild(network, batch))?;
         let pixels = Array4::from_shape_vec((images.len(), shape[0], shape[1], shape[2]), pixels)
             .expect("a reconstruction has the shape of its image");
-        // An output layer without Tanh can leave the range of pixels.
-        Images::from_floats(pixels.mapv_into(|pixel| pixel.clamp(-1.0, 1.0)))
+        Images::from_outputs(pixels)
     }
 
     /// The network, for saving.

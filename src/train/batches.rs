@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn batches_from_the_host_and_from_a_device_are_the_same() {
-        let all = open("scenes").unwrap().train;
+        let all = open("scenes").unwrap().train().clone();
         let images = all.select(&Vec::from_iter((0..30).map(|index| (index * 7) % 30))).unwrap();
         let mut on_host = TrainingImages::new(&images, tch::Device::Cpu).unwrap();
         assert!(matches!(on_host, TrainingImages::OnHost { .. }), "a CPU copies no image before it is needed");

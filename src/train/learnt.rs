@@ -307,7 +307,7 @@ mod tests {
         let network = Network::new(Architecture::conv().plan([3, 32, 32]).unwrap(), 0, Device::Cpu).unwrap();
         // Without weights a network gives the same for every image.
         let _ = network.parameters().shallow_clone().f_zero_().unwrap();
-        let learnt = measure(&network, Precision::Float32, &data.train, &data.test).unwrap().unwrap();
+        let learnt = measure(&network, Precision::Float32, data.train(), data.test()).unwrap().unwrap();
         assert_eq!((learnt.reconstruction_variance, learnt.code_variance), (0.0, 0.0));
         assert!(learnt.variance_explained < LEAST_EXPLAINED, "{learnt}");
         let warning = learnt.warning().unwrap();
@@ -323,9 +323,9 @@ mod tests {
         let data = scenes();
         let model = train(Architecture::conv(), &data, Training::default().epochs(30).batch_size(16));
         let learnt = model.history().learnt.unwrap();
-        let (train, test) = (data.train.to_array(), data.test.to_array());
+        let (train, test) = (data.train().to_array(), data.test().to_array());
         let mean = train.mean_axis(ndarray::Axis(0)).unwrap();
-        let rebuilt = model.reconstruct(&data.test).unwrap().to_array();
+        let rebuilt = model.reconstruct(data.test()).unwrap().to_array();
         let sum_of_squares =
             |difference: ndarray::Array4<f32>| difference.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
         let wanted = 1.0 - sum_of_squares(&test - &rebuilt) / sum_of_squares(&test - &mean);

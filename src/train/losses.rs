@@ -116,7 +116,8 @@ mod tests {
     /// A training on the CPU that reads its losses as said, ended after so many steps.
     fn train(reading: Reading, training: &Training, n_steps: usize) -> Autoencoder {
         let scenes = open("scenes").unwrap();
-        let data = Split::new("a few scenes", scenes.train.first(96).unwrap(), scenes.test.first(8).unwrap()).unwrap();
+        let data =
+            Split::new("a few scenes", scenes.train().first(96).unwrap(), scenes.test().first(8).unwrap()).unwrap();
         let training = training.clone().device(Device::Cpu).batch_size(20);
         let mut training = Loop::begin(None, Architecture::conv(), &data, training).unwrap();
         training.read_losses(reading).unwrap();

@@ -52,7 +52,7 @@ impl Loop {
         training: Training,
     ) -> Result<Self> {
         training.check()?;
-        let images = &split.train;
+        let images = split.train();
         if images.len() < 2 {
             return Err(Error::data(
                 "training",
@@ -73,7 +73,7 @@ impl Loop {
             images: TrainingImages::new(images, chosen.device)?,
             n_images: images.len(),
             train: images.clone(),
-            test: split.test.clone(),
+            test: split.test().clone(),
             keeper: Keeper::new(training.keep, reading, &network)?,
             optimizer: OptimizerState::new(&training, network.parameters())?,
             history: History {
@@ -90,7 +90,7 @@ impl Loop {
             epoch_seconds: 0.0,
             is_between_steps: true,
             architecture,
-            trained_on: split.name.clone(),
+            trained_on: split.name().into(),
             network,
             training,
             started: Instant::now(),
@@ -383,7 +383,7 @@ mod tests {
 
     fn few() -> Split {
         let scenes = open("scenes").unwrap();
-        Split::new("a few scenes", scenes.train.first(60).unwrap(), scenes.test.first(8).unwrap()).unwrap()
+        Split::new("a few scenes", scenes.train().first(60).unwrap(), scenes.test().first(8).unwrap()).unwrap()
     }
 
     fn begin(keep: Keep) -> Loop {
@@ -394,7 +394,7 @@ mod tests {
     /// Of three steps in an epoch the first can be taken: for the others there are no images.
     fn failing_in_its_second_step(keep: Keep) -> Loop {
         let mut training = begin(keep);
-        let first_batch = few().train.first(20).unwrap();
+        let first_batch = few().train().first(20).unwrap();
         training.images = TrainingImages::on_device(&first_batch, tch::Device::Cpu).unwrap();
         training
     }
@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn an_error_before_the_first_step_is_one() {
         let mut training = failing_in_its_second_step(Keep::Last);
-        training.images = TrainingImages::on_device(&few().train.first(10).unwrap(), tch::Device::Cpu).unwrap();
+        training.images = TrainingImages::on_device(&few().train().first(10).unwrap(), tch::Device::Cpu).unwrap();
         assert!(training.run(|_| ControlFlow::Continue(()), |_| Ok(())).is_err());
     }
 

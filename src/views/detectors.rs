@@ -22,8 +22,8 @@ impl Detections {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Reconstruction.fit(&model, &data.train)?.with_threshold(Threshold::Contamination(0.25), &data.test)?;
-    /// let table = detector.detect(&data.test)?.table();
+    /// let detector = Reconstruction.fit(&model, data.train())?.with_threshold(Threshold::Contamination(0.25), data.test())?;
+    /// let table = detector.detect(data.test())?.table();
     /// assert_eq!(table.rows[0], ["images", "48"]);
     /// assert_eq!((table.rows[1][0].as_str(), table.rows[2][0].as_str()), ("called anomalies", "threshold"));
     /// # Ok::<(), diabolo::Error>(())
@@ -63,8 +63,8 @@ impl Detections {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Reconstruction.fit(&model, &data.train)?.with_threshold(Threshold::Contamination(0.25), &data.test)?;
-    /// let table = detector.detect(&data.test)?.by_class()?;
+    /// let detector = Reconstruction.fit(&model, data.train())?.with_threshold(Threshold::Contamination(0.25), data.test())?;
+    /// let table = detector.detect(data.test())?.by_class()?;
     /// assert_eq!(table.headers, ["class", "images", "called anomalies", "AUC"]);
     /// assert_eq!(table.rows[0][..2], ["dots (anomaly)", "16"]);
     /// assert_eq!((table.rows.len(), table.rows[1][3].as_str()), (3, ""));
@@ -115,8 +115,8 @@ impl Detections {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Reconstruction.fit(&model, &data.train)?.with_threshold(Threshold::Quantile(0.9), &data.test)?;
-    /// let worst = detector.detect(&data.test)?.worst(4)?;
+    /// let detector = Reconstruction.fit(&model, data.train())?.with_threshold(Threshold::Quantile(0.9), data.test())?;
+    /// let worst = detector.detect(data.test())?.worst(4)?;
     /// assert_eq!(detector.map(&worst)?.values.dim(), (4, 8, 8));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -136,8 +136,8 @@ impl Detections {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let detector = Reconstruction.fit(&model, &data.train)?.with_threshold(Threshold::Quantile(0.9), &data.test)?;
-    /// let figure = detector.detect(&data.test)?.figure(9)?;
+    /// let detector = Reconstruction.fit(&model, data.train())?.with_threshold(Threshold::Quantile(0.9), data.test())?;
+    /// let figure = detector.detect(data.test())?.figure(9)?;
     /// assert!(figure.alt().starts_with("small: the 9 highest of reconstruction error (MSE)"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -168,7 +168,7 @@ impl ErrorMaps {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let figure = Reconstruction.fit(&model, &data.train)?.map(&data.test)?.figure()?;
+    /// let figure = Reconstruction.fit(&model, data.train())?.map(data.test())?.figure()?;
     /// assert!(figure.alt().starts_with("small: where the reconstruction differs"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```

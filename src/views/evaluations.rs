@@ -227,7 +227,7 @@ pub fn precision_recall(table: &ScoreTable) -> Result<Figure> {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let figure = roc_axes(&model.score(&data.test)?)?;
+/// let figure = roc_axes(&model.score(data.test())?)?;
 /// assert!(figure.alt().contains("against specificity, as the report says"));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
@@ -261,9 +261,9 @@ pub fn roc_axes(scores: &Scores) -> Result<Figure> {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let table = constant_models(&data.test)?;
+/// let table = constant_models(data.test())?;
 /// assert_eq!(table.rows[0], ["calls everything normal", "0.500", "0.800", "0.000", "0.667"]);
-/// assert!(constant_models(&open("scenes")?.test).is_err(), "nothing is held out");
+/// assert!(constant_models(open("scenes")?.test()).is_err(), "nothing is held out");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn constant_models(images: &Images) -> Result<Table> {
@@ -301,7 +301,7 @@ pub fn constant_models(images: &Images) -> Result<Table> {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let figure = f1_against_prevalence(&model.score(&data.test)?, Positive::Normal)?;
+/// let figure = f1_against_prevalence(&model.score(data.test())?, Positive::Normal)?;
 /// assert!(figure.alt().contains("F1 with normal as the positive class"));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
@@ -343,7 +343,7 @@ impl Scores {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let table = model.score(&data.test)?.threshold_table()?;
+    /// let table = model.score(data.test())?.threshold_table()?;
     /// let rules: Vec<&str> = table.rows.iter().map(|row| row[0].as_str()).collect();
     /// assert_eq!((rules[0], rules[2]), ("everything is normal", "the top 33 %, as many as there are"));
     /// # Ok::<(), diabolo::Error>(())

@@ -20,7 +20,7 @@ use std::f64::consts::TAU;
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let maps = pca_map(&[&model], &data.test)?;
+/// let maps = pca_map(&[&model], data.test())?;
 /// assert_eq!((maps.method.as_str(), maps.maps.len()), ("PCA", 2));
 /// assert!(maps.figure()?.alt().contains("pixels"));
 /// # Ok::<(), diabolo::Error>(())
@@ -39,7 +39,7 @@ pub struct Maps {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let maps = pca_map(&[&model], &data.test)?;
+/// let maps = pca_map(&[&model], data.test())?;
 /// let of_codes = &maps.maps[1];
 /// assert_eq!((of_codes.name.as_str(), of_codes.n_dimensions, of_codes.points.dim()), ("small", 4, (48, 2)));
 /// assert!((0.0..=0.25).contains(&of_codes.dip) && (0.0..=1.0).contains(&of_codes.p_value));
@@ -71,7 +71,7 @@ pub struct Map {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let maps = pca_map(&[&model], &data.test)?;
+/// let maps = pca_map(&[&model], data.test())?;
 /// let names: Vec<&str> = maps.maps.iter().map(|map| map.name.as_str()).collect();
 /// assert_eq!(names, ["pixels", "small"]);
 /// # Ok::<(), diabolo::Error>(())
@@ -91,7 +91,7 @@ pub fn pca_map(models: &[&Autoencoder], images: &Images) -> Result<Maps> {
 /// # Example
 /// ```
 #[doc = include_str!("../example.txt")]
-/// let maps = latent_map(&[&model], &data.test, Tsne { n_steps: 50, ..Tsne::seed(7).perplexity(5.0) })?;
+/// let maps = latent_map(&[&model], data.test(), Tsne { n_steps: 50, ..Tsne::seed(7).perplexity(5.0) })?;
 /// assert_eq!(maps.method, "t-SNE, perplexity 5, seed 7");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
@@ -245,7 +245,7 @@ impl Maps {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let figure = pca_map(&[&model], &data.test)?.figure()?;
+    /// let figure = pca_map(&[&model], data.test())?.figure()?;
     /// assert!(figure.alt().starts_with("48 images by PCA"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -261,7 +261,7 @@ impl Maps {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let figure = pca_map(&[&model], &data.test)?.coloured()?;
+    /// let figure = pca_map(&[&model], data.test())?.coloured()?;
     /// assert!(figure.alt().ends_with("coloured by normal (32 points), anomaly (16 points)"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -286,7 +286,7 @@ impl Maps {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let table = pca_map(&[&model], &data.test)?.table();
+    /// let table = pca_map(&[&model], data.test())?.table();
     /// assert_eq!(table.headers, ["map of", "values", "dip", "p of one group"]);
     /// assert_eq!(table.rows[0][..2], ["pixels", "64"]);
     /// # Ok::<(), diabolo::Error>(())

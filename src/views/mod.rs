@@ -43,11 +43,11 @@ const PEEK: usize = 16;
 /// ```
 pub fn compare(models: &[&Autoencoder], split: &Split, k: usize) -> Result<Figure> {
     let block = |model: &&Autoencoder| {
-        let ranking = model.rank(&split.test)?;
+        let ranking = model.rank(split.test())?;
         Ok(PairBlock { title: model.name().into(), worst: ranking.worst(k)?.pairs(), best: ranking.best(k)?.pairs() })
     };
     let blocks = models.iter().map(block).collect::<Result<Vec<_>>>()?;
-    pair_grid(&format!("Rebuilt worst and best: {k} of each, {}", split.name), &blocks)
+    pair_grid(&format!("Rebuilt worst and best: {k} of each, {}", split.name()), &blocks)
 }
 
 impl Picks {
@@ -76,7 +76,7 @@ impl Picks {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let figure = model.rank(&data.test)?.worst(9)?.figure()?;
+    /// let figure = model.rank(data.test())?.worst(9)?.figure()?;
     /// assert!(figure.alt().starts_with("small: the 9 worst rebuilt, with their MSE"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -104,7 +104,7 @@ impl Images {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let figure = data.test.figure("A first look")?;
+    /// let figure = data.test().figure("A first look")?;
     /// assert!(figure.alt().starts_with("A first look: 16 images"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```
@@ -272,7 +272,7 @@ impl Ranking {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let table = model.rank(&data.test)?.table();
+    /// let table = model.rank(data.test())?.table();
     /// assert_eq!(table.rows[0], ["images", "48"]);
     /// assert_eq!(table.rows[2][0], "AUC");
     /// # Ok::<(), diabolo::Error>(())
@@ -300,7 +300,7 @@ impl Scores {
     /// # Example
     /// ```
     #[doc = include_str!("../example.txt")]
-    /// let figure = model.score(&data.test)?.figure()?;
+    /// let figure = model.score(data.test())?.figure()?;
     /// assert!(figure.alt().starts_with("small: reconstruction error (MSE)"));
     /// # Ok::<(), diabolo::Error>(())
     /// ```

@@ -13,7 +13,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn detector() -> Result<Detector> {
-    KMeans(2).fit(model(), &few().train)
+    KMeans(2).fit(model(), few().train())
 }
 
 fn fit_cases() -> Vec<Case> {
@@ -29,16 +29,16 @@ fn fit_cases() -> Vec<Case> {
             move |_| detector()?.score(&small()?),
             &["running small", "[1, 28, 28]", "[3, 32, 32]"],
         ),
-        case("more centres than images", |_| KMeans(99).fit(model(), &few().train), &["setting k: found 99"]),
+        case("more centres than images", |_| KMeans(99).fit(model(), few().train()), &["setting k: found 99"]),
         case(
             "as many neighbours as images",
-            |_| KNearest(few().train.len()).fit(model(), &few().train),
+            |_| KNearest(few().train().len()).fit(model(), few().train()),
             &["setting k: found", "one less than the images of the fit", "5 is usual"],
         ),
-        case("a fit of no neighbour", |_| KNearest(0).fit(model(), &few().train), &["setting k: found 0"]),
+        case("a fit of no neighbour", |_| KNearest(0).fit(model(), few().train()), &["setting k: found 0"]),
         case(
             "no start of K-means",
-            |_| KMeans(2).fit_with(model(), &few().train, FitOptions::default().n_starts(0)),
+            |_| KMeans(2).fit_with(model(), few().train(), FitOptions::default().n_starts(0)),
             &["setting n_starts: found 0"],
         ),
         case(
@@ -94,7 +94,7 @@ fn threshold_cases() -> Vec<Case> {
         case(
             "each class of images without classes",
             move |_| {
-                let images = Images::from_floats(test_images().to_array())?.with_anomalies(vec![true; 40])?;
+                let images = Images::from_floats(test_images().to_array(), PixelRange::Signed)?.with_anomalies(vec![true; 40])?;
                 detector()?.with_false_alarms(0.1, &normal()?)?.detect(&images)?.by_class()
             },
             &["images without classes"],
@@ -104,12 +104,12 @@ fn threshold_cases() -> Vec<Case> {
 
 fn comparison_cases() -> Vec<Case> {
     let table = |anomalies: Option<Vec<bool>>| {
-        let images = Images::from_floats(test_images().to_array())?;
+        let images = Images::from_floats(test_images().to_array(), PixelRange::Signed)?;
         let images = match anomalies {
             None => images,
             Some(anomalies) => images.with_anomalies(anomalies)?,
         };
-        score_table(model(), &Split::new("a few", few().train.clone(), images)?, &[Reconstruction, KMeans(2)])
+        score_table(model(), &Split::new("a few", few().train().clone(), images)?, &[Reconstruction, KMeans(2)])
     };
     vec![
         case(

@@ -4,7 +4,7 @@ use super::common::npy;
 use super::npz::npz;
 use super::{Case, case};
 use diabolo::Result;
-use diabolo::data::{ImageStream, Images, OpenOptions, Split, download, open, open_with};
+use diabolo::data::{ImageStream, Images, OpenOptions, PixelRange, Split, download, open, open_with};
 use diabolo::ndarray::Array4;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -60,9 +60,19 @@ fn npy_cases() -> Vec<Case> {
         ),
         case("a shape beyond all numbers", |f| open_npy(f, "|u1", &[1 << 40, 1 << 40, 3], &[]), &["far more bytes"]),
         case("Python objects", |f| open_npy(f, "|O", &[4], b"pickle"), &["array of Python objects", "np.stack"]),
-        case("half floats", |f| open_npy(f, "<f2", &[4, 1, 2], &[0; 16]), &["type '<f2'", "astype"]),
-        case("64-bit integers", |f| open_npy(f, "<i8", &[4, 1, 2], &[0; 64]), &["64-bit integers", "astype(np.uint8)"]),
-        case("channels first", |f| open_npy(f, "|u1", &[4, 3, 2, 2], &[0; 48]), &["channels come second", "transpose"]),
+        case("complex numbers", |f| open_npy(f, "<c8", &[4, 1, 2], &[0; 64]), &["type '<c8'", "astype"]),
+        case(
+            "negative integers",
+            |f| open_npy(f, "|i1", &[4, 1, 2], &[255; 8]),
+            &["8-bit integers from -1", "0..=255"],
+        ),
+        case("16-bit pixels", |f| open_npy(f, "<u2", &[4, 1, 2], &[255; 16]), &["16-bit integers", "images / 257"]),
+        case("transparency", |f| open_npy(f, "|u1", &[4, 2, 2, 4], &[0; 64]), &["transparency", "images[..., :3]"]),
+        case(
+            "floats that may be in either range",
+            |f| open_npy(f, "<f4", &[3, 1, 2], &floats(&[-0.05, 0.9, 0.0, 0.0, 0.5, 1.0])),
+            &["-0.05 to 1", "np.clip(images, 0, 1)", "OpenOptions::pixel_range"],
+        ),
         case("a table", |f| open_npy(f, "|u1", &[4, 18], &[0; 72]), &["shape (4, 18)", "reshape(-1, 32, 32, 3)"]),
         case("no image", |f| open_npy(f, "|u1", &[0, 2, 2, 3], &[]), &["no image in it"]),
         case("two images", |f| open_npy(f, "|u1", &[2, 2, 2], &[0; 8]), &["2 images", "at least three"]),
@@ -135,7 +145,11 @@ fn cifar_cases() -> Vec<Case> {
             |f| open_batches(f, "test_batch.bin", Some(&[[201].as_slice(), &[0; 3072]].concat())),
             &["test_batch.bin", "label 201", "0..10", "download it again"],
         ),
-        case("a batch left out", |f| open_batches(f, "data_batch_5.bin", None), &["data_batch_5.bin", "all six"]),
+        case(
+            "a batch left out",
+            |f| open_batches(f, "data_batch_5.bin", None),
+            &["data_batch_5.bin", "cifar-10-binary.tar.gz"],
+        ),
         case(
             "two class names",
             |f| open_batches(f, "batches.meta.txt", Some(b"cat\ndog\n")),
@@ -156,9 +170,32 @@ fn cifar_cases() -> Vec<Case> {
         ),
         case("an archive of nothing", |f| open_file(f, "a.tar.gz", &gzip(&[0; 1024])), &["no data_batch_1.bin"]),
         case("half an archive", |f| open_file(f, "a.tar.gz", &gzip(&[0; 1024])[..15]), &["cannot be unpacked"]),
-        case("the Python version", |f| open_named_empty(f, "data_batch_1"), &["Python version", "binary version"]),
+        case(
+            "the Python version alone",
+            |f| open_named_empty(f, "data_batch_1"),
+            &["data_batch_2", "cifar-10-python.tar.gz"],
+        ),
+        case("an empty pickle", |f| open_pickle(f, b""), &["no pickle", "again"]),
+        case(
+            "a pickle that runs a program",
+            |f| open_pickle(f, b"\x80\x02cos\nsystem\nU\x04true\x85R."),
+            &["no list of numbers labels"],
+        ),
+        case("a pickle that ends early", |f| open_pickle(f, b"\x80\x02}U\xffabc"), &["a pickle that ends early"]),
+        case(
+            "a pickle of vast numbers",
+            |f| open_pickle(f, b"\x80\x02\x8e\xff\xff\xff\xff\xff\xff\xff\xff"),
+            &["ends early"],
+        ),
         case("a data set without a home page", |_| download("hw10", |_| ControlFlow::Continue(())), &["\"hw10\""]),
     ]
+}
+
+/// CIFAR-10's Python version, of which one file is this.
+fn open_pickle(folder: &Path, content: &[u8]) -> Result<Split> {
+    let names = (1..=5).map(|number| format!("data_batch_{number}")).chain(["test_batch".into()]);
+    names.for_each(|name| fs::write(folder.join(name), content).unwrap());
+    open(folder)
 }
 
 fn open_named_empty(folder: &Path, name: &str) -> Result<Split> {
@@ -187,11 +224,11 @@ fn idx_cases() -> Vec<Case> {
         case("IDX that is text", |f| open_idx(f, IMAGES, b"hello"), &["something else", "again"]),
         case("half an IDX header", |f| open_idx(f, IMAGES, &[0, 0, 8, 3, 0]), &["cut off", "again"]),
         case("IDX that claims more", |f| open_idx(f, IMAGES, &[0, 0, 8, 1, 255, 255, 255, 255]), &["[4294967295]"]),
-        case("IDX gzipped without saying so", |f| open_idx(f, IMAGES, &gzip(b"x")), &["add .gz to its name"]),
+        case("gzipped data that are no IDX", |f| open_idx(f, IMAGES, &gzip(b"no idx")), &["something else", "again"]),
         case(
-            "IDX said to be gzipped",
+            "a web page that is said to be gzipped IDX",
             |f| open_idx(f, "train-images-idx3-ubyte.gz", b"<html> and more"),
-            &["cannot be unpacked", "again"],
+            &["something else", "again"],
         ),
         case(
             "labels of other images",
@@ -284,7 +321,7 @@ fn photograph_cases() -> Vec<Case> {
             },
             &["class folders in only one of the two parts", "put the images of both"],
         ),
-        case("pictures of a telephone", |f| open_named_empty(f, "IMG_1.HEIC"), &["IMG_1.HEIC", "save them as JPEG"]),
+        case("pictures of a telephone", |f| open_named_empty(f, "IMG_1.HEIC"), &["IMG_1.HEIC", "save them as PNG"]),
         case(
             "a stream of no pictures",
             |f| {
@@ -355,10 +392,14 @@ fn array_cases() -> Vec<Case> {
         case("an array without pixels", bytes([9, 3, 0, 8]), &["at least one pixel"]),
         case(
             "an array of infinity",
-            |_| Images::from_floats(Array4::from_elem((2, 1, 1, 1), f32::INFINITY)),
+            |_| Images::from_floats(Array4::from_elem((2, 1, 1, 1), f32::INFINITY), PixelRange::Unit),
             &["not a finite"],
         ),
-        case("an array beyond its range", |_| Images::from_floats(Array4::from_elem((2, 1, 1, 1), -1.01)), &["-1.01"]),
+        case(
+            "an array beyond its range",
+            |_| Images::from_floats(Array4::from_elem((2, 1, 1, 1), -1.01), PixelRange::Signed),
+            &["-1.01"],
+        ),
         case("an image that is not there", |_| images(4).image(4), &["index 4", "0..4"]),
         case("choosing one that is not there", |_| images(4).select(&[1, 9]), &["index 9", "0..4"]),
         case("choosing none", |_| images(4).first(0), &["no index", "at least one"]),
@@ -372,6 +413,20 @@ fn array_cases() -> Vec<Case> {
             |_| images(2).with_classes(&["a"], vec![0, 1]),
             &["class index 1", "give a name"],
         ),
+        case(
+            "a class of two names",
+            |_| images(2).with_classes(&["a", "a"], vec![0, 1]),
+            &["the name a twice", "other names"],
+        ),
+        case(
+            "classes that differ in capitals",
+            |_| {
+                let named = |name| images(2).with_classes(&[name], vec![0, 0]).unwrap();
+                Split::new("x", named("Good"), named("good"))
+            },
+            &["Good in training and good in testing", "rename one"],
+        ),
+        case("training on the first image", move |_| scenes().train_on_first(1), &["setting n_images", "2 or more"]),
         case("one image to train on", |_| Split::new("x", images(1), images(3)), &["one image to train on"]),
         case(
             "two shapes",
@@ -384,7 +439,7 @@ fn array_cases() -> Vec<Case> {
         case(
             "all classes",
             move |_| {
-                let names = scenes().train.class_names().unwrap().to_vec();
+                let names = scenes().train().class_names().unwrap().to_vec();
                 scenes().hold_out(&Vec::from_iter(names.iter().map(String::as_str)))
             },
             &["all 10 classes", "hold out fewer"],

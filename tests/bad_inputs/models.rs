@@ -85,7 +85,7 @@ pub fn few() -> &'static Split {
     FEW.get_or_init(|| {
         let split = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
         let some = |images: &Images| images.select(&Vec::from_iter((0..40).map(|index| index * 49))).unwrap();
-        Split::new("a few scenes", some(&split.train), some(&split.test)).unwrap()
+        Split::new("a few scenes", some(split.train()), some(split.test())).unwrap()
     })
 }
 
@@ -107,7 +107,7 @@ pub fn model() -> &'static Autoencoder {
 }
 
 pub fn test_images() -> &'static Images {
-    &few().test
+    &few().test()
 }
 
 fn training_cases() -> Vec<Case> {

@@ -3,6 +3,9 @@
 //!
 //! What must hold: no panic, an error with a next step, and what opens can be used.
 
+#[path = "pickles.rs"]
+pub mod pickles;
+
 use diabolo::Result;
 use diabolo::data::{ImageStream, Images, OpenOptions, open_with};
 use diabolo::device::Device;
@@ -23,10 +26,11 @@ use std::path::Path;
 pub type Door = fn(&Path, &[u8]);
 
 /// Every door with the name of its fuzz target and of its folder of seeds.
-pub const DOORS: [(&str, Door); 10] = [
+pub const DOORS: [(&str, Door); 11] = [
     ("npy", npy),
     ("npz", npz),
     ("cifar", cifar),
+    ("pickle", pickle),
     ("idx", idx),
     ("image", image),
     ("model", model),
@@ -79,6 +83,23 @@ fn cifar(folder: &Path, bytes: &[u8]) {
     }
     fs::write(folder.join("batches.meta.txt"), bytes).unwrap();
     look(open_with(folder, limits()));
+}
+
+/// A batch of CIFAR-10's Python version, and its class names.
+fn pickle(folder: &Path, bytes: &[u8]) {
+    let names = Vec::from_iter((0..10).map(|class| class.to_string()));
+    for damaged in ["data_batch_1", "batches.meta"] {
+        let inside = folder.join(damaged.replace('.', "_"));
+        if !inside.exists() {
+            fs::create_dir(&inside).unwrap();
+            let batch = pickles::batch("labels", &[3], &[7; 3072]);
+            let batches = (1..=5).map(|number| format!("data_batch_{number}")).chain(["test_batch".into()]);
+            batches.for_each(|name| fs::write(inside.join(name), &batch).unwrap());
+            fs::write(inside.join("batches.meta"), pickles::names("label_names", &names)).unwrap();
+        }
+        fs::write(inside.join(damaged), bytes).unwrap();
+        look(open_with(&inside, limits()));
+    }
 }
 
 /// IDX files of images and of labels, plain, gzipped, and as gzip data themselves.
@@ -189,9 +210,9 @@ fn detector(folder: &Path, bytes: &[u8]) {
     if !whole.exists() {
         let way = Evaluation::Pca(1).fused_with(Evaluation::KNearest(2)).fused_by_rank_with(Evaluation::KMeans(2));
         let split = tiny_split();
-        way.fit(&tiny_model(), &split.train)
+        way.fit(&tiny_model(), split.train())
             .unwrap()
-            .with_false_alarms(0.2, &split.test)
+            .with_false_alarms(0.2, split.test())
             .unwrap()
             .save(&whole)
             .unwrap();
@@ -214,7 +235,7 @@ fn detector(folder: &Path, bytes: &[u8]) {
     if let Some(detector) = checked(Detector::open(&inside)) {
         assert!(!detector.to_string().is_empty());
         checked(detector.verify());
-        checked(detector.detect(&tiny_split().test));
+        checked(detector.detect(&tiny_split().test()));
     }
 }
 
@@ -277,7 +298,7 @@ fn checked<T>(result: Result<T>) -> Option<T> {
 fn look(opened: Result<Split>) {
     let Some(split) = checked(opened) else { return };
     assert!(!format!("{split}{}", split.description()).is_empty());
-    for images in [&split.train, &split.test] {
+    for images in [split.train(), split.test()] {
         look_at(images);
     }
 }

@@ -20,7 +20,8 @@
 mod background;
 mod objects;
 
-use super::images::{Images, Pixels};
+use super::images::Images;
+use super::pixels::Pixels;
 use super::split::Split;
 use crate::Result;
 use ndarray::Array4;

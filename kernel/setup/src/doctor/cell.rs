@@ -30,7 +30,7 @@ match Device::Cuda(0).describe() {
 }
 for name in diabolo::data::names() {
     match open(name) {
-        Ok(data) => println!("data\t{name}\t{} to train on, {} to test on", data.train.len(), data.test.len()),
+        Ok(data) => println!("data\t{name}\t{} to train on, {} to test on", data.train().len(), data.test().len()),
         Err(error) => println!("no data\t{name}\t{error}"),
     }
 }

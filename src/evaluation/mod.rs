@@ -390,10 +390,7 @@ mod tests {
                 }
             }
         }
-        assert!(
-            n_stopped > 20,
-            "{n_stopped}: three rows with a bootstrap of 1000 resamples look at the button that often"
-        );
+        assert!(n_stopped > 5, "{n_stopped}: a bootstrap of 1000 resamples looks at the button more often");
     }
 
     #[test]

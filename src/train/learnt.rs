@@ -294,7 +294,7 @@ mod tests {
     fn scenes() -> Split {
         let scenes = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
         let first = |images: &Images| images.select(&(0..images.len()).step_by(19).collect::<Vec<_>>()).unwrap();
-        Split::new("few scenes", first(&scenes.train), first(&scenes.test)).unwrap()
+        Split::new("few scenes", first(scenes.train()), first(scenes.test())).unwrap()
     }
 
     fn train(architecture: Architecture, data: &Split, training: Training) -> Autoencoder {

@@ -127,7 +127,9 @@ pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split,
     let description = Description::new(&architecture, split, &training)?;
     let folder = &expand_home(folder)?;
     // Nothing is to be written where all is there, so it may be on a disk that cannot be written to.
-    if let Stage::Ended { model, is_saved: true } = Stage::of(folder, &description)? {
+    if folder.is_dir()
+        && let Stage::Ended { model, is_saved: true } = Stage::of(folder, &description)?
+    {
         return Ok(Begun::Ended(model));
     }
     make_folder(folder)?;

@@ -94,7 +94,8 @@ fn threshold_cases() -> Vec<Case> {
         case(
             "each class of images without classes",
             move |_| {
-                let images = Images::from_floats(test_images().to_array(), PixelRange::Signed)?.with_anomalies(vec![true; 40])?;
+                let images = Images::from_floats(test_images().to_array(), PixelRange::Signed)?
+                    .with_anomalies(vec![true; 40])?;
                 detector()?.with_false_alarms(0.1, &normal()?)?.detect(&images)?.by_class()
             },
             &["images without classes"],

@@ -343,7 +343,7 @@ fn all_files_that_cannot_be_read_are_named_at_once_and_may_be_passed_over() {
 
 #[test]
 fn photographs_that_are_cut_off_or_not_fetched_are_errors() {
-    let noise = RgbImage::from_fn(96, 96, |x, y| Rgb([(x * 37 ^ y * 91) as u8, (x * y) as u8, (x + 3 * y) as u8]));
+    let noise = RgbImage::from_fn(96, 96, |x, y| Rgb([((x * 37) ^ (y * 91)) as u8, (x * y) as u8, (x + 3 * y) as u8]));
     for (name, format) in [
         ("3.jpg", ImageFormat::Jpeg),
         ("3.png", ImageFormat::Png),

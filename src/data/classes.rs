@@ -91,7 +91,7 @@ pub(super) fn check_capitals(train_names: &[String], test_names: &[String]) -> R
         "comparing the classes of training and test images",
         format!("{in_training} in training and {in_testing} in testing"),
         "one spelling of a class",
-        format!("are they the same class? Then rename one of the two; if not, give them names that differ by more"),
+        "are they the same class? Then rename one of the two; if not, give them names that differ by more",
     ))
 }
 

@@ -255,7 +255,8 @@ mod tests {
     fn a_jpeg_that_is_cut_off_anywhere_is_broken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut.jpg");
-        let noise = RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 37 ^ y * 91) as u8, (x * y) as u8, (x + 3 * y) as u8]));
+        let noise =
+            RgbImage::from_fn(64, 64, |x, y| Rgb([((x * 37) ^ (y * 91)) as u8, (x * y) as u8, (x + 3 * y) as u8]));
         let mut jpeg = Vec::new();
         noise.write_to(&mut Cursor::new(&mut jpeg), ImageFormat::Jpeg).unwrap();
         // A thumbnail has an end of its own.

@@ -107,7 +107,7 @@ pub fn model() -> &'static Autoencoder {
 }
 
 pub fn test_images() -> &'static Images {
-    &few().test()
+    few().test()
 }
 
 fn training_cases() -> Vec<Case> {

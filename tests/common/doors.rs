@@ -235,7 +235,7 @@ fn detector(folder: &Path, bytes: &[u8]) {
     if let Some(detector) = checked(Detector::open(&inside)) {
         assert!(!detector.to_string().is_empty());
         checked(detector.verify());
-        checked(detector.detect(&tiny_split().test()));
+        checked(detector.detect(tiny_split().test()));
     }
 }
 

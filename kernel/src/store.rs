@@ -63,7 +63,7 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Claims the place of a copy of the master folder in `cells`; [`Copy::fill`] makes it.
+    /// Claims the place of a copy of the master folder in `cells`; [`Copy::take_spare_or_fill`] makes it.
     pub fn claim(cells: &Path) -> io::Result<Self> {
         let running = cells.join("running");
         fs::create_dir_all(&running)?;

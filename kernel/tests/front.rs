@@ -13,6 +13,9 @@ const PYTHON_VARIABLE: &str = "DIABOLO_TEST_PYTHON";
 /// Names the Python that has JupyterLab and Jupyter's console.
 const LAB_PYTHON_VARIABLE: &str = "DIABOLO_TEST_LAB_PYTHON";
 
+/// Asks for the scripts that take minutes or want a quiet machine; `.ci/long` sets it.
+const LONG_VARIABLE: &str = "DIABOLO_TEST_LONG";
+
 /// They measure times, so they take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -30,6 +33,13 @@ fn run(script: &str, python_variable: &str) {
     let output = Command::new(python).arg(script).current_dir(folder).output().expect("the Python starts");
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script} failed:\n{text}");
+}
+
+fn run_long(script: &str, python_variable: &str) {
+    match std::env::var_os(LONG_VARIABLE) {
+        Some(_) => run(script, python_variable),
+        None => say(&format!("{script} is skipped: {LONG_VARIABLE} is not set; `.ci/long` sets it")),
+    }
 }
 
 #[test]
@@ -59,7 +69,7 @@ fn what_cells_start_is_supervised() {
 
 #[test]
 fn a_flood_takes_little_memory() {
-    run("flood_test.py", PYTHON_VARIABLE);
+    run_long("flood_test.py", PYTHON_VARIABLE);
 }
 
 #[test]
@@ -79,7 +89,7 @@ fn asking_about_code_does_nothing() {
 
 #[test]
 fn kernels_start_anywhere_and_leave_nothing() {
-    run("start_test.py", PYTHON_VARIABLE);
+    run_long("start_test.py", PYTHON_VARIABLE);
 }
 
 #[test]

@@ -18,7 +18,7 @@ DATA = 'let data = open("scenes")?.hold_out(&["moon", "mushroom"])?;\n'
 LONG_CALLS = {
     "scoring": "loop { conv.score(data.train())?; }",
     "K-means": "diabolo::cluster::KMeans::new(50).starts(1_000_000).fit(&codes)?;",
-    "neighbours": "loop { diabolo::neighbours::Nearest::new(&codes)?.distances(&codes, 5, true)?; }",
+    "neighbours": "loop { diabolo::neighbours::Nearest::new(&codes)?.distances_between_points(5)?; }",
     "t-SNE": "Tsne { n_steps: 1_000_000, ..Tsne::seed(1) }.fit(&codes)?;",
     "sweep": """let settings = Training::default().epochs(10_000);
 let done = sweep(Architecture::conv(), &data, settings, &[["boat".into(), "car".into()]], &[Reconstruction], "FOLDER")?;""",

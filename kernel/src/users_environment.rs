@@ -27,6 +27,9 @@ const OF_THE_KERNELSPEC: [&str; 5] = [
 /// What belongs to kernels and to evcxr.
 const OWN_PREFIXES: [&str; 2] = ["DIABOLO_", "EVCXR_"];
 
+/// What `cargo diabolo report` tells the notebooks that it runs.
+const OF_NOTEBOOKS: &str = "DIABOLO_NOTEBOOK_";
+
 /// What cells themselves read, or what the user misses nowhere: where the kernel speaks to them, the data sets, the cache
 /// of set-up, and how threads wait.
 const KEPT: [&str; 4] = [diabolo_protocol::FOLDER_VARIABLE, "DIABOLO_DATA", "DIABOLO_CACHE", "GOMP_SPINCOUNT"];
@@ -126,7 +129,7 @@ fn is_own(name: &OsStr) -> bool {
 }
 
 fn is_kept(name: &OsStr) -> bool {
-    KEPT.iter().any(|kept| name == *kept)
+    KEPT.iter().any(|kept| name == *kept) || name.as_bytes().starts_with(OF_NOTEBOOKS.as_bytes())
 }
 
 fn encoded((name, value): &Change) -> Vec<u8> {

@@ -27,8 +27,8 @@ type Block<'a> = (&'a str, &'a str);
 
 /// Shows `blocks` in a notebook and prints `terminal` elsewhere.
 fn show(blocks: &[Block<'_>], terminal: &str) {
-    // evcxr sets this for the process that runs the cells.
-    if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
+    // evcxr sets the first for the process that runs the cells; there, diabolo's kernel takes it back and keeps the second.
+    if ["EVCXR_IS_RUNTIME", diabolo_protocol::FOLDER_VARIABLE].iter().all(|name| std::env::var_os(name).is_none()) {
         return print_line(terminal);
     }
     // Where standard output is closed, nobody is left to be told.

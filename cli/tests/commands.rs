@@ -174,8 +174,10 @@ fn mistakes_are_answered_with_what_to_do() {
     fs::create_dir(here.join("empty")).unwrap();
     assert!(fail(here, 1, &["score", "runs/cnn", "empty"]).contains("found no image files"));
     assert!(fail(here, 1, &["rank", "runs/cnn", "scenes", "--count", "0"]).contains("setting k: found 0"));
-    let changed = train(&RUN.replace("epochs = 2", "epochs = 3"));
-    assert!(changed.contains("training.epochs 2 there, and 3 here") || changed.contains("epochs 2 there"), "{changed}");
+    let changed = train(&RUN.replace("epochs = 2", "epochs = 2\nseed = 9"));
+    assert!(changed.contains("seed 0 there, and 9 here"), "{changed}");
+    let fewer = train(&RUN.replace("epochs = 2", "epochs = 1"));
+    assert!(fewer.contains("2 epochs done there, and epochs 1 here"), "{fewer}");
     let json = here.join("runs/cnn/run.json");
     let text = fs::read_to_string(&json).unwrap();
     fs::write(&json, text.replace("\"format_version\": 1", "\"format_version\": 7")).unwrap();

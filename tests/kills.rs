@@ -4,11 +4,14 @@
 #[expect(dead_code, reason = "its network is for other tests")]
 #[path = "common/drawn.rs"]
 mod drawn;
+#[path = "common/outcome.rs"]
+mod outcome;
 
 use diabolo::prelude::*;
 use diabolo::run::fit_in;
 use diabolo::train::{Progress, StoppedBecause};
 use drawn::drawn;
+use outcome::outcome;
 use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -21,14 +24,6 @@ fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("kills").join(name);
     let _ = std::fs::remove_dir_all(&folder);
     folder
-}
-
-/// Weights as they lie on the disk, and the history without its times.
-fn outcome(folder: &Path) -> (Vec<u8>, Vec<u8>, Vec<String>) {
-    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
-    let history = String::from_utf8(read("history.csv")).unwrap();
-    let without_times = history.lines().map(|line| line.split(',').take(3).collect::<Vec<_>>().join(","));
-    (read("best.safetensors"), read("last.safetensors"), without_times.collect())
 }
 
 /// AdamW, SGD with batch norm and the report's rule, and the noise of a Gaussian bottleneck; all have weights enough for a

@@ -1,5 +1,8 @@
 //! Trainings that are stopped, moved and damaged.
 
+#[path = "common/outcome.rs"]
+mod outcome;
+
 #[cfg(unix)]
 #[path = "common/file_sizes.rs"]
 mod file_sizes;
@@ -9,6 +12,7 @@ use diabolo::run::fit_in;
 use diabolo::train::StoppedBecause;
 #[cfg(unix)]
 use file_sizes::run_limited;
+use outcome::outcome;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
@@ -25,14 +29,6 @@ fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("runs").join(name);
     let _ = std::fs::remove_dir_all(&folder);
     folder
-}
-
-/// Weights as they lie on the disk, and the history without its times.
-fn outcome(folder: &Path) -> (Vec<u8>, Vec<u8>, Vec<String>) {
-    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
-    let history = String::from_utf8(read("history.csv")).unwrap();
-    let without_times = history.lines().map(|line| line.split(',').take(3).collect::<Vec<_>>().join(","));
-    (read("best.safetensors"), read("last.safetensors"), without_times.collect())
 }
 
 #[test]

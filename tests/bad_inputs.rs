@@ -7,6 +7,8 @@ mod common;
 #[path = "common/npz.rs"]
 mod npz;
 
+#[path = "bad_inputs/arrays.rs"]
+mod arrays;
 #[path = "bad_inputs/detectors.rs"]
 mod detectors;
 #[path = "bad_inputs/files.rs"]
@@ -44,7 +46,7 @@ pub fn case<T>(
 
 #[test]
 fn every_bad_input_is_answered_with_its_sentence_and_none_with_a_panic() {
-    let rooms = [files::cases(), models::cases(), numbers::cases(), detectors::cases()];
+    let rooms = [files::cases(), arrays::cases(), models::cases(), numbers::cases(), detectors::cases()];
     let cases: Vec<Case> = rooms.into_iter().flatten().collect();
     let names: HashSet<&str> = cases.iter().map(|case| case.name).collect();
     assert_eq!(names.len(), cases.len(), "two cases have one name");

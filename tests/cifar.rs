@@ -210,6 +210,10 @@ fn pickles_that_are_no_batches_are_explained_and_nothing_is_executed() {
         format!("cposix\nsystem\n(U{}touch {}tR.", char::from(6 + touched.as_os_str().len() as u8), touched.display());
     check([b"\x80\x02", command.as_bytes()].concat(), &["no list of numbers labels"]);
     assert!(!touched.exists());
+    // What another function than NumPy's would make of the same arguments is no array.
+    let name = whole.windows(12).position(|bytes| bytes == b"_reconstruct").unwrap();
+    let other = [&whole[..name], b"_resonstruct", &whole[name + 12..]].concat();
+    check(other, &["no array data", "again"]);
     check(pickles::batch("labels", &[3, 10], &pixels), &["label 10 of 0..10"]);
     check(pickles::batch("labels", &[3], &pixels), &["[1, 3072]", "6144 bytes"]);
     check(pickles::batch("fine_labels", &[3, 5], &pixels), &["no list of numbers labels"]);

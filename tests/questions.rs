@@ -154,6 +154,23 @@ fn thresholds_find_more_as_they_fall() {
     assert!(sensitivity[1] <= sensitivity[2], "{table}");
     let f1: Vec<f64> = table.rows.iter().map(|row| row[5].parse().unwrap()).collect();
     assert!(f1.iter().all(|other| *other <= f1[3]), "the best F1 is not the best: {table}");
+    assert!(!table.to_string().contains("equal scores"), "{table}");
+}
+
+#[test]
+fn a_threshold_table_says_where_equal_scores_are_called_together() {
+    let anomalies = Some(Vec::from_iter((0..40).map(|index| index < 8)));
+    let scores = |values| Scores { model: "a".into(), name: "score".into(), values, anomalies: anomalies.clone() };
+    let rules =
+        |values| Vec::from_iter(scores(values).threshold_table().unwrap().rows.into_iter().map(|row| row[0].clone()));
+    let alike = rules(vec![0.5; 40]);
+    assert_eq!(alike[1], "the top 5 % are anomalies (40 of 40: equal scores are called together)");
+    assert_eq!(alike[2], "the top 20 %, as many as there are (40 of 40: equal scores are called together)");
+    // Ten equal ones at the top, of which 5 % would be two.
+    let some = rules(Vec::from_iter((0..40).map(|index| f64::from(index.min(30)))));
+    assert_eq!(some[1], "the top 5 % are anomalies (10 of 40: equal scores are called together)");
+    let different = rules(Vec::from_iter((0..40).map(f64::from)));
+    assert_eq!(different[1..3], ["the top 5 % are anomalies", "the top 20 %, as many as there are"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! README's lines of Python build a model's layers from its file, and run nothing that stands there as code.
 //!
-//! They run in the system's Python with a stand-in for `torch.nn`.
+//! They run in the system's Python with a substitute for `torch.nn`.
 
 use std::process::Command;
 

@@ -13,6 +13,7 @@ use diabolo::train::StoppedBecause;
 #[cfg(unix)]
 use file_sizes::run_limited;
 use outcome::outcome;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
@@ -304,6 +305,25 @@ fn weights_that_do_not_fit_and_truncated_ones_are_refused() {
     std::fs::copy(sgd.join("state.safetensors"), &state).unwrap();
     assert!(message().contains("state.safetensors: found no second_moment"), "{}", message());
     assert!(run_json.contains("adam_w"), "{run_json}");
+}
+
+#[test]
+fn statistics_of_another_size_are_refused_before_a_training_resumes() {
+    let (split, path) = (small_scenes(), folder("statistics"));
+    let training = |epochs| Training::default().epochs(epochs).batch_size(64);
+    let resume = |epochs| fit_in(&path, Architecture::fcn(), &split, training(epochs), |_| ControlFlow::Continue(()));
+    resume(1).unwrap();
+    let state = path.join("state.safetensors");
+    let whole = std::fs::read(&state).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&whole).unwrap();
+    for changed in ["last_statistics", "kept_statistics"] {
+        let mut tensors = SafeTensors::deserialize(&whole).unwrap().tensors();
+        let (_, statistics) = tensors.iter_mut().find(|(name, _)| name == changed).unwrap();
+        *statistics = TensorView::new(Dtype::F32, vec![3], &[0; 12]).unwrap();
+        std::fs::write(&state, safetensors::serialize(tensors, metadata.metadata().clone()).unwrap()).unwrap();
+        let message = resume(2).unwrap_err().to_string();
+        assert!(message.contains(&format!("found 3 {changed} where the architecture has 0")), "{message}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sweeps keep what is of other images apart.
+//! Sweeps on different images keep their results apart.
 
 use diabolo::data::{Images, Split};
 use diabolo::evaluation::Evaluation::Reconstruction;

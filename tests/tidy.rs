@@ -208,7 +208,7 @@ fn every_public_item_has_an_example() {
 }
 
 /// Words that this project once had where PyTorch and scikit-learn have others, and those.
-const REPLACED_WORDS: [(&str, &str); 7] = [
+const REPLACED_WORDS: [(&str, &str); 10] = [
     ("waist", "bottleneck"),
     ("way back from", "backward pass"),
     ("'s way back", "backward pass"),
@@ -216,6 +216,9 @@ const REPLACED_WORDS: [(&str, &str); 7] = [
     ("brain float", "bfloat16"),
     ("are multiplied by", "mask, scale or factor"),
     ("what comes of it", "result"),
+    ("worked out", "computed"),
+    ("gone on with", "resumed or continued"),
+    ("stands in for", "is used instead of, or simulates"),
 ];
 
 #[test]

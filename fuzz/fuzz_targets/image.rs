@@ -1,4 +1,4 @@
-//! Fuzzes JPEG, PNG and WebP files.
+//! Fuzzes image files of every format.
 
 #![no_main]
 

@@ -3,13 +3,13 @@
 use super::classes;
 use super::images::Images;
 use super::layout::{Layout, Part};
-use super::lfs;
 use super::listing::Listing;
 use super::opened::Opened;
 use super::options::OpenOptions;
 use super::photographs::{self, Failure, Head};
 use super::pixels::{ImageShape, Pixels};
 use super::split::Split;
+use crate::files::lfs;
 use crate::{Error, Result, memory};
 use ndarray::Array4;
 use rayon::prelude::*;
@@ -73,7 +73,7 @@ pub(super) fn open(folder: &Path, listing: Listing, options: &OpenOptions) -> Re
     Ok(Opened::Parts(split.with_source(format!("{source}{hint}"))))
 }
 
-/// What to add where test images are of one kind, so that no AUC can be worked out.
+/// What to add where test images are of one kind, so that there is no AUC.
 fn hint_about_labels(split: &Split, train_names: &[String]) -> String {
     let n_anomalies = split.test().n_anomalies();
     match train_names {

@@ -413,7 +413,7 @@ mod tests {
         let roomy = tempfile::tempdir().unwrap();
         fs::copy(disk.path().join("file.tar.gz.part"), roomy.path().join("file.tar.gz.part")).unwrap();
         assert!(fs::read(fetch(&remote(url.clone()), roomy.path(), go_on).unwrap()).unwrap() == content());
-        assert!(asked.lock().unwrap()[1] > 0, "it is gone on with");
+        assert!(asked.lock().unwrap()[1] > 0, "the download is resumed");
 
         disk.make_read_only();
         let message = fetch(&remote(url), &disk.path().join("data"), go_on).unwrap_err().to_string();

@@ -45,7 +45,7 @@ fn try_read_url(url: &str, from: u64, events: &SyncSender<Event>) -> Result<(), 
         Some(response.headers().get(name)?.to_str().ok()?.to_string())
     };
     let mut response = ask(from)?;
-    // The part cannot be gone on with: it is all there, or too long, and the checksum tells which.
+    // The part cannot be resumed: it is complete, or too long, and the checksum tells which.
     if from > 0 && response.status() == 416 {
         let in_all = header(&response, "Content-Range").and_then(|range| range.strip_prefix("bytes */")?.parse().ok());
         if in_all == Some(from) {

@@ -321,7 +321,7 @@ impl Images {
 
     /// Brightness, variance, saturated share and compressed size of each image.
     ///
-    /// They are worked out once for all images that share their pixels, such as those of all choices of held-out classes.
+    /// They are computed once for all images that share their pixels, such as those of all choices of held-out classes.
     ///
     /// # Errors
     /// [`Error::Interrupted`].

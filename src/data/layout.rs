@@ -290,6 +290,9 @@ mod tests {
         let bare = layout(&["train/a/1.png", "train/b/1.png", "test/images/1.png", "val/a/1.png"]);
         assert_eq!(bare.test.unwrap().paths, [Path::new("val/a/1.png")]);
         assert_eq!(bare.notes, ["val is the test part", "left out: test (1 images)"]);
+        // Only one of two with class folders has those of the training images.
+        let of_others = layout(&["train/a/1.png", "test/x/1.png", "val/a/1.png"]);
+        assert_eq!(of_others.test.unwrap().paths, [Path::new("val/a/1.png")]);
         let only = layout(&["test/a/1.png", "test/b/1.png"]);
         assert_eq!((names(&only.first), only.test), (vec!["a".into(), "b".into()], None));
     }

@@ -19,7 +19,6 @@ mod http;
 mod idx;
 mod images;
 mod layout;
-mod lfs;
 mod listing;
 mod npy;
 mod npz;

@@ -1,8 +1,8 @@
 //! Image files of any size: JPEG, PNG, WebP, BMP, TIFF, PGM and PPM, and the first picture of a GIF.
 
-use super::lfs;
 use super::pixels::ImageShape;
 use super::resize::fit;
+use crate::files::lfs;
 use crate::{Error, interrupt};
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};

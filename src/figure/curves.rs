@@ -21,7 +21,7 @@ use plotters::style::Color;
 ///     series: vec![Series { name: "fcn".into(), points: vec![(0.0, 0.0), (0.2, 0.7), (1.0, 1.0)] }],
 ///     reference: diagonal,
 /// })?;
-/// assert_eq!(figure.alt(), "ROC: true positive rate against false positive rate of fcn");
+/// assert_eq!(figure.alt(), "ROC: true positive rate against false positive rate; curves: fcn");
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -90,7 +90,7 @@ pub fn curves(curves: &Curves) -> Result<Figure> {
         canvas.notes(&[format!("Left out: {} outside 0 to 1.", count(n_left_out, "point"))]);
     }
     let names: Vec<&str> = series.iter().map(|series| series.name.as_str()).collect();
-    Ok(canvas.finish(format!("{title}: {y_title} against {x_title} of {}", names.join(", "))))
+    Ok(canvas.finish(format!("{title}: {y_title} against {x_title}; curves: {}", names.join("; "))))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Histograms side by side, with common axes.
+//! Histograms side by side, with shared axes or with axes of their own.
 
 use super::axes::{Axis, drawable, extent, left_out, nothing_to_draw, panels, plot};
 use super::canvas::Canvas;
@@ -7,28 +7,30 @@ use super::{Error, Figure, Result};
 use plotters::element::Rectangle;
 use plotters::style::Color;
 
-/// Whether the panels of a [`Histogram`] share their x axis; they always share their y axis.
+/// Whether the panels of a [`Histogram`] share an axis.
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// use diabolo::figure::{Histogram, HistogramPanel, AxisRange, histogram};
 /// let panel = |title: &str, values: &[f64]| HistogramPanel { title: title.into(), values: values.into() };
 /// let figure = histogram(&Histogram {
 ///     title: "Two units".into(),
 ///     x_title: "score".into(),
 ///     y_title: "images".into(),
 ///     n_bins: 10,
-///     x_range: XRange::Own, // each panel up to its own largest value
+///     x_range: AxisRange::Own, // each panel up to its own largest value
+///     y_range: AxisRange::Shared,
 ///     panels: vec![panel("MSE", &[0.01, 0.02]), panel("L2 norm", &[5.0, 8.0])],
 /// })?;
 /// assert!(figure.alt().starts_with("Two units"));
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum XRange {
-    /// All panels run to the largest value of all: for values of one unit.
+pub enum AxisRange {
+    /// The axes of all panels run to the largest value of all: for values of one unit, and counts that are compared.
     Shared,
-    /// Each panel runs to its own largest value: for values of different units.
+    /// The axis of each panel runs to its own largest value: for values of different units, and beside a panel with a
+    /// much higher peak.
     Own,
 }
 
@@ -36,14 +38,15 @@ pub enum XRange {
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// use diabolo::figure::{Histogram, HistogramPanel, AxisRange, histogram};
 /// let panel = HistogramPanel { title: "fcn".into(), values: vec![0.1, 0.2, f64::NAN] };
 /// let figure = histogram(&Histogram {
 ///     title: "Errors".into(),
 ///     x_title: "MSE".into(),
 ///     y_title: "images".into(),
 ///     n_bins: 10,
-///     x_range: XRange::Shared,
+///     x_range: AxisRange::Shared,
+///     y_range: AxisRange::Shared,
 ///     panels: vec![panel],
 /// })?;
 /// assert!(String::from_utf8_lossy(figure.bytes()).contains("1 value"), "what is left out is counted");
@@ -61,13 +64,14 @@ pub struct HistogramPanel {
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// use diabolo::figure::{Histogram, HistogramPanel, AxisRange, histogram};
 /// let chart = Histogram {
 ///     title: "How the errors spread".into(),
 ///     x_title: "reconstruction error (MSE)".into(),
 ///     y_title: "images".into(),
 ///     n_bins: 50,
-///     x_range: XRange::Shared,
+///     x_range: AxisRange::Shared,
+///     y_range: AxisRange::Shared,
 ///     panels: vec![HistogramPanel { title: "fcn".into(), values: vec![0.02, 0.03, 0.03, 0.1] }],
 /// };
 /// assert!(histogram(&chart)?.alt().starts_with("How the errors spread: images by reconstruction error (MSE)"));
@@ -84,7 +88,9 @@ pub struct Histogram {
     /// Number of bins of each panel, 1..=1000.
     pub n_bins: usize,
     /// Whether the panels share their x axis.
-    pub x_range: XRange,
+    pub x_range: AxisRange,
+    /// Whether the panels share their y axis.
+    pub y_range: AxisRange,
     /// The panels.
     pub panels: Vec<HistogramPanel>,
 }
@@ -96,13 +102,14 @@ pub struct Histogram {
 ///
 /// # Example
 /// ```
-/// use diabolo::figure::{Histogram, HistogramPanel, XRange, histogram};
+/// use diabolo::figure::{Histogram, HistogramPanel, AxisRange, histogram};
 /// let chart = Histogram {
 ///     title: "Errors".into(),
 ///     x_title: "MSE".into(),
 ///     y_title: "images".into(),
 ///     n_bins: 2,
-///     x_range: XRange::Shared,
+///     x_range: AxisRange::Shared,
+///     y_range: AxisRange::Shared,
 ///     panels: vec![HistogramPanel { title: "fcn".into(), values: vec![0.0, 0.1, 1.0] }],
 /// };
 /// assert!(histogram(&chart)?.alt().contains("in 2 bins"));
@@ -110,7 +117,7 @@ pub struct Histogram {
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn histogram(histogram: &Histogram) -> Result<Figure> {
-    let Histogram { title, x_title, y_title, n_bins, x_range, panels: sets } = histogram;
+    let Histogram { title, x_title, y_title, n_bins, x_range, y_range, panels: sets } = histogram;
     if !(1..=1000).contains(n_bins) {
         return Err(Error::setting("n_bins", n_bins.to_string(), "1..=1000", "take 50"));
     }
@@ -124,16 +131,17 @@ pub fn histogram(histogram: &Histogram) -> Result<Figure> {
         .iter()
         .map(|set| {
             let own = extent(set.values.iter().copied()).unwrap_or(common);
-            Bins::count(&set.values, *n_bins, if *x_range == XRange::Shared { common } else { own })
+            Bins::count(&set.values, *n_bins, if *x_range == AxisRange::Shared { common } else { own })
         })
         .collect();
-    let most = bins.iter().flat_map(|bins| &bins.counts).copied().max().unwrap_or(0);
-    let y = Axis::rounded(y_title, 0.0, most as f64, true);
+    let most = bins.iter().map(Bins::most).max().unwrap_or(0);
 
     let mut canvas = Canvas::new(title, super::axes::WIDTH_PX);
     let rects = panels(&mut canvas, sets.len(), 3, |width_px| (width_px * 3 / 4).min(320));
     for ((set, bins), rect) in sets.iter().zip(&bins).zip(rects) {
         let x = Axis::linear(x_title, bins.low, bins.high, false);
+        let y =
+            Axis::rounded(y_title, 0.0, if *y_range == AxisRange::Shared { most } else { bins.most() } as f64, true);
         canvas.heading(rect, &set.title);
         plot(&mut canvas, rect, &x, &y, |plot| {
             plot.draw_series(bins.counts.iter().enumerate().filter(|&(_, &n)| n > 0).map(|(bin, &n)| {
@@ -173,6 +181,11 @@ impl Bins {
         self.low + (self.high - self.low) * bin as f64 / self.counts.len() as f64
     }
 
+    /// The count of the fullest bin.
+    fn most(&self) -> usize {
+        self.counts.iter().copied().max().unwrap_or(0)
+    }
+
     fn describe(&self, title: &str) -> String {
         let n: usize = self.counts.iter().sum();
         let (fullest, most) =
@@ -192,7 +205,7 @@ impl Bins {
 mod tests {
     use super::*;
 
-    fn figure(sets: &[&[f64]], n_bins: usize, x_range: XRange) -> Result<Figure> {
+    fn figure(sets: &[&[f64]], n_bins: usize, [x_range, y_range]: [AxisRange; 2]) -> Result<Figure> {
         let panels =
             sets.iter().map(|values| HistogramPanel { title: "k = 3".into(), values: values.to_vec() }).collect();
         histogram(&Histogram {
@@ -201,6 +214,7 @@ mod tests {
             y_title: "images".into(),
             n_bins,
             x_range,
+            y_range,
             panels,
         })
     }
@@ -221,24 +235,34 @@ mod tests {
     fn panels_share_their_x_axis_only_when_asked() {
         let sets: [&[f64]; 2] = [&[1.0], &[400.0]];
         let n_of_400 = |x_range| {
-            let figure = figure(&sets, 50, x_range).unwrap();
+            let figure = figure(&sets, 50, [x_range, AxisRange::Shared]).unwrap();
             String::from_utf8_lossy(figure.bytes()).matches("400\n</text>").count()
         };
-        assert_eq!((n_of_400(XRange::Shared), n_of_400(XRange::Own)), (2, 1));
+        assert_eq!((n_of_400(AxisRange::Shared), n_of_400(AxisRange::Own)), (2, 1));
+    }
+
+    #[test]
+    fn panels_share_their_y_axis_only_when_asked() {
+        let sets: [&[f64]; 2] = [&[1.0; 3], &[1.0; 600]];
+        let n_of_600 = |y_range| {
+            let figure = figure(&sets, 50, [AxisRange::Own, y_range]).unwrap();
+            String::from_utf8_lossy(figure.bytes()).matches("600\n</text>").count()
+        };
+        assert_eq!((n_of_600(AxisRange::Shared), n_of_600(AxisRange::Own)), (2, 1));
     }
 
     #[test]
     fn zeros_single_values_and_empty_panels_are_drawn() {
-        let figure = figure(&[&[0.0, 0.0], &[2.5], &[], &[f64::NAN]], 50, XRange::Own).unwrap();
+        let figure = figure(&[&[0.0, 0.0], &[2.5], &[], &[f64::NAN]], 50, [AxisRange::Own; 2]).unwrap();
         assert!(figure.alt().contains("2 values from 0 to 1.000"), "{}", figure.alt());
         assert!(String::from_utf8_lossy(figure.bytes()).contains("Left out, as NaN or infinite: 1 value."));
     }
 
     #[test]
     fn no_values_and_no_bins_are_errors() {
-        let message = figure(&[&[]], 50, XRange::Own).unwrap_err().to_string();
+        let message = figure(&[&[]], 50, [AxisRange::Own; 2]).unwrap_err().to_string();
         assert!(message.contains("drawing \"Distances\": found no values"), "{message}");
-        let message = figure(&[&[1.0]], 0, XRange::Own).unwrap_err().to_string();
+        let message = figure(&[&[1.0]], 0, [AxisRange::Own; 2]).unwrap_err().to_string();
         assert!(message.contains("setting n_bins: found 0, wanted 1..=1000"), "{message}");
     }
 }

@@ -18,7 +18,7 @@ mod style;
 
 pub use curves::{Curves, curves};
 pub use heat_map::{HeatMap, heat_map};
-pub use histogram::{Histogram, HistogramPanel, XRange, histogram};
+pub use histogram::{AxisRange, Histogram, HistogramPanel, histogram};
 pub use image_grid::{CaptionedImage, image_grid, picture};
 pub use line_chart::{LineChart, Mark, Series, line_chart};
 pub use pair_grid::{Pair, PairBlock, pair_grid};

@@ -1,6 +1,7 @@
-//! Files that are replaced atomically, file locks, and `~` for the home folder.
+//! Files that are replaced atomically, file locks, `~` for the home folder, and pointers of Git LFS.
 
 mod atomic;
+pub(crate) mod lfs;
 
 pub use atomic::AtomicFile;
 pub(crate) use atomic::{write_together, write_whole};

@@ -13,6 +13,7 @@ pub use background::BackgroundTraining;
 pub use folder::{Run, fit_in};
 pub(crate) use json::{read_versioned, write_json};
 
+use crate::files::lfs;
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -22,7 +23,12 @@ const START_ANEW: &str = "name another folder, or delete this one to train anew"
 /// Reads a file.
 ///
 /// # Errors
-/// [`Error::File`] naming it.
+/// [`Error::File`] naming it; [`Error::Format`] for a pointer of Git LFS in its place.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| Error::file("opening", path, "give the path that it was saved under", source))
+    let explain = |source| Error::file("opening", path, "give the path that it was saved under", source);
+    let bytes = std::fs::read(path).map_err(explain)?;
+    match lfs::is_content_of_pointer(&bytes) {
+        true => Err(Error::format(path, lfs::POINTER, "what was saved under this name", lfs::NEXT_STEP)),
+        false => Ok(bytes),
+    }
 }

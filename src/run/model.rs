@@ -55,6 +55,14 @@ impl Autoencoder {
     /// assert!(model.save(folder.join("no/such/folder/small")).is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
+    ///
+    /// A model's architecture and settings are those of its weights; they are read and not set, so that what is saved opens.
+    /// ```compile_fail
+    #[doc = include_str!("../example.txt")]
+    /// let mut model = model;
+    /// model.architecture = Architecture::fcn();
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let files = self.to_files(&expand_home(path)?)?;
         write_together(&files.each_ref().map(|(path, bytes)| (path.as_path(), bytes.as_slice())))

@@ -71,7 +71,7 @@ pub struct SweepSettings {
     pub n_train: usize,
     /// Test images.
     pub n_test: usize,
-    /// Shape of an image; `None` in results of versions that did not note it.
+    /// Shape of an image; `None` in results of versions that did not record it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_shape: Option<ImageShape>,
     /// A number that follows from the labels and from the pixels of up to 1,024 images of either part; `None` in results
@@ -108,7 +108,7 @@ impl SweepSettings {
         })
     }
 
-    /// As versions wrote them that did not note what the images are.
+    /// As earlier versions wrote them, which did not record what the images are.
     pub(super) fn without_identity(&self) -> Self {
         Self { image_shape: None, fingerprint: None, ..self.clone() }
     }
@@ -126,7 +126,7 @@ impl SweepSettings {
         if history.stopped_because == StoppedBecause::Interrupted {
             return Ok(None);
         }
-        // No row shows an interval, so none is worked out.
+        // No row shows an interval, so none is computed: that would be a thousand resamples for each row.
         let scored = score_all(&model, &split, &self.evaluations, self.fit_on, FitOptions::default())?;
         let auc = |(evaluation, scores): (Evaluation, Result<Scores, _>)| {
             let auc = match scores.map(|scores| scores.auc()) {

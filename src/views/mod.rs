@@ -12,10 +12,10 @@ pub use sweeps::{compare_over_pairs, nearest_pairs};
 use crate::Result;
 use crate::data::{Images, Split};
 use crate::device::shuffled_rows;
+use crate::figure::{AxisRange, Histogram, HistogramPanel};
 use crate::figure::{
     CaptionedImage, Figure, LineChart, Mark, Pair, PairBlock, Series, histogram, image_grid, line_chart, pair_grid,
 };
-use crate::figure::{Histogram, HistogramPanel, XRange};
 use crate::model::Plan;
 use crate::score::{Picks, Ranking, Scores};
 use crate::table::Table;
@@ -310,7 +310,8 @@ impl Scores {
             x_title: self.name.clone(),
             y_title: "images".into(),
             n_bins: 50,
-            x_range: XRange::Own,
+            x_range: AxisRange::Own,
+            y_range: AxisRange::Own,
             panels: vec![HistogramPanel { title: self.model.clone(), values: self.values.clone() }],
         })
     }

@@ -1,6 +1,6 @@
 //! Detectors: fits, thresholds, comparisons, and folders that are not whole.
 
-use super::models::{few, model, test_images};
+use super::models::{LFS_POINTER, few, model, test_images};
 use super::{Case, case};
 use diabolo::Result;
 use diabolo::ndarray::Array4;
@@ -192,6 +192,11 @@ fn folder_cases() -> Vec<Case> {
                 })
             },
             &["a damaged model.safetensors, or one of another detector", "the one saved with detector.json"],
+        ),
+        case(
+            "a detector that Git LFS has not fetched",
+            |f| open_changed(f, "fit.safetensors", |_| Some(LFS_POINTER.into())),
+            &["fit.safetensors", "a Git LFS pointer", "git lfs pull"],
         ),
         case(
             "a detector with half of its fit",

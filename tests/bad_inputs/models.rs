@@ -182,6 +182,9 @@ fn replaced(text: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
     text.replacen(from, to, 1).into_bytes()
 }
 
+/// What Git LFS puts in the place of a file that has not been fetched.
+pub const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 12345\n";
+
 fn model_cases() -> Vec<Case> {
     const JSON: &str = "model.json";
     const WEIGHTS: &str = "model.safetensors";
@@ -190,6 +193,16 @@ fn model_cases() -> Vec<Case> {
             "a model that is not there",
             |f| Autoencoder::open(f.join("none")),
             &["opening", "none.json", "saved under"],
+        ),
+        case(
+            "weights that Git LFS has not fetched",
+            |f| open_changed(f, WEIGHTS, |_| LFS_POINTER.into()),
+            &[WEIGHTS, "a Git LFS pointer", "git lfs pull"],
+        ),
+        case(
+            "a description that Git LFS has not fetched",
+            |f| open_changed(f, JSON, |_| LFS_POINTER.into()),
+            &[JSON, "a Git LFS pointer", "git lfs pull"],
         ),
         case(
             "a model without weights",
@@ -322,6 +335,11 @@ fn run_cases() -> Vec<Case> {
                 train_there(f, quick())
             },
             &["another training at work there", "wait for it"],
+        ),
+        case(
+            "a state that Git LFS has not fetched",
+            |f| go_on(f, STATE, |_| LFS_POINTER.into()),
+            &[STATE, "a Git LFS pointer", "git lfs pull"],
         ),
         case(
             "a run that has learnt nothing yet",

@@ -6,8 +6,8 @@ use diabolo::Result;
 use diabolo::background::LogErrorModel;
 use diabolo::cluster::KMeans;
 use diabolo::figure::{
-    CaptionedImage, Curves, Figure, HeatMap, Histogram, HistogramPanel, LineChart, Pair, PairBlock, Scatter,
-    ScatterPanel, Series, XRange, curves, heat_map, histogram, image_grid, line_chart, pair_grid, picture, scatter,
+    AxisRange, CaptionedImage, Curves, Figure, HeatMap, Histogram, HistogramPanel, LineChart, Pair, PairBlock, Scatter,
+    ScatterPanel, Series, curves, heat_map, histogram, image_grid, line_chart, pair_grid, picture, scatter,
 };
 use diabolo::metrics::{
     LinearFit, Positive, Threshold, auc_difference_interval, auc_interval, average_precision, compare_aucs,
@@ -187,7 +187,8 @@ fn panels(values: &[f64], n_bins: usize) -> Histogram {
         x_title: "MSE".into(),
         y_title: "images".into(),
         n_bins,
-        x_range: XRange::Own,
+        x_range: AxisRange::Own,
+        y_range: AxisRange::Own,
         panels: vec![HistogramPanel { title: "all".into(), values: values.to_vec() }],
     }
 }

@@ -1,4 +1,4 @@
-//! CIFAR-10's archive in the making.
+//! Writes CIFAR-10's archive.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -1,4 +1,4 @@
-//! What the tests of the data room share: files in the making, messages, and where real images lie.
+//! What the tests of the data room share: writing files, messages, and where real images lie.
 
 mod npy;
 

@@ -1,4 +1,4 @@
-//! NumPy's files in the making.
+//! Writes NumPy's files.
 
 /// A `.npy` file, version 1 of the format, or 2 for an element type that starts with "2".
 pub fn npy(descr: &str, is_fortran_order: bool, shape: &[usize], elements: &[u8]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! NumPy's archives in the making.
+//! Writes NumPy's archives.
 
 use std::io::{Cursor, Write};
 use zip::write::{SimpleFileOptions, ZipWriter};

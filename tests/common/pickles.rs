@@ -1,4 +1,4 @@
-//! CIFAR's Python version in the making: pickles as Python 2 wrote the official ones, and archives of them.
+//! Writes CIFAR's Python version: pickles as Python 2 wrote the official ones.
 
 /// A batch: the key of its labels, the labels, and 3072 pixels for each.
 pub fn batch(labels_key: &str, labels: &[u8], pixels: &[u8]) -> Vec<u8> {

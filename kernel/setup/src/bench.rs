@@ -145,7 +145,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 fn find_data(given: Option<&Path>, cache: &Cache) -> Result<PathBuf> {
     let variable = files::folder_in("DIABOLO_DATA")?;
     let folders: Vec<PathBuf> = match given {
-        Some(folder) => vec![folder.into()],
+        Some(folder) => vec![files::expand_home(folder.into())?],
         None => variable.into_iter().chain([cache.root().join("data")]).collect(),
     };
     let mut candidates = folders.iter().flat_map(|folder| [folder.clone(), folder.join("cifar-10-batches-bin")]);

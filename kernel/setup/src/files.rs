@@ -11,11 +11,15 @@ use anyhow::{Context, Result};
 /// The folder that an environment variable names, as a whole path; none where it is empty or not set.
 pub fn folder_in(variable: &str) -> Result<Option<PathBuf>> {
     let folder = env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    folder.map(|folder| Ok(std::path::absolute(expand_home(folder, env::home_dir())?)?)).transpose()
+    folder.map(|folder| Ok(std::path::absolute(expand_home(folder)?)?)).transpose()
 }
 
-/// `~` at the beginning is the home folder, which a shell puts there only where it is not quoted.
-fn expand_home(folder: PathBuf, home: Option<PathBuf>) -> Result<PathBuf> {
+/// `~` at the beginning is the home folder, which a shell puts there only where it stands alone: not in `--data=~/a`.
+pub fn expand_home(path: PathBuf) -> Result<PathBuf> {
+    expand_home_to(path, env::home_dir())
+}
+
+fn expand_home_to(folder: PathBuf, home: Option<PathBuf>) -> Result<PathBuf> {
     match folder.strip_prefix("~") {
         Ok(rest) => {
             let home = home.filter(|home| !home.as_os_str().is_empty());
@@ -96,12 +100,12 @@ mod tests {
 
     #[test]
     fn a_tilde_at_the_beginning_is_the_home_folder() {
-        let expand = |folder: &str| expand_home(folder.into(), Some("/home/me".into())).unwrap();
+        let expand = |folder: &str| expand_home_to(folder.into(), Some("/home/me".into())).unwrap();
         assert_eq!(
             ["~", "~/a", "a/~", "~you"].map(expand),
             ["/home/me", "/home/me/a", "a/~", "~you"].map(PathBuf::from)
         );
-        assert!(expand_home("~/a".into(), None).unwrap_err().to_string().contains("write the whole path"));
+        assert!(expand_home_to("~/a".into(), None).unwrap_err().to_string().contains("write the whole path"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Records read at a time: 200 kB stay in a core's own cache until they are copied to their place.
 const RECORDS_PER_READ: usize = 64;
 
-/// Records in the making of images.
+/// A file of records, read some at a time.
 #[derive(Debug)]
 pub(in crate::data) struct Batch<R> {
     /// For messages.

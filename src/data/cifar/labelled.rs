@@ -1,4 +1,4 @@
-//! Images of CIFAR in the making, whichever version they come from.
+//! Pixels and labels of CIFAR as they are read, whichever version they come from.
 
 use crate::Result;
 use crate::data::images::Images;

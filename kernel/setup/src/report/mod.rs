@@ -259,7 +259,7 @@ fn notebook_environment(options: &Options) -> Result<Vec<(&'static str, String)>
 
 /// A path is made absolute, a name stays as it is.
 fn data_for_notebooks(data: &str, here: &Path) -> Result<String> {
-    let path = here.join(data);
+    let path = here.join(files::expand_home(data.into())?);
     if path.exists() {
         return Ok(std::path::absolute(path)?.to_string_lossy().into_owned());
     }
@@ -329,6 +329,8 @@ mod tests {
         let absolute = data_for_notebooks("hw10", folder.path()).unwrap();
         assert!(Path::new(&absolute).is_absolute() && absolute.ends_with("hw10"), "{absolute}");
         assert_eq!(data_for_notebooks("cifar10", folder.path()).unwrap(), "cifar10");
+        let home = std::env::home_dir().unwrap();
+        assert_eq!(data_for_notebooks("~", folder.path()).unwrap(), home.to_string_lossy());
         let message = data_for_notebooks("no/such", folder.path()).unwrap_err().to_string();
         assert!(message.contains("found no such file or folder"), "{message}");
     }

@@ -230,6 +230,8 @@ mod tests {
     #[test]
     fn text_is_escaped_and_cleaned() {
         assert_eq!(escape(NASTY), "a&lt;b&gt; &amp; &quot;c&quot; &#39;d&#39; 貓\u{FFFD}\u{FFFD}\u{FFFD}]]&gt;");
+        // Without this the rest of the line would run backwards, and the end of a file's name could be its middle.
+        assert_eq!(clean("cat\u{202E}gpj.\u{2066}exe"), "cat\u{FFFD}gpj.\u{FFFD}exe");
     }
 
     #[test]

@@ -126,6 +126,8 @@ fn figures_of_scores_say_what_they_show_and_one_seed_gives_one_figure() {
         check_figure(first);
         assert_eq!(first.bytes(), again.bytes());
     }
+    let curves = "curves: against false positive rate: the ROC curve; against specificity, as the report says";
+    assert!(first[3].alt().ends_with(curves), "{}", first[3].alt());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::commands::{self, OwnCommand};
 use crate::failure::Failure;
 use crate::hold;
 use crate::interrupt::{self, Request};
-use crate::kernel::{Kernel, PANIC_VARIABLE};
+use crate::kernel::{Kernel, PANIC_VARIABLE, process_of};
 use crate::output::{Audience, CellEnd, as_json};
 use crate::packages;
 use crate::shell::{self, Part};
@@ -98,6 +98,7 @@ impl Kernel {
             }
             match part {
                 Part::Shell(line) => shell::run(&self.shared, &line)?,
+                Part::Restart => last = self.restart()?,
                 Part::Code(code) => last = self.evaluate_code(&code, count, client)?,
             }
         }
@@ -142,6 +143,11 @@ impl Kernel {
         }
         if request.is_some() && result.is_err() {
             packages::read_again(context);
+            if let Ok(copy) = &self.place.copy
+                && let Err(error) = copy.forget_half_builds()
+            {
+                eprintln!("removing what a stopped build has left in {}: {error}", copy.folder().display());
+            }
         }
         let end = shared.display().end();
         // After that, since whatever is shown ends the wait for a last picture, which is the result.
@@ -165,6 +171,21 @@ impl Kernel {
                 Err(failure.unwrap_or_else(|| {
                     Failure::new("Error", result.err().map(|it| it.to_string()).unwrap_or_default())
                 }))
+            }
+        }
+    }
+
+    /// Starts the process of cells anew. evcxr forgets the variables at its own command for that, and remembers them at the
+    /// end of the cell in which it stands; a command that it does not know ends the cell before.
+    fn restart(&mut self) -> Result<Evaluated, Failure> {
+        let context = self.context.as_mut().map_err(|failure| failure.clone())?;
+        let before = process_of(context);
+        let result = context.execute(":restart\n:end");
+        match result {
+            Err(error) if process_of(context) == before => Err(Failure::new("Error", error)),
+            _ => {
+                let answer = [("text/plain".to_string(), "Child process restarted\n".to_string())].into();
+                Ok(Evaluated { results: vec![answer], ..Evaluated::default() })
             }
         }
     }

@@ -51,7 +51,7 @@ impl Failure {
                 "VariablesLost",
                 format!("the types of these variables were defined anew, so they are lost: {}", variables.join(", ")),
             ),
-            other => Self::new("Error", other),
+            other => Self::new("Error", without_cargos_messages(&other.to_string())),
         }
     }
 
@@ -73,6 +73,13 @@ impl Failure {
             None
         }
     }
+}
+
+/// evcxr's text for a build that failed without an error of the compiler, without the messages that cargo writes for programs.
+fn without_cargos_messages(text: &str) -> String {
+    let is_for_people = |line: &&str| !line.trim_start_matches("STDOUT:").starts_with("{\"reason\":");
+    let lines: Vec<_> = text.lines().filter(is_for_people).collect();
+    lines.join("\n").trim_end().trim_end_matches("STDOUT:").trim_end().to_string()
 }
 
 fn headed(name: &str, message: &str) -> Vec<String> {
@@ -198,6 +205,15 @@ mod tests {
     #[test]
     fn a_panic_in_a_library_keeps_its_place() {
         assert_eq!(panic_place("/home/lib/src/lib.rs:9:1", "f()", ""), ["  at /home/lib/src/lib.rs:9:1"]);
+    }
+
+    #[test]
+    fn a_build_that_fails_without_an_error_of_the_compiler_says_what_cargo_says_to_people() {
+        let text = "Compilation failed, but no parsable errors were found. STDERR:\nerror: failed to run custom build \
+                    command\n\nSTDOUT:{\"reason\":\"compiler-artifact\"}\n{\"reason\":\"build-finished\"}\n\n";
+        let said = without_cargos_messages(text);
+        assert!(said.ends_with("STDERR:\nerror: failed to run custom build command"), "{said}");
+        assert_eq!(without_cargos_messages("a closure, which\ncannot be kept"), "a closure, which\ncannot be kept");
     }
 
     #[test]

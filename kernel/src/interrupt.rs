@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use diabolo_protocol::INTERRUPT_FILE;
 use rustix::process::Signal;
 
-use crate::processes::{builds, signal, signal_group};
+use crate::processes::{end_builds, signal_group};
 
 /// How long a cell may take to stop by itself.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -138,7 +138,7 @@ impl Interrupts {
         let state = self.state();
         let groups = [state.cells.map(|cells| cells.group), state.shell];
         groups.into_iter().flatten().for_each(|group| signal_group(group, Signal::KILL));
-        builds().into_iter().for_each(|build| signal(build, Signal::KILL));
+        end_builds();
     }
 
     /// Interrupts programs and ends builds until the cell ends, and ends its process if that takes too long.
@@ -165,7 +165,7 @@ impl Interrupts {
                 drop(state);
             } else {
                 drop(state);
-                builds().into_iter().for_each(|build| signal(build, Signal::KILL));
+                end_builds();
             }
             thread::sleep(BUILD_CHECK);
         }

@@ -226,7 +226,7 @@ impl Kernel {
 }
 
 /// The relay that runs now.
-fn process_of(context: &CommandContext) -> u32 {
+pub(crate) fn process_of(context: &CommandContext) -> u32 {
     context.process_handle().lock().unwrap_or_else(PoisonError::into_inner).id()
 }
 

@@ -115,7 +115,7 @@ fn serve(connection_file: &Path) -> Result<()> {
     runtime.shutdown_background();
     // The thread that owns evcxr holds it, and ends with this process.
     if let Ok(copy) = &prepared {
-        copy.remove();
+        copy.remove_later();
     }
     result
 }

@@ -129,6 +129,12 @@ pub fn run_as_cargo() -> Result<()> {
     {
         eprintln!("pinning versions in {}: {error}", work.display());
     }
+    // Where the linker's files are removed with the rest, when it is stopped before it has removed them.
+    if let Some(temporary) = env::var_os("EVCXR_TMPDIR").map(|work| Path::new(&work).join("temporary"))
+        && fs::create_dir_all(&temporary).is_ok()
+    {
+        cargo.env("TMPDIR", temporary);
+    }
     let has = |argument: &str| arguments.iter().any(|given| given == argument);
     // So does rust-analyzer ask; evcxr does not name a platform.
     if !(has("metadata") && has("--filter-platform")) {

@@ -1,6 +1,6 @@
 //! Processes of this machine: signals to them, and those that this kernel has started.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 #[cfg(target_os = "linux")]
 use std::fs;
 
@@ -28,9 +28,24 @@ fn number(process: u32) -> Option<Pid> {
 /// A process's parent and its group.
 type Relations = (u32, u32);
 
+/// Ends all builds. They are halted first: a compiler that starts between a look at the processes and the end of what started
+/// it would go on, and write where the next build does.
+pub fn end_builds() {
+    let mut halted = HashSet::new();
+    loop {
+        let new: Vec<_> = builds().into_iter().filter(|build| !halted.contains(build)).collect();
+        if new.is_empty() {
+            break;
+        }
+        new.iter().for_each(|&build| signal(build, Signal::STOP));
+        halted.extend(new);
+    }
+    halted.into_iter().for_each(|build| signal(build, Signal::KILL));
+}
+
 /// This process's children and their children, but for those that lead a group, as relays and shells do, and what is below
 /// them: so these are cargo and compilers.
-pub fn builds() -> Vec<u32> {
+fn builds() -> Vec<u32> {
     let processes = processes();
     let own = std::process::id();
     let is_build = |&process: &u32| {

@@ -22,6 +22,8 @@ const TURN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 pub enum Part {
     /// A line for the shell.
     Shell(String),
+    /// The process of cells is to start anew.
+    Restart,
     /// evcxr's commands and Rust, in lines where they stand in the cell.
     Code(String),
 }
@@ -34,11 +36,15 @@ pub fn parts(code: &str) -> Vec<Part> {
         (Vec::new(), String::new(), 0, false, false);
     for (line, is_command) in cell.lines_above() {
         n_lines += line.matches('\n').count();
-        match line.strip_prefix('!') {
-            Some(command) => {
+        let own = match line.strip_prefix('!') {
+            Some(command) => Some(Part::Shell(command.trim().to_string())),
+            None => (is_command && line.split_whitespace().next() == Some(":restart")).then_some(Part::Restart),
+        };
+        match own {
+            Some(part) => {
                 let before = ended(&mut commands, n_lines);
                 parts.extend(Some(before).filter(|_| has_commands).map(Part::Code));
-                parts.push(Part::Shell(command.trim().to_string()));
+                parts.push(part);
                 (has_commands, answers) = (false, false);
             }
             None => {
@@ -166,6 +172,7 @@ mod tests {
         assert_eq!(parts(":vars\n1 + 1"), [code(":vars\n"), code("\n1 + 1")]);
         assert_eq!(parts(":dep a\n1 + 1"), [code(":dep a\n1 + 1")]);
         assert_eq!(parts(":dep a\n:vars\n"), [code(":dep a\n:vars\n")]);
+        assert_eq!(parts(":restart\nlet b = 1;"), [Part::Restart, code("\nlet b = 1;")]);
     }
 
     #[test]

@@ -17,12 +17,17 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::versions::Versions;
 
 /// The folder of the next kernel's copy, and the ending of one that is being made.
 const SPARE: &str = "spare";
+
+/// What the compiler keeps of a crate from one build to the next, beside what it compiles.
+const INCREMENTAL: &str = "incremental";
 
 /// The master folder, locked against kernels that would copy it half-built.
 pub struct Master {
@@ -138,8 +143,34 @@ impl Copy {
         self.has_locks
     }
 
-    /// Removes this copy, as the kernel's end does: its thread may hold it for longer than the process lives.
-    pub fn remove(&self) {
+    /// Removes what the compiler keeps of the cells from one build to the next: after a build that was killed the linker may
+    /// miss a part of it.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub fn forget_half_builds(&self) -> io::Result<()> {
+        // One for each platform that is compiled for.
+        for entry in fs::read_dir(self.folder.join("target"))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                remove_folder(&entry.path().join("debug").join(INCREMENTAL))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes this copy, as the kernel's end does: in a process of its own, since Jupyter waits only seconds for that end.
+    pub fn remove_later(&self) {
+        let mut command = Command::new("sh");
+        command.args(["-c", "rm -rf \"$0\" \"$1\" && rm -f \"$2\""]);
+        command.args([&self.folder, &self.lock_path.with_extension(SPARE), &self.lock_path]);
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if quiet.process_group(0).spawn().is_err() {
+            self.remove();
+        }
+    }
+
+    fn remove(&self) {
         // What cannot be removed now, the next kernel removes.
         let _ = remove_copy(&self.lock_path);
     }
@@ -165,7 +196,11 @@ impl Drop for Copy {
 fn remove_copy(lock_path: &Path) -> io::Result<()> {
     remove_folder(&lock_path.with_extension(""))?;
     remove_folder(&lock_path.with_extension(SPARE))?;
-    fs::remove_file(lock_path)
+    match fs::remove_file(lock_path) {
+        // Its kernel has just removed it itself.
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Removes a folder that others may take: under a name that nobody else knows, since what removes a folder goes on in it
@@ -230,7 +265,7 @@ fn is_left_out(path: &Path) -> bool {
     let has_ending = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     let is_in = |folder: &str, level: usize| path.ancestors().nth(level).is_some_and(|above| above.ends_with(folder));
     belongs_to_a_cell
-        || name == "incremental"
+        || name == INCREMENTAL
         || name == "invoked.timestamp"
         || has_ending(&[".o", ".bc"])
         || (is_in("deps", 1) && has_ending(&[".d"]))

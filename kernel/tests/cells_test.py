@@ -8,7 +8,8 @@ import tempfile
 import time
 import unittest
 
-from harness import KERNEL, TIMEOUT, Kernel, KernelCase, make_crate
+from harness import KERNEL, TIMEOUT, Kernel, KernelCase, make_crate, wait_until
+from processes import below, command_line
 
 SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"
 
@@ -16,6 +17,11 @@ SLEEP = "std::thread::sleep(std::time::Duration::from_millis({}));"
 def message(**fields):
     """Rust code that sends a message of diabolo's protocol."""
     return 'println!("\\u{2}diabolo1 {}", r##"' + json.dumps(fields) + '"##);'
+
+
+def wait_for_file(file):
+    """Rust code that waits until the test has seen what came before, and makes this file."""
+    return f'while !std::path::Path::new("{file}").exists() {{ {SLEEP.format(5)} }}'
 
 
 def block(mime, content):
@@ -31,15 +37,17 @@ class CellsTest(KernelCase):
         parts = []
         for number in range(3):
             parts += [f'println!("line {number}");', message(message="display", data={"text/plain": f"picture {number}"})]
-        cell = self.run_cell("\n".join(parts) + SLEEP.format(500))
+        with tempfile.TemporaryDirectory() as folder:
+            request = self.kernel.send("\n".join(parts) + wait_for_file(f"{folder}/seen"))
+            self.kernel.wait_for(request, "display_data")
+            open(f"{folder}/seen", "w").close()
+            cell = self.kernel.gather(request)
         shown = [
             content["text"].strip() if kind == "stream" else content["data"]["text/plain"]
             for kind, content, _ in cell.messages
             if kind in ("stream", "display_data")
         ]
         self.assertEqual(shown, [f"{what} {number}" for number in range(3) for what in ("line", "picture")])
-        shown_at = [at for kind, _, at in cell.messages if kind == "display_data"]
-        self.assertLess(shown_at[0], time.time() - 0.4)
 
     def test_a_display_is_updated_and_cleared(self):
         cell = self.run_cell(
@@ -67,10 +75,11 @@ class CellsTest(KernelCase):
         self.assertEqual(cell.text, "".join(f"{line}\n" for line in range(200_000)))
 
     def test_partial_lines_stream(self):
-        cell = self.run_cell('print!("50 %");' + SLEEP.format(600) + 'print!("\\r100 %");')
-        times = [at for kind, _, at in cell.messages if kind == "stream"]
-        self.assertEqual(cell.text, "50 %\r100 %")
-        self.assertGreater(times[1] - times[0], 0.4)
+        with tempfile.TemporaryDirectory() as folder:
+            request = self.kernel.send(f'print!("50 %"); {wait_for_file(f"{folder}/seen")} print!("\\r100 %");')
+            self.assertEqual(self.kernel.wait_for(request, "stream")["text"], "50 %")
+            open(f"{folder}/seen", "w").close()
+            self.assertEqual(self.kernel.gather(request).text, "50 %\r100 %")
 
     def test_c_code_without_a_newline_and_bytes_that_are_not_text(self):
         code = """extern "C" { fn write(file: i32, bytes: *const u8, n: usize) -> isize; }
@@ -124,12 +133,9 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         request = self.kernel.send(f'println!("running"); while !{folder} {{ {SLEEP.format(20)} }}')
         waiting = self.kernel.send("1")
         self.kernel.wait_for(request, "stream")
-        started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
-        # After five seconds it would have been killed.
-        self.assertLess(time.time() - started, 4.5)
-        self.assertEqual(cell.reply["ename"], "Interrupted")
+        self.assertEqual(cell.error, ("Interrupted", "the cell was interrupted; all variables are kept"))
         self.assertEqual(self.kernel.gather(waiting).reply["status"], "aborted")
         self.assertEqual(self.run_cell("before").of("execute_result")[0]["data"]["text/plain"], "7")
 
@@ -140,7 +146,7 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         started = time.time()
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
-        self.assertTrue(4.5 < time.time() - started < 20)
+        self.assertGreater(time.time() - started, 4.5)
         self.assertEqual(cell.reply["ename"], "Interrupted")
         self.assertIn("doomed", cell.reply["evalue"])
         self.assertEqual(self.run_cell("1 + 1").reply["status"], "ok")
@@ -150,12 +156,11 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
         macro = "macro_rules! slow { ($($n:literal)*) => { $( { let mut v = vec![$n as f64]; v.sort_by(|a, b| b.partial_cmp(a).unwrap()); println!(\"{v:?}\"); } )* } }"
         numbers = " ".join(str(number) for number in range(3000))
         request = self.kernel.send(f"{macro}\nslow!({numbers});")
-        time.sleep(1)
-        started = time.time()
+        front = self.kernel.manager.provisioner.pid
+        wait_until(lambda: any("--crate-name ctx" in command_line(process) for process in below(front)))
         self.kernel.manager.interrupt_kernel()
         cell = self.kernel.gather(request)
-        self.assertLess(time.time() - started, 4.5)
-        self.assertEqual(cell.reply["ename"], "Interrupted")
+        self.assertEqual(cell.error, ("Interrupted", "the build was stopped; all variables are kept"))
         self.assertEqual(self.run_cell("compiled").of("execute_result")[0]["data"]["text/plain"], "3")
 
     def test_an_idle_kernel_ignores_an_interrupt(self):
@@ -196,6 +201,20 @@ unsafe { write(1, b"from C \\xff".as_ptr(), 8); }"""
                 self.assertIn("mismatched types", "\n".join(cell.reply["traceback"]) + cell.reply["evalue"])
             finally:
                 kernel.close()
+
+    def test_progress_of_a_build_has_a_name_that_no_earlier_kernel_gave(self):
+        with tempfile.TemporaryDirectory() as folder:
+            make_crate(f"{folder}/small", "pub fn one() -> u8 { 1 }")
+            names = []
+            for _ in range(2):
+                kernel = Kernel()
+                try:
+                    cell = kernel.run(f':dep small = {{ path = "{folder}/small" }}\nsmall::one()')
+                    names.append(cell.of("display_data")[0]["transient"]["display_id"])
+                    self.assertEqual(cell.of("update_display_data")[-1]["data"]["text/plain"], "Compiled 1 crate")
+                finally:
+                    kernel.close()
+            self.assertNotEqual(*names)
 
     def test_a_changed_crate_is_compiled_alone(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-import time
 import unittest
 
 import pexpect
@@ -39,11 +38,9 @@ class ConsoleTest(unittest.TestCase):
         self.console.expect(re.escape("In [2]: "))
         self.console.sendline(f'println!("running"); {WAIT}')
         self.console.expect("running\r\n")
-        started = time.time()
         self.console.sendintr()
+        # After five seconds its process would have been ended, and its variables lost.
         self.console.expect("Interrupted")
-        # After five seconds its process would have been ended.
-        self.assertLess(time.time() - started, 4.5)
         self.console.expect(re.escape("In [3]: "))
         self.console.sendline("kept")
         self.console.expect(r"Out\[3\]: 42")

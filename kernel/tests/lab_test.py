@@ -151,8 +151,13 @@ def use_notebook(browser, address, out, train, use):
     first = browser.evaluate(curve)
     browser.screenshot(out / "1_training.png")
     wait_for(lambda: browser.evaluate(curve) != first, 60, "another loss curve")
-    time.sleep(3)
     browser.screenshot(out / "2_later.png")
+
+    # Pressing Tab meanwhile leaves the kernel's light on busy.
+    kernel = f"{notebook}.sessionContext.session.kernel"
+    for _ in range(2):
+        browser.evaluate(f"{kernel}.requestComplete({{code: 'dat', cursor_pos: 3}}).then(reply => reply.content.status)")
+        assert browser.evaluate(f"{kernel}.status") == "busy"
 
     pressed = time.time()
     browser.press(".jp-Toolbar [data-jp-item-name='interrupt']")

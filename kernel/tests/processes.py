@@ -28,6 +28,28 @@ def below(process):
     return found
 
 
+def command_line(process):
+    """How it was started."""
+    try:
+        with open(f"/proc/{process}/cmdline") as words:
+            return words.read().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def with_variable(name, value):
+    """The processes in whose environment a variable has this value."""
+    found = []
+    for process in parents():
+        try:
+            with open(f"/proc/{process}/environ", "rb") as environment:
+                if f"{name}={value}".encode() in environment.read().split(b"\0"):
+                    found.append(process)
+        except OSError:
+            pass
+    return found
+
+
 def is_alive(process):
     """Does it run? One that has ended and that nobody waited for does not."""
     try:

@@ -1,6 +1,7 @@
 """Every request of the Jupyter messaging document, and what else crosses the sockets."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -9,29 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
-from harness import KERNEL, TIMEOUT, Kernel, KernelCase, wait_until
+from harness import KERNEL, TIMEOUT, Kernel, KernelCase, cells_copy, wait_until
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import KernelManager
-
-
-def descendants(process):
-    """The numbers of all processes below one."""
-    parents = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/stat") as stat:
-                    parents[int(entry)] = int(stat.read().rpartition(")")[2].split()[1])
-            except OSError:
-                pass
-    found, level = set(), {process}
-    while level:
-        level = {child for child, parent in parents.items() if parent in level} - found
-        found |= level
-    return found
+from processes import below, wait_until_gone
 
 
 class ProtocolTest(KernelCase):
@@ -176,48 +159,41 @@ println!("[{}]", line.trim());"""
             other.close()
 
     def test_kernel_info_does_not_wait_for_the_compiler(self):
-        started = time.time()
-        manager = KernelManager(kernel_name=KERNEL)
-        manager.start_kernel()
-        client = manager.client()
-        client.start_channels()
-        client.kernel_info()
-        try:
-            client.get_shell_msg(timeout=20)
-            # Far below what the compiler needs, far above what a busy machine takes; measure.py has the time itself.
-            self.assertLess(time.time() - started, float(os.environ.get("DIABOLO_TEST_START_SECONDS", "6")))
-        finally:
-            client.stop_channels()
-            manager.shutdown_kernel()
+        # While set-up holds this lock, evcxr cannot start.
+        with tempfile.TemporaryDirectory() as folder, cells_copy(folder) as cells, open(f"{cells}/master.lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            kernel = Kernel({"DIABOLO_CELLS": cells})
+            try:
+                kind, content = kernel.ask("shell", "kernel_info_request", {})
+                self.assertEqual((kind, content["language_info"]["name"]), ("kernel_info_reply", "rust"))
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                kernel.close()
 
-    def test_a_restart_is_as_quick_as_a_start_and_begins_anew(self):
-        seconds = []
+    def test_a_restart_begins_anew(self):
         kernel = Kernel()
         try:
             for restart in (False, True):
                 if restart:
                     kernel.run("let before = 1;")
                     kernel.manager.restart_kernel()
-                started = time.time()
                 kernel.client.wait_for_ready(timeout=TIMEOUT)
                 cell = kernel.run("2 + 2")
-                seconds.append(time.time() - started)
                 self.assertEqual((cell.reply["status"], cell.reply["execution_count"]), ("ok", 1))
             self.assertEqual(kernel.run("before").reply["ename"], "CompilationError")
         finally:
             kernel.close()
-        self.assertLess(seconds[1], 2 * seconds[0] + 2)
 
     def test_shutdown_ends_the_kernel_and_its_processes(self):
         kernel = Kernel()
         kernel.run("let a = 1;")
-        below = descendants(kernel.manager.provisioner.pid)
+        processes = below(kernel.manager.provisioner.pid)
         # The relay and the process of cells at least.
-        self.assertGreaterEqual(len(below), 2)
+        self.assertGreaterEqual(len(processes), 2)
         kernel.ask("control", "shutdown_request", {"restart": False})
         # By itself: jupyter_client kills a kernel that does not end.
         wait_until(lambda: kernel.manager.provisioner.process.poll() is not None)
-        wait_until(lambda: not any(os.path.exists(f"/proc/{process}") for process in below))
+        wait_until_gone(self, processes)
         kernel.close()
 
     def test_cells_learn_nothing_of_a_cargo_that_started_the_kernel(self):
@@ -233,20 +209,14 @@ println!("[{}]", line.trim());"""
         )
         folder = os.path.dirname(os.path.abspath(__file__))
         starter = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
-        process, deadline = int(starter.stdout), time.time() + 20
-        while os.path.exists(f"/proc/{process}") and time.time() < deadline:
-            time.sleep(0.1)
-        self.assertFalse(os.path.exists(f"/proc/{process}"))
+        wait_until_gone(self, [int(starter.stdout)])
 
     def test_a_killed_kernel_leaves_no_cell_running(self):
         kernel = Kernel()
         request = kernel.send('println!("{}", std::process::id()); loop {}')
         cells = int(kernel.wait_for(request, "stream")["text"])
         os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
-        deadline = time.time() + 10
-        while os.path.exists(f"/proc/{cells}") and time.time() < deadline:
-            time.sleep(0.1)
-        self.assertFalse(os.path.exists(f"/proc/{cells}"))
+        wait_until_gone(self, [cells])
         kernel.close()
 
 

@@ -1,5 +1,6 @@
 """What cells start is supervised: it ends with the cell's process, hears the stop button, and finds the user's environment."""
 
+import glob
 import json
 import os
 import signal
@@ -7,8 +8,8 @@ import sys
 import tempfile
 import unittest
 
-from harness import KERNEL, TIMEOUT, Kernel, KernelCase
-from processes import below, wait_until_gone
+from harness import KERNEL, TIMEOUT, Kernel, KernelCase, make_crate, wait_until
+from processes import below, wait_until_gone, with_variable
 
 SPAWN = 'std::process::Command::new("sleep").arg("100000").spawn()?.id()'
 
@@ -66,10 +67,15 @@ class ProgramsTest(KernelCase):
         wait_until_gone(self, [int(cell.text.splitlines()[0])])
 
     def test_a_restart_of_the_process_ends_programs(self):
+        self.kernel.run("let lost = vec![1];")
         program = started(self.kernel, SPAWN)
-        self.kernel.run(":restart")
+        cell = self.kernel.run(":restart")
+        self.assertEqual(cell.of("execute_result")[0]["data"]["text/plain"], "Child process restarted\n")
         wait_until_gone(self, [program])
-        self.assertEqual(self.kernel.run("1 + 1").reply["status"], "ok")
+        # The variables are gone, and the prelude is there.
+        self.assertEqual(self.kernel.run("1 + 1").of("execute_result")[0]["data"]["text/plain"], "2")
+        self.assertEqual(self.kernel.run("lost").reply["ename"], "CompilationError")
+        self.assertEqual(self.kernel.run('panic!("after it")').error, ("Panic", "after it"))
 
     def test_programs_read_no_cell(self):
         """Standard input of a cell has only what a person answers."""
@@ -115,6 +121,47 @@ class EndTest(unittest.TestCase):
             self.assertEqual(kernel.run("1 + 1").reply["status"], "ok")
         finally:
             kernel.close()
+
+
+class BuildTest(KernelCase):
+    def test_a_stopped_build_leaves_no_program_and_nothing_half_compiled(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/busy"
+            make_crate(path, "pub fn one() -> u8 { 1 }")
+            # As a compiler that starts others all the time, until the test says that it is enough.
+            with open(f"{path}/build.rs", "w") as build:
+                build.write(f'''fn main() {{
+    while !std::path::Path::new("{folder}/go").exists() {{
+        std::fs::write("{folder}/begun", "").unwrap();
+        std::process::Command::new("sleep").arg("100000").spawn().unwrap();
+    }}
+}}''')
+            self.kernel.run("let kept = 9;")
+            work = self.kernel.run(":last_compile_dir").of("execute_result")[-1]["data"]["text/plain"].strip()
+            kept_by_the_compiler = f"{work}/target/*/debug/incremental/*"
+            self.assertNotEqual(glob.glob(kept_by_the_compiler), [])
+            code = f':dep busy = {{ path = "{path}" }}\nbusy::one()'
+            request = self.kernel.send(code)
+            wait_until(lambda: os.path.exists(f"{folder}/begun"))
+            self.kernel.manager.interrupt_kernel()
+            cell = self.kernel.gather(request)
+            self.assertEqual(cell.error, ("Interrupted", "the build was stopped; all variables are kept"))
+            # Cargo names the crate's folder to what it starts.
+            wait_until_gone(self, with_variable("CARGO_MANIFEST_DIR", path))
+            self.assertEqual(glob.glob(kept_by_the_compiler), [])
+            open(f"{folder}/go", "w").close()
+            self.assertEqual(self.kernel.run(code).of("execute_result")[-1]["data"]["text/plain"], "1")
+            self.assertEqual(self.kernel.run("kept").of("execute_result")[-1]["data"]["text/plain"], "9")
+
+    def test_a_build_that_fails_says_why_in_words(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/broken"
+            make_crate(path, "pub fn one() -> u8 { 1 }")
+            with open(f"{path}/build.rs", "w") as build:
+                build.write('fn main() { panic!("no such library here") }')
+            cell = self.kernel.run(f':dep broken = {{ path = "{path}" }}\nbroken::one()')
+            self.assertIn("no such library here", cell.reply["evalue"])
+            self.assertNotIn('"reason"', cell.reply["evalue"])
 
 
 class InputTest(KernelCase):

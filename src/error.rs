@@ -196,6 +196,16 @@ impl Error {
         let (found, wanted) = (in_short(found), in_short(wanted));
         Self::Setting { name: name.into(), found, wanted, next_step: next_step.into() }
     }
+
+    /// Says the batch size where it was too much for the memory.
+    pub(crate) fn with_batch_size(self, batch_size: usize) -> Self {
+        match self {
+            Self::Torch { doing, source } if is_out_of_memory(&source) => {
+                Self::Torch { doing: format!("{doing} with batch_size {batch_size}"), source }
+            }
+            other => other,
+        }
+    }
 }
 
 /// The known word that `word` is most likely a misspelling of, if it is like any: for "did you mean ...?".
@@ -241,13 +251,18 @@ pub(crate) fn first_line(source: &tch::TchError) -> String {
 fn remedy(source: &tch::TchError) -> &'static str {
     let message = source.to_string();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["allocate memory", "out of memory"]) {
+    if is_out_of_memory(source) {
         "choose a smaller batch_size or a smaller network, or free some memory"
     } else if says(&["CUDA", "cuDNN", "NVIDIA"]) {
         "mend the driver, or choose Device::Cpu"
     } else {
         "look for numbers that are not finite, and sizes that do not fit"
     }
+}
+
+fn is_out_of_memory(source: &tch::TchError) -> bool {
+    let message = source.to_string();
+    ["allocate memory", "out of memory"].iter().any(|words| message.contains(words))
 }
 
 /// Adds what was being done to libtorch's error.

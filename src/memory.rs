@@ -15,7 +15,12 @@ use std::path::{Component, Path, PathBuf};
 /// # Errors
 /// [`Error::Memory`].
 pub(crate) fn check(doing: &str, n_bytes: u128, next_step: &str) -> Result<()> {
-    match free_below(Path::new("/")) {
+    check_free(doing, n_bytes, free_below(Path::new("/")), next_step)
+}
+
+/// The same for a memory of which so much is free.
+pub(crate) fn check_free(doing: &str, n_bytes: u128, free: Option<u128>, next_step: &str) -> Result<()> {
+    match free {
         Some(free) if n_bytes > free => {
             let [free, wanted] = in_words([free, n_bytes]);
             Err(Error::Memory { doing: doing.into(), free, wanted, next_step: next_step.into() })

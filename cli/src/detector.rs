@@ -1,12 +1,12 @@
 //! `diabolo fit` and `diabolo verify`, and `score` and `rank` of a detector.
 
-use crate::images::cause_of;
+use crate::images::{cause_of, open_run};
 use crate::output::{say, tell, write_out};
 use crate::progress::Bar;
 use anyhow::{Context, Result, bail};
 use diabolo::data::{ImageStream, Images, OpenOptions, Part, open_with};
 use diabolo::metrics::roc_auc;
-use diabolo::prelude::{Detector, Evaluation, Run};
+use diabolo::prelude::{Detector, Device, Evaluation, Run};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -39,8 +39,8 @@ pub struct Fit {
 }
 
 /// Fits a way of scoring to a run's training images and saves the detector.
-pub fn fit(fit: &Fit) -> Result<()> {
-    let run = Run::open(&fit.run)?;
+pub fn fit(fit: &Fit, device: Option<Device>) -> Result<()> {
+    let run = open_run(&fit.run, device)?;
     let detector = fit.by.fit(&run.model, &training_images(&run, fit.images.as_deref())?)?;
     let detector = match (fit.false_alarms, &fit.calibrate) {
         (Some(rate), Some(path)) => detector.with_false_alarms(rate, &all_images(path, &run)?)?,
@@ -71,8 +71,8 @@ fn all_images(path: &Path, run: &Run) -> Result<Images> {
 }
 
 /// Scores images with a detector and writes a line for each, a part of the images at a time.
-pub fn score(detector: &Path, images: &Path, out: Option<&Path>) -> Result<()> {
-    let detector = Detector::open(detector)?;
+pub fn score(detector: &Path, device: Option<Device>, images: &Path, out: Option<&Path>) -> Result<()> {
+    let detector = Detector::open_on(detector, device.unwrap_or_default())?;
     let stream = ImageStream::open(images, detector.model().plan().image_shape)?;
     tell(write_out(out, |output, doing| write_scores(&detector, stream, output, doing))?);
     Ok(())
@@ -143,11 +143,17 @@ fn anomalies_of(images: &Images, normal: &[String]) -> Option<Vec<bool>> {
 }
 
 /// Lists the images with the highest and the lowest scores.
-pub fn rank(detector: &Path, images: &Path, count: usize, figures: Option<&Path>) -> Result<()> {
+pub fn rank(
+    detector: &Path,
+    device: Option<Device>,
+    images: &Path,
+    count: usize,
+    figures: Option<&Path>,
+) -> Result<()> {
     if figures.is_some() {
         bail!("pictures are drawn of a run's ranking: give the run folder, or leave --figures out");
     }
-    let detector = Detector::open(detector)?;
+    let detector = Detector::open_on(detector, device.unwrap_or_default())?;
     let mut stream = ImageStream::open(images, detector.model().plan().image_shape)?.images_per_part(usize::MAX);
     let Part { names, images } = stream.next().context("there are no images")??;
     let scores = detector.score(&images)?;
@@ -161,8 +167,8 @@ pub fn rank(detector: &Path, images: &Path, count: usize, figures: Option<&Path>
 }
 
 /// Scores the images that a detector keeps once more.
-pub fn verify(detector: &Path) -> Result<()> {
-    let detector = Detector::open(detector)?;
+pub fn verify(detector: &Path, device: Option<Device>) -> Result<()> {
+    let detector = Detector::open_on(detector, device.unwrap_or_default())?;
     let verification = detector.verify()?;
     say(&detector)?;
     say(verification)

@@ -6,13 +6,21 @@ use anyhow::{Context, Result};
 use diabolo::data::{ImageStream, Images, Part};
 use diabolo::files::expand_home;
 use diabolo::metrics::roc_auc;
-use diabolo::prelude::{Picks, Run};
+use diabolo::prelude::{Device, Picks, Run};
 use std::io::{self, Write};
 use std::path::Path;
 
+/// Opens a run folder on the device that was asked for, if one was.
+pub fn open_run(folder: &Path, device: Option<Device>) -> diabolo::Result<Run> {
+    match device {
+        Some(device) => Run::open_on(folder, device),
+        None => Run::open(folder),
+    }
+}
+
 /// Writes a line for each image, a part of the images at a time.
-pub fn score(run: &Path, images: &Path, out: Option<&Path>) -> Result<()> {
-    let run = Run::open(run)?;
+pub fn score(run: &Path, device: Option<Device>, images: &Path, out: Option<&Path>) -> Result<()> {
+    let run = open_run(run, device)?;
     let stream = ImageStream::open(images, run.model.plan().image_shape)?;
     stream.notes().iter().for_each(tell);
     tell(write_out(out, |output, doing| write_scores(&run, stream, output, doing))?);
@@ -77,8 +85,8 @@ fn anomalies_of(images: &Images, held_out: &[String]) -> Option<Vec<bool>> {
 }
 
 /// Lists the worst and the best reconstructed images.
-pub fn rank(run: &Path, images: &Path, count: usize, figures: Option<&Path>) -> Result<()> {
-    let run = Run::open(run)?;
+pub fn rank(run: &Path, device: Option<Device>, images: &Path, count: usize, figures: Option<&Path>) -> Result<()> {
+    let run = open_run(run, device)?;
     let mut stream = ImageStream::open(images, run.model.plan().image_shape)?.images_per_part(usize::MAX);
     let Part { names, images } = stream.next().context("there are no images")??;
     let ranking = run.model.rank(&images)?;

@@ -10,7 +10,7 @@ mod train;
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::{Shell, generate};
-use diabolo::prelude::Run;
+use diabolo::prelude::Device;
 use output::{READER_IS_GONE, is_reader_gone, say, tell};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,6 +25,9 @@ use std::process::ExitCode;
 struct CommandLine {
     #[command(subcommand)]
     command: Command,
+    /// Where to compute: auto, cpu, cuda or cuda:1 [default: as the run's settings say]
+    #[arg(long, global = true, value_name = "DEVICE")]
+    device: Option<Device>,
 }
 
 #[derive(Subcommand)]
@@ -143,7 +146,8 @@ const SWEEP_HELP: &str = r#"Example of a file:
 Paths are relative to this file."#;
 
 fn main() -> ExitCode {
-    match run(CommandLine::parse().command) {
+    let CommandLine { command, device } = CommandLine::parse();
+    match run(command, device) {
         Ok(()) => ExitCode::SUCCESS,
         // Quietly, as other programs end in a pipe.
         Err(error) if is_reader_gone(&error) => ExitCode::from(READER_IS_GONE),
@@ -163,21 +167,21 @@ fn whole_message(error: &anyhow::Error) -> String {
     })
 }
 
-fn run(command: Command) -> Result<()> {
+fn run(command: Command, device: Option<Device>) -> Result<()> {
     match command {
-        Command::Train { file } => train::train(&file),
-        Command::Fit(fit) => detector::fit(&fit),
-        Command::Verify { detector } => detector::verify(&detector),
+        Command::Train { file } => train::train(&file, device),
+        Command::Fit(fit) => detector::fit(&fit, device),
+        Command::Verify { detector } => detector::verify(&detector, device),
         Command::Score { run, images, out } if detector::is_detector(&run) => {
-            detector::score(&run, &images, out.as_deref())
+            detector::score(&run, device, &images, out.as_deref())
         }
         Command::Rank { run, images, count, figures } if detector::is_detector(&run) => {
-            detector::rank(&run, &images, count, figures.as_deref())
+            detector::rank(&run, device, &images, count, figures.as_deref())
         }
-        Command::Score { run, images, out } => images::score(&run, &images, out.as_deref()),
-        Command::Rank { run, images, count, figures } => images::rank(&run, &images, count, figures.as_deref()),
-        Command::Sweep { file } => train::sweep(&file),
-        Command::Show { run, figure } => show(&run, figure.as_deref()),
+        Command::Score { run, images, out } => images::score(&run, device, &images, out.as_deref()),
+        Command::Rank { run, images, count, figures } => images::rank(&run, device, &images, count, figures.as_deref()),
+        Command::Sweep { file } => train::sweep(&file, device),
+        Command::Show { run, figure } => show(&run, device, figure.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             generate(shell, &mut CommandLine::command(), "diabolo", &mut script);
@@ -186,8 +190,8 @@ fn run(command: Command) -> Result<()> {
     }
 }
 
-fn show(folder: &Path, figure: Option<&Path>) -> Result<()> {
-    let run = Run::open(folder)?;
+fn show(folder: &Path, device: Option<Device>, figure: Option<&Path>) -> Result<()> {
+    let run = images::open_run(folder, device)?;
     say(&run)?;
     if let Some(path) = figure {
         run.model.history().figure().context("the run has no loss curve yet")?.save(path)?;
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once() {
-        let missing = Run::open("no/such/run").unwrap_err();
+        let missing = diabolo::prelude::Run::open("no/such/run").unwrap_err();
         let message = whole_message(&anyhow::Error::from(missing).context("showing a run"));
         assert!(message.starts_with("showing a run: opening no/such/run/run.json"), "{message}");
         assert_eq!(message.matches("os error").count(), 1, "{message}");

@@ -4,6 +4,7 @@ use crate::configuration::{self, Sweeping, Train};
 use crate::output::say;
 use crate::progress::Bar;
 use anyhow::{Result, bail};
+use diabolo::prelude::Device;
 use diabolo::run::fit_in;
 use diabolo::sweep::{self, Experiment};
 use diabolo::train::StoppedBecause;
@@ -11,8 +12,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Trains in a run folder.
-pub fn train(file: &Path) -> Result<()> {
-    let Train { folder, architecture, data, training } = configuration::read(file)?;
+pub fn train(file: &Path, device: Option<Device>) -> Result<()> {
+    let Train { folder, architecture, data, mut training } = configuration::read(file)?;
+    training.device = device.unwrap_or(training.device);
     let split = data.split()?;
     let mut bar = None;
     let model = fit_in(&folder, architecture, &split, training, |progress| {
@@ -31,8 +33,9 @@ pub fn train(file: &Path) -> Result<()> {
 }
 
 /// Trains for one pair of held-out classes after another.
-pub fn sweep(file: &Path) -> Result<()> {
-    let Sweeping { folder, architecture, data, training, mut pairs, evaluations } = configuration::read(file)?;
+pub fn sweep(file: &Path, device: Option<Device>) -> Result<()> {
+    let Sweeping { folder, architecture, data, mut training, mut pairs, evaluations } = configuration::read(file)?;
+    training.device = device.unwrap_or(training.device);
     let split = data.split()?;
     if pairs.is_empty() {
         pairs = split.class_pairs(usize::MAX)?;

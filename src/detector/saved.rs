@@ -11,6 +11,7 @@ use super::calibration::{Calibration, Decision};
 use super::fitted::Fitted;
 use super::{Detector, Evaluation};
 use crate::data::{ImageShape, Images, Pixels};
+use crate::device::Device;
 use crate::files::{expand_home, fingerprint, make_folder, write_together};
 use crate::run::{read, read_versioned};
 use crate::train::Autoencoder;
@@ -145,7 +146,7 @@ impl Detector {
         write_together(&all)
     }
 
-    /// Opens a detector that [`Detector::save`] wrote, on the CPU or, where there is one, on a GPU.
+    /// Opens a detector that [`Detector::save`] wrote, on the first GPU or, where there is none, on the CPU.
     ///
     /// # Errors
     /// [`Error::File`] when the folder has no `detector.json`; [`Error::Format`] when the detector is damaged, not whole,
@@ -158,6 +159,14 @@ impl Detector {
     /// assert!(message.starts_with("opening no/such/detector/detector.json"), "{message}");
     /// ```
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(folder, Device::Auto)
+    }
+
+    /// The same on a device of one's choice.
+    ///
+    /// # Errors
+    /// Those of [`Detector::open`], and [`Error::Device`] when the device cannot be used.
+    pub fn open_on(folder: impl AsRef<Path>, device: Device) -> Result<Self> {
         let folder = &expand_home(folder)?;
         let path = folder.join(DESCRIPTION);
         let description: Description = read_versioned(&path, "a detector's description", FORMAT_VERSION, SAVE_AGAIN)?;
@@ -166,7 +175,7 @@ impl Detector {
             .try_for_each(|name| read_whole(folder, name, &description).map(drop))?;
         let path = folder.join(FIT);
         let mut arrays = Arrays::read(&path, &read_whole(folder, FIT, &description)?)?;
-        let model = Autoencoder::open(folder.join("model"))?;
+        let model = Autoencoder::open_on(folder.join("model"), device)?;
         let lacking =
             |what: &str| Error::format(&path, format!("no {what} that fits"), "what a detector has learnt", SAVE_AGAIN);
         let Description { evaluation, classes, images, decision, .. } = description;

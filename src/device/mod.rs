@@ -1,17 +1,18 @@
 //! Devices (CPU or CUDA), precision, and random numbers.
 
+pub(crate) mod cuda;
 pub(crate) mod host;
 pub(crate) mod threads;
 
 use crate::data::{Images, Pixels};
-use crate::error::{TorchContext, first_line};
+use crate::error::TorchContext;
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_distr::StandardNormal;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
-use std::sync::OnceLock;
+use std::str::FromStr;
 use tch::{Kind, Tensor};
 
 /// The device to compute on.
@@ -36,6 +37,38 @@ pub enum Device {
     Cuda(usize),
 }
 
+/// From "auto", "cpu", "cuda" or "cuda:1", as PyTorch names devices.
+///
+/// # Example
+/// ```
+/// use diabolo::device::Device;
+/// assert_eq!("cuda:1".parse::<Device>()?, Device::Cuda(1));
+/// assert_eq!("cpu".parse::<Device>()?, Device::Cpu);
+/// assert!("gpu".parse::<Device>().is_err());
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+impl FromStr for Device {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let number = |text: &str| text.parse().ok().map(Self::Cuda);
+        let found = match name {
+            "auto" => Some(Self::Auto),
+            "cpu" => Some(Self::Cpu),
+            "cuda" => Some(Self::Cuda(0)),
+            _ => name.strip_prefix("cuda:").and_then(number),
+        };
+        found.ok_or_else(|| {
+            Error::setting(
+                "device",
+                format!("{name:?}"),
+                "auto, cpu, cuda or cuda:1",
+                "auto takes a GPU where there is one",
+            )
+        })
+    }
+}
+
 /// The kind of numbers that a network computes with.
 ///
 /// # Example
@@ -49,9 +82,14 @@ pub enum Device {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// 32-bit floats throughout.
+    /// 32-bit floats throughout; on a GPU without TF32, where diabolo was built with CUDA's headers
+    /// (docs/GUIDE.md, "On a GPU").
     #[default]
     Float32,
+    /// 32-bit floats whose convolutions and matrix products an NVIDIA GPU computes with 10 bits of mantissa, about three
+    /// decimal digits; a CPU as [`Precision::Float32`]. libtorch has one switch for it: of trainings at the same time
+    /// the one that began last decides.
+    Tf32,
     /// 16-bit "brain" floats in the layers; weights, losses and optimiser stay 32-bit.
     /// About three decimal digits. Meant for GPUs: on the CPUs that were tried it is slower (docs/BENCHMARKS.md).
     Bfloat16,
@@ -93,70 +131,17 @@ impl Device {
     pub(crate) fn choose(self) -> Result<Chosen> {
         match self {
             Self::Cpu => Ok(Chosen { device: tch::Device::Cpu, reason: "CPU, as asked".into() }),
-            Self::Cuda(index) => {
-                try_cuda(index).map(|device| Chosen { device, reason: format!("CUDA device {index}, as asked") })
-            }
-            Self::Auto if !has_nvidia_driver() => {
+            Self::Cuda(index) => cuda::try_device(index)
+                .map(|device| Chosen { device, reason: format!("CUDA device {index}, as asked") }),
+            Self::Auto if !cuda::has_driver() => {
                 Ok(Chosen { device: tch::Device::Cpu, reason: "CPU, since there is no NVIDIA driver".into() })
             }
-            Self::Auto => Ok(match try_cuda(0) {
+            Self::Auto => Ok(match cuda::try_device(0) {
                 Ok(device) => Chosen { device, reason: "CUDA device 0, the first one".into() },
                 Err(error) => Chosen { device: tch::Device::Cpu, reason: format!("CPU, since {error}") },
             }),
         }
     }
-}
-
-/// Puts a number on the CUDA device, so that a broken installation shows here and not in the middle of a training.
-fn try_cuda(index: usize) -> Result<tch::Device> {
-    let wanted = || format!("CUDA {index}");
-    load_cuda_library().map_err(|found| Error::Device {
-        wanted: wanted(),
-        found,
-        next_step:
-            "install the whole of libtorch (pip install torch==2.13.0, then `cargo diabolo setup`) on a machine \
-                    with an NVIDIA driver, or choose Device::Cpu"
-                .into(),
-    })?;
-    let device = tch::Device::Cuda(index);
-    match Tensor::f_zeros([1], (Kind::Float, device)) {
-        Ok(_) => Ok(device),
-        Err(source) => Err(Error::Device {
-            wanted: wanted(),
-            found: format!("putting a number on it: libtorch says: {}", first_line(&source)),
-            next_step: "mend the driver, or choose Device::Cpu or Device::Auto".into(),
-        }),
-    }
-}
-
-/// Linkers drop `libtorch_cuda.so`, since no symbol of it is named, and libtorch then answers that there is no CUDA.
-/// Loading it by hand registers the backend. The library stays loaded for the life of the process.
-fn load_cuda_library() -> Result<(), String> {
-    static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
-    LOADED.get_or_init(load_library_globally).clone()
-}
-
-#[cfg(unix)]
-fn load_library_globally() -> Result<(), String> {
-    use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    let name = if cfg!(target_os = "macos") { "libtorch_cuda.dylib" } else { "libtorch_cuda.so" };
-    // SAFETY: libtorch's own library, made to be loaded into a process that has libtorch_cpu; its initialisers register
-    // the backend and touch nothing of ours.
-    let library = unsafe { Library::open(Some(name), RTLD_NOW | RTLD_GLOBAL) };
-    library.map(std::mem::forget).map_err(|error| format!("libtorch's CUDA part cannot be loaded: {error}"))
-}
-
-#[cfg(not(unix))]
-fn load_library_globally() -> Result<(), String> {
-    // SAFETY: as above.
-    let library = unsafe { libloading::Library::new("torch_cuda.dll") };
-    library.map(std::mem::forget).map_err(|error| format!("libtorch's CUDA part cannot be loaded: {error}"))
-}
-
-fn has_nvidia_driver() -> bool {
-    let name = if cfg!(windows) { "nvcuda.dll" } else { "libcuda.so.1" };
-    // SAFETY: the driver's user library; loading it is how every CUDA program begins.
-    unsafe { libloading::Library::new(name) }.is_ok()
 }
 
 /// Computes without recording what a gradient would need, as PyTorch's `torch.no_grad()`. A panic inside does not leave the
@@ -276,7 +261,7 @@ mod tests {
     #[test]
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     fn a_cuda_device_that_is_not_there_is_an_error_that_says_so() {
-        if has_nvidia_driver() {
+        if cuda::has_driver() {
             eprintln!("skipped: this machine has an NVIDIA driver");
             return;
         }

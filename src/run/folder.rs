@@ -66,7 +66,8 @@ pub struct Run {
 /// training that was finished.
 ///
 /// On a CPU, with the same number of threads, the weights in the end are those of a training that was never interrupted, bit
-/// for bit: all random numbers follow from seed, epoch and step, and everything else is in the folder.
+/// for bit: all random numbers follow from seed, epoch and step, and everything else is in the folder. On a GPU they are so
+/// with [`Training::deterministic`]; without, cuDNN may add in another order each time.
 ///
 /// # Errors
 /// [`Error::Data`] when the folder holds another training (the message has the difference) or one is at work there;
@@ -249,7 +250,7 @@ impl Stage {
             return Ok(Self::New);
         }
         found.check_same(folder, wanted)?;
-        let held = Held::in_folder(folder, &found)?;
+        let held = Held::in_folder(folder, &found, wanted.training.device)?;
         let n_done = held.history().map_or(0, |history| history.epochs.len());
         let n_wanted = wanted.training.epochs;
         if n_wanted < n_done {
@@ -290,7 +291,7 @@ struct Held {
 }
 
 impl Held {
-    fn in_folder(folder: &Path, description: &Description) -> Result<Self> {
+    fn in_folder(folder: &Path, description: &Description, device: Device) -> Result<Self> {
         let checkpoint = state::read(folder, description, &description.plan()?)?;
         let path = model_path(folder);
         let newer_model = match &checkpoint {
@@ -298,8 +299,8 @@ impl Held {
             Some(checkpoint) => Autoencoder::open_history(&path)
                 .ok()
                 .filter(|history| is_newer(history, &checkpoint.history))
-                .and_then(|_| Autoencoder::open(&path).ok()),
-            None if path.with_extension("json").exists() => Some(Autoencoder::open(&path)?),
+                .and_then(|_| Autoencoder::open_on(&path, device).ok()),
+            None if path.with_extension("json").exists() => Some(Autoencoder::open_on(&path, device)?),
             None => None,
         };
         Ok(Self { checkpoint, newer_model })
@@ -370,7 +371,8 @@ impl Saver {
 }
 
 impl Run {
-    /// Opens a run folder, finished or not: its model has the best weights so far.
+    /// Opens a run folder, finished or not: its model has the best weights so far. It comes back on the device that its
+    /// training asked for or, where this machine has no such device, on the CPU.
     ///
     /// # Errors
     /// [`Error::File`] when it is no run folder or cannot be read; [`Error::Format`] when it is damaged, was written by a
@@ -385,8 +387,23 @@ impl Run {
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = &expand_home(folder)?;
         let description = Description::open(folder)?;
-        let held = Held::in_folder(folder, &description)?;
-        let Some(model) = held.into_model(&description, Device::Auto)? else {
+        let asked = description.training.device;
+        let device = if asked.choose().is_ok() { asked } else { Device::Cpu };
+        Self::open_described(folder, description, device)
+    }
+
+    /// The same on a device of one's choice.
+    ///
+    /// # Errors
+    /// Those of [`Run::open`], and [`Error::Device`] when the device cannot be used.
+    pub fn open_on(folder: impl AsRef<Path>, device: Device) -> Result<Self> {
+        let folder = &expand_home(folder)?;
+        Self::open_described(folder, Description::open(folder)?, device)
+    }
+
+    fn open_described(folder: &Path, description: Description, device: Device) -> Result<Self> {
+        let held = Held::in_folder(folder, &description, device)?;
+        let Some(model) = held.into_model(&description, device)? else {
             let (found, wanted) = ("nothing yet", "a finished epoch");
             return Err(Error::format(&state::path_in(folder), found, wanted, "wait, or go on with the training"));
         };

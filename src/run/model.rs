@@ -87,7 +87,7 @@ impl Autoencoder {
         Ok([(weights_path, weights), (description_path, json.into_bytes())])
     }
 
-    /// Opens a model that [`Autoencoder::save`] wrote, on the CPU or, where there is one, on a GPU.
+    /// Opens a model that [`Autoencoder::save`] wrote, on the first GPU or, where there is none, on the CPU.
     ///
     /// # Errors
     /// [`Error::File`] when a file is missing or cannot be read, [`Error::Format`] when it is damaged or was written by a
@@ -105,6 +105,25 @@ impl Autoencoder {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_on(path, Device::Auto)
+    }
+
+    /// The same on a device of one's choice.
+    ///
+    /// # Errors
+    /// Those of [`Autoencoder::open`], and [`Error::Device`] when the device cannot be used.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// model.save(folder.join("small"))?;
+    /// let opened = Autoencoder::open_on(folder.join("small"), Device::Cpu)?;
+    /// assert_eq!(opened.score(data.test())?.values.len(), 48);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn open_on(path: impl AsRef<Path>, device: Device) -> Result<Self> {
         let [weights_path, description_path] = paths(&expand_home(path)?);
         let description = read_description(&description_path)?;
         let plan = description.architecture.plan(description.image_shape).map_err(|misfit| {
@@ -113,7 +132,7 @@ impl Autoencoder {
         })?;
         let mut saved = tensors::open(&weights_path, SAVE_AGAIN)?.tensors;
         let n_saved = saved.len();
-        let network = Network::from_named(plan, |name| saved.remove(name), Device::Auto.choose()?.device)?;
+        let network = Network::from_named(plan, |name| saved.remove(name), device.choose()?.device)?;
         if !saved.is_empty() {
             let found = format!("{n_saved} tensors where the architecture has {}", n_saved - saved.len());
             return Err(Error::format(&weights_path, found, "whole safetensors weights", SAVE_AGAIN));

@@ -11,9 +11,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::Tensor;
 
-/// Images per pass when nothing is trained: large enough to keep a GPU busy, small enough for a CPU's cache; twice as
-/// many take a CPU more than three times as long.
-const EVALUATION_BATCH: usize = 128;
+/// Images per pass on a CPU when nothing is trained: twice as many do not fit its cache and take more than three times as
+/// long.
+const BATCH_ON_CPU: usize = 128;
+
+/// On a GPU, which is busy only with many at once.
+const BATCH_ON_GPU: usize = 2048;
 
 /// A network with its weights, the settings it was trained with and the history of its training.
 ///
@@ -151,9 +154,11 @@ impl Autoencoder {
             ));
         }
         let mut values = Vec::new();
-        for start in (0..images.len()).step_by(EVALUATION_BATCH) {
+        self.training.set_switches(network.device());
+        let batch_size = if network.device() == tch::Device::Cpu { BATCH_ON_CPU } else { BATCH_ON_GPU };
+        for start in (0..images.len()).step_by(batch_size) {
             interrupt::check(&doing)?;
-            let range = start..images.len().min(start + EVALUATION_BATCH);
+            let range = start..images.len().min(start + batch_size);
             let batch = ResidentImages::new(images, range, network.device())?.all()?;
             let batch = network.arranged(batch).doing("arranging a batch")?;
             let result = without_gradients(|| compute(&network, &batch))?;

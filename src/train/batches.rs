@@ -2,17 +2,15 @@
 
 use crate::data::{Images, Pixels};
 use crate::device::{ResidentImages, shuffled_rows};
-use crate::error::TorchContext;
 use crate::{Result, memory};
-use std::ops::Range;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// The training images on the device, in the order of an epoch. They are held once: on a CPU a minibatch is
 /// copied from where the images lie; on a GPU all of them are.
 #[derive(Debug)]
 pub(super) enum TrainingImages {
     OnHost { images: Images, order: Vec<usize> },
-    OnDevice { images: ResidentImages, order: Tensor },
+    OnDevice { images: ResidentImages, order: Vec<i64> },
 }
 
 impl TrainingImages {
@@ -32,39 +30,25 @@ impl TrainingImages {
     }
 
     pub(super) fn on_device(images: &Images, device: tch::Device) -> Result<Self> {
-        let order = Tensor::f_arange(images.len() as i64, (Kind::Int64, device)).doing("numbering the images")?;
+        let order = Vec::from_iter(0..images.len() as i64);
         Ok(Self::OnDevice { images: ResidentImages::new(images, 0..images.len(), device)?, order })
     }
 
     /// Shuffles the images for an epoch, counted from 1.
-    pub(super) fn shuffle(&mut self, seed: u64, epoch: usize) -> Result<()> {
+    pub(super) fn shuffle(&mut self, seed: u64, epoch: usize) {
         match self {
             Self::OnHost { order, .. } => {
                 let rows = shuffled_rows(order.len(), seed, epoch);
                 *order = rows.into_iter().map(|row| row as usize).collect();
             }
-            Self::OnDevice { order, .. } => {
-                let rows = Tensor::f_from_slice(&shuffled_rows(order.numel(), seed, epoch));
-                let rows = rows.and_then(|rows| rows.f_to(order.device()));
-                *order = rows.doing("moving the order of the images to the device")?;
-            }
+            Self::OnDevice { order, .. } => *order = shuffled_rows(order.len(), seed, epoch),
         }
-        Ok(())
     }
+}
 
-    /// The images at these positions of the order, `[n, c, h, w]`, f32 in -1..=1.
-    pub(super) fn batch(&self, positions: Range<usize>) -> Result<Tensor> {
-        match self {
-            Self::OnHost { images, order } => {
-                let n = positions.len();
-                ResidentImages::new(&images.select(&order[positions])?, 0..n, tch::Device::Cpu)?.all()
-            }
-            Self::OnDevice { images, order } => {
-                let rows = order.f_narrow(0, positions.start as i64, positions.len() as i64);
-                images.batch(&rows.doing("choosing a batch")?)
-            }
-        }
-    }
+/// The images of these indices, `[n, c, h, w]`, f32 in -1..=1, on the host.
+pub(super) fn batch_on_host(images: &Images, indices: &[usize]) -> Result<Tensor> {
+    ResidentImages::new(&images.select(indices)?, 0..indices.len(), tch::Device::Cpu)?.all()
 }
 
 #[cfg(test)]
@@ -80,8 +64,11 @@ mod tests {
         assert!(matches!(on_host, TrainingImages::OnHost { .. }), "a CPU copies no image before it is needed");
         let mut on_device = TrainingImages::on_device(&images, tch::Device::Cpu).unwrap();
         let batch = |images: &mut TrainingImages| {
-            images.shuffle(5, 2).unwrap();
-            images.batch(8..17).unwrap()
+            images.shuffle(5, 2);
+            match images {
+                TrainingImages::OnHost { images, order } => batch_on_host(images, &order[8..17]).unwrap(),
+                TrainingImages::OnDevice { images, order } => images.batch(&Tensor::from_slice(&order[8..17])).unwrap(),
+            }
         };
         assert_eq!(batch(&mut on_host).size(), [9, 3, 32, 32]);
         assert_eq!(batch(&mut on_host), batch(&mut on_device));

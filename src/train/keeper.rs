@@ -3,6 +3,7 @@
 use super::losses::Reading;
 use super::{Keep, Kept};
 use crate::Result;
+use crate::device::without_gradients;
 use crate::error::TorchContext;
 use crate::model::Network;
 use tch::{Device, Kind, TchError, Tensor};
@@ -51,27 +52,32 @@ impl Keeper {
         self.kept
     }
 
+    /// A copy of the snapshot, which stays as it is while training goes on.
+    pub(super) fn copied_snapshot(&self) -> Result<[Tensor; 2]> {
+        let copied = |tensor: &Tensor| tensor.f_empty_like().and_then(|mut copy| copy.f_copy_(tensor).map(|()| copy));
+        let [parameters, statistics] = self.snapshot.each_ref().map(copied);
+        let doing = "copying the kept weights";
+        Ok([parameters.doing(doing)?, statistics.doing(doing)?])
+    }
+
     /// Weights and running statistics.
     pub(super) fn snapshot(&self) -> &[Tensor; 2] {
         &self.snapshot
     }
 
-    /// To be called between a step's loss, a scalar, and the step itself: the weights that are kept are those that had the
-    /// loss. `newest_loss` is the last that is known. Weights and statistics that are not finite are never kept.
-    pub(super) fn before_step(
-        &mut self,
-        network: &Network,
-        loss: &Tensor,
-        newest_loss: f64,
-        epoch: usize,
-    ) -> Result<()> {
-        match self.reading {
-            _ if self.rule != Keep::LowestMinibatchLoss => Ok(()),
-            Reading::AtOnce if self.is_lower(newest_loss) && network.is_finite() => {
-                self.keep(network, newest_loss, epoch)
-            }
-            Reading::AtOnce => Ok(()),
-            Reading::Seldom(_) => self.keep_if_lower(network, &loss.detach(), epoch).doing("keeping weights"),
+    /// To be called between a step's loss and the step itself: the weights that are kept are those that had the loss. Weights
+    /// and statistics that are not finite are never kept.
+    pub(super) fn before_step(&mut self, network: &Network, loss: f64, epoch: usize) -> Result<()> {
+        let is_kept = self.rule == Keep::LowestMinibatchLoss && self.is_lower(loss) && network.is_finite()?;
+        if is_kept { self.keep(network, loss, epoch) } else { Ok(()) }
+    }
+
+    /// The same where losses are read seldom: the device of the loss decides, and nobody waits for it. Loss and epoch are
+    /// scalars there.
+    pub(super) fn before_step_on_device(&mut self, network: &Network, loss: &Tensor, epoch: &Tensor) -> Result<()> {
+        match self.rule {
+            Keep::LowestMinibatchLoss => self.keep_if_lower(network, loss, epoch).doing("keeping weights"),
+            Keep::LowestEpochLoss | Keep::Last => Ok(()),
         }
     }
 
@@ -79,24 +85,17 @@ impl Keeper {
         self.kept.is_none_or(|kept| loss < kept.loss)
     }
 
-    /// Decides on the device of the loss. A loss that is not a number is not lower.
-    fn keep_if_lower(&mut self, network: &Network, loss: &Tensor, epoch: usize) -> Result<(), TchError> {
+    /// In place, so that a recorded step can be done again. A loss that is not a number is not lower.
+    fn keep_if_lower(&mut self, network: &Network, loss: &Tensor, epoch: &Tensor) -> Result<(), TchError> {
+        let is_kept = loss.f_lt_tensor(&self.on_device.loss)?.f_logical_and(&network.is_finite_on_device()?)?;
         let [parameters, statistics] = network.state();
-        let is_finite = |tensor: &Tensor| tensor.f_isfinite()?.f_all();
-        let is_kept = loss
-            .f_lt_tensor(&self.on_device.loss)?
-            .f_logical_and(&is_finite(parameters)?)?
-            .f_logical_and(&is_finite(statistics)?)?;
-        self.snapshot = [
-            parameters.f_where_self(&is_kept, &self.snapshot[0])?,
-            statistics.f_where_self(&is_kept, &self.snapshot[1])?,
-        ];
-        let epoch = self.on_device.epoch.f_full_like(epoch as f64)?;
-        self.on_device = OnDevice {
-            loss: loss.f_where_self(&is_kept, &self.on_device.loss)?,
-            epoch: epoch.f_where_self(&is_kept, &self.on_device.epoch)?,
-        };
-        Ok(())
+        let OnDevice { loss: kept_loss, epoch: kept_epoch } = &mut self.on_device;
+        let [kept_parameters, kept_statistics] = &mut self.snapshot;
+        let pairs =
+            [(parameters, kept_parameters), (statistics, kept_statistics), (loss, kept_loss), (epoch, kept_epoch)];
+        without_gradients(|| {
+            pairs.into_iter().try_for_each(|(new, kept)| kept.f_copy_(&new.f_where_self(&is_kept, kept)?))
+        })
     }
 
     /// Updates [`Keeper::kept`] from the device.

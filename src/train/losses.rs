@@ -110,17 +110,25 @@ mod tests {
     use super::*;
     use crate::data::{Split, open};
     use crate::device::Device;
+    use crate::device::threads::tests::without_threads;
     use crate::model::Architecture;
     use std::ops::ControlFlow;
 
-    /// A training on the CPU that reads its losses as said, ended after so many steps.
+    /// A training on the CPU that reads its losses as said, ended after so many steps; those that are read seldom are of steps
+    /// taken as on a GPU. By libtorch's operations alone, since the loops for the host's threads round in another way.
     fn train(reading: Reading, training: &Training, n_steps: usize) -> Autoencoder {
+        without_threads(|| train_by_libtorch(reading, training, n_steps))
+    }
+
+    fn train_by_libtorch(reading: Reading, training: &Training, n_steps: usize) -> Autoencoder {
         let scenes = open("scenes").unwrap();
         let data =
             Split::new("a few scenes", scenes.train().first(96).unwrap(), scenes.test().first(8).unwrap()).unwrap();
         let training = training.clone().device(Device::Cpu).batch_size(20);
         let mut training = Loop::begin(None, Architecture::conv(), &data, training).unwrap();
-        training.read_losses(reading).unwrap();
+        if reading != Reading::AtOnce {
+            training.as_on_a_gpu(data.train(), reading).unwrap();
+        }
         let mut n_done = 0;
         let observe = |_: &_| {
             n_done += 1;

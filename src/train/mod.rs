@@ -6,6 +6,7 @@
 mod autoencoder;
 mod batches;
 mod checkpoint;
+mod device_steps;
 mod history;
 mod keeper;
 mod learnt;

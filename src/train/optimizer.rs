@@ -58,44 +58,82 @@ impl OptimizerState {
         Ok(())
     }
 
+    /// What the next step's formula has beside the settings, for [`OptimizerState::step_on_device`]: Adam's root of the second
+    /// moment's bias correction, and its learning rate over the first one's.
+    pub(super) fn corrections(&self) -> [f64; 2] {
+        let n_steps = self.memory.n_steps + 1;
+        [(1.0 - BETA_2.powi(n_steps)).sqrt(), self.learning_rate / (1.0 - BETA_1.powi(n_steps))]
+    }
+
     /// Updates `parameters`, `[n_parameters]`, by one step; `gradients` are the pieces of their gradient, in order.
     pub(super) fn step(&mut self, parameters: &Tensor, gradients: &[Tensor]) -> Result<()> {
-        if !gradients.is_empty() {
-            let step = || self.try_step(&mut parameters.shallow_clone(), gradients);
-            without_gradients(step).doing("taking an optimiser step")?;
+        let corrections = self.corrections();
+        let is_adam = self.memory.second_moment.is_some();
+        if is_adam && threads::suit(parameters.device()) && !gradients.is_empty() {
+            without_gradients(|| self.adam_on_host(&mut parameters.shallow_clone(), gradients, corrections));
+        } else {
+            self.step_on_device(parameters, gradients, &corrections.map(Tensor::from))?;
         }
-        self.memory.n_steps += 1;
+        self.count_step();
         Ok(())
     }
 
-    fn try_step(&mut self, parameters: &mut Tensor, gradients: &[Tensor]) -> Result<(), TchError> {
-        let rate = self.learning_rate;
-        let flat = || Tensor::f_cat(gradients, 0);
-        let OptimizerMemory { n_steps, first_moment, second_moment } = &mut self.memory;
-        let (decay, second_moment) = match (self.optimizer, second_moment) {
-            (Optimizer::Adam, Some(second_moment)) => (1.0, second_moment),
-            (Optimizer::AdamW { weight_decay }, Some(second_moment)) => (1.0 - rate * weight_decay, second_moment),
-            (Optimizer::Sgd { momentum }, _) => {
-                let _ = first_moment.f_mul_scalar_(momentum)?.f_add_(&flat()?)?;
-                let _ = parameters.f_sub_(&first_moment.f_mul_scalar(rate)?)?;
-                return Ok(());
-            }
-            (Optimizer::Adam | Optimizer::AdamW { .. }, None) => unreachable!("Adam has a second moment"),
-        };
-        let root_of_correction_2 = (1.0 - BETA_2.powi(*n_steps + 1)).sqrt();
-        let corrected_rate = rate / (1.0 - BETA_1.powi(*n_steps + 1));
-        if threads::suit(parameters.device()) {
-            let factors = [decay, root_of_correction_2, corrected_rate].map(|factor| factor as f32);
-            adam_on_host([parameters, first_moment, second_moment], gradients, factors);
+    /// The same by libtorch's operations, without waiting for them: the corrections are scalars on the device of the weights.
+    /// The step still is to be counted.
+    pub(super) fn step_on_device(
+        &mut self,
+        parameters: &Tensor,
+        gradients: &[Tensor],
+        corrections: &[Tensor; 2],
+    ) -> Result<()> {
+        if gradients.is_empty() {
             return Ok(());
         }
-        let gradient = flat()?;
+        let step = || self.try_step(&mut parameters.shallow_clone(), gradients, corrections);
+        without_gradients(step).doing("taking an optimiser step")
+    }
+
+    pub(super) fn count_step(&mut self) {
+        self.memory.n_steps += 1;
+    }
+
+    fn try_step(
+        &mut self,
+        parameters: &mut Tensor,
+        gradients: &[Tensor],
+        [root_of_correction_2, corrected_rate]: &[Tensor; 2],
+    ) -> Result<(), TchError> {
+        let rate = self.learning_rate;
+        let gradient = Tensor::f_cat(gradients, 0)?;
+        let decay = self.decay();
+        let OptimizerMemory { first_moment, second_moment, .. } = &mut self.memory;
+        let Some(second_moment) = second_moment else {
+            let Optimizer::Sgd { momentum } = self.optimizer else { unreachable!("Adam has a second moment") };
+            let _ = first_moment.f_mul_scalar_(momentum)?.f_add_(&gradient)?;
+            let _ = parameters.f_sub_(&first_moment.f_mul_scalar(rate)?)?;
+            return Ok(());
+        };
         let _ = parameters.f_mul_scalar_(decay)?;
         let _ = first_moment.f_lerp_(&gradient, 1.0 - BETA_1)?;
         let _ = second_moment.f_lerp_(&gradient.f_square()?, 1.0 - BETA_2)?;
-        let denominator = second_moment.f_sqrt()?.f_div_scalar_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
-        let _ = parameters.f_addcdiv_(&first_moment.f_mul_scalar(-corrected_rate)?, &denominator)?;
+        let denominator = second_moment.f_sqrt()?.f_div_(root_of_correction_2)?.f_add_scalar_(EPSILON)?;
+        let _ = parameters.f_sub_(&first_moment.f_mul(corrected_rate)?.f_div_(&denominator)?)?;
         Ok(())
+    }
+
+    /// What each step multiplies the weights by.
+    fn decay(&self) -> f64 {
+        match self.optimizer {
+            Optimizer::AdamW { weight_decay } => 1.0 - self.learning_rate * weight_decay,
+            Optimizer::Adam | Optimizer::Sgd { .. } => 1.0,
+        }
+    }
+
+    fn adam_on_host(&mut self, parameters: &mut Tensor, gradients: &[Tensor], corrections: [f64; 2]) {
+        let factors = [self.decay(), corrections[0], corrections[1]].map(|factor| factor as f32);
+        let OptimizerMemory { first_moment, second_moment, .. } = &mut self.memory;
+        let second_moment = second_moment.as_mut().expect("Adam has a second moment");
+        adam_on_host([parameters, first_moment, second_moment], gradients, factors);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settings of a training.
 
-use crate::device::{Device, Precision};
+use crate::device::{Device, Precision, cuda};
 use crate::model::{Layer, Plan, PlannedLayer};
 use crate::{Error, Result, memory};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub struct Training {
     pub device: Device,
     /// Precision of the computation. Default: 32-bit floats.
     pub precision: Precision,
+    /// Whether cuDNN has to add in a fixed order, so that one GPU gives one result, bit for bit, each time. Slower there; a
+    /// CPU does so anyway, with one number of threads. Default: no.
+    pub deterministic: bool,
     /// Training ends after the step in which this many seconds have passed since the call; a training in a folder goes on
     /// there with the next call, which has as many again. Default: no limit.
     pub max_seconds: Option<f64>,
@@ -143,6 +146,7 @@ impl Default for Training {
             seed: 0,
             device: Device::default(),
             precision: Precision::default(),
+            deterministic: false,
             max_seconds: None,
             watch_every: None,
         }
@@ -224,6 +228,11 @@ impl Training {
     /// Sets the precision.
     pub fn precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
+    }
+
+    /// Sets whether a GPU has to give the same result, bit for bit, each time.
+    pub fn deterministic(self, deterministic: bool) -> Self {
+        Self { deterministic, ..self }
     }
 
     /// Sets the time after which training ends with the best model so far.
@@ -342,11 +351,21 @@ impl Training {
         ))
     }
 
-    /// Whether a batch of `n_images` at most fits into memory. A GPU says itself when it does not.
-    pub(super) fn check_memory(&self, plan: &Plan, n_images: usize) -> Result<()> {
+    /// Sets libtorch's switches for a GPU as these settings ask.
+    pub(super) fn set_switches(&self, device: tch::Device) {
+        cuda::allow(device, self.precision == Precision::Tf32, !self.deterministic);
+    }
+
+    /// Whether a batch of `n_images` at most fits into the memory of the device, as far as that is known.
+    pub(super) fn check_memory(&self, plan: &Plan, n_images: usize, device: tch::Device) -> Result<()> {
         let n_values = plan.fewest_values_held();
         let n_bytes = memory::bytes_of(&[self.batch_size.min(n_images), n_values, size_of::<f32>()]);
-        memory::check(&format!("training {}", plan.name), n_bytes, "choose a smaller batch_size or a smaller network")
+        let doing = format!("training {}", plan.name);
+        let next_step = format!("choose a batch_size below {} or a smaller network", self.batch_size);
+        match device {
+            tch::Device::Cpu => memory::check(&doing, n_bytes, &next_step),
+            _ => memory::check_free(&doing, n_bytes, cuda::free_memory(device), &next_step),
+        }
     }
 }
 

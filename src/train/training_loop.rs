@@ -1,19 +1,20 @@
 //! The loop over epochs and minibatches.
 
-use super::batches::TrainingImages;
+use super::batches::{TrainingImages, batch_on_host};
 use super::checkpoint::{Checkpoint, UnfinishedEpoch};
+use super::device_steps::{DeviceSteps, Parts};
 use super::keeper::Keeper;
 use super::loss::minibatch_loss;
 use super::losses::{Losses, Reading};
 use super::optimizer::OptimizerState;
 use super::{Autoencoder, Epoch, History, Keep, Learnt, Progress, StoppedBecause, Training, Watched, learnt};
 use crate::data::{Images, Split};
+use crate::device::cuda::Stream;
 use crate::error::TorchContext;
 use crate::model::{Architecture, Network, StepRandomness};
 use crate::{Error, Result, interrupt};
 use std::ops::ControlFlow;
 use std::time::Instant;
-use tch::Tensor;
 
 /// A training under way.
 pub(crate) struct Loop {
@@ -21,6 +22,7 @@ pub(crate) struct Loop {
     trained_on: String,
     training: Training,
     images: TrainingImages,
+    device_steps: DeviceSteps,
     n_images: usize,
     /// For what is measured at the end; the mean training image is.
     train: Images,
@@ -38,6 +40,9 @@ pub(crate) struct Loop {
     /// False while a step is taken note of in one place and not yet in another: a failure then leaves no state to go on from.
     is_between_steps: bool,
     started: Instant,
+    /// A step of every epoch that fails, as on a device that is lost.
+    #[cfg(test)]
+    failing_step: Option<usize>,
     /// Time spent before this call.
     seconds_before: f64,
 }
@@ -64,13 +69,12 @@ impl Loop {
         let plan = architecture.plan(images.shape())?;
         training.check_batch_statistics(&plan, images.len())?;
         let chosen = training.device.choose()?;
-        if chosen.device == tch::Device::Cpu {
-            training.check_memory(&plan, images.len())?;
-        }
+        training.check_memory(&plan, images.len(), chosen.device)?;
         let network = Network::new(plan, training.seed, chosen.device)?;
         let reading = Reading::of(chosen.device);
         let mut begun = Self {
             images: TrainingImages::new(images, chosen.device)?,
+            device_steps: DeviceSteps::default(),
             n_images: images.len(),
             train: images.clone(),
             test: split.test().clone(),
@@ -94,6 +98,8 @@ impl Loop {
             network,
             training,
             started: Instant::now(),
+            #[cfg(test)]
+            failing_step: None,
             seconds_before: 0.0,
         };
         if let Some(checkpoint) = start {
@@ -120,9 +126,10 @@ impl Loop {
         Ok(())
     }
 
-    /// Reads losses in another way than the device asks for.
+    /// Goes on as on a GPU, with these images and losses that are read so.
     #[cfg(test)]
-    pub(super) fn read_losses(&mut self, reading: Reading) -> Result<()> {
+    pub(super) fn as_on_a_gpu(&mut self, images: &Images, reading: Reading) -> Result<()> {
+        self.images = TrainingImages::on_device(images, tch::Device::Cpu)?;
         self.losses = Losses::after(Vec::new(), reading);
         self.keeper = Keeper::new(self.training.keep, reading, &self.network)?;
         Ok(())
@@ -137,6 +144,9 @@ impl Loop {
         mut observe: impl FnMut(&Progress) -> ControlFlow<()>,
         mut after_epoch: impl FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
+        self.training.set_switches(self.network.device());
+        // Beside other trainings on the same GPU, and as CUDA graphs ask for.
+        let _stream = Stream::enter(self.network.device()).doing("making a stream on the device")?;
         let stopped_because = match self.run_epochs(&mut observe, &mut after_epoch) {
             Ok(stopped_because) => stopped_because,
             // Nothing was learned yet, so nothing is lost by saying no.
@@ -144,6 +154,11 @@ impl Loop {
             Err(error) => self.failed(&error),
         };
         self.history = History { stopped_because, ..self.history() };
+        if let Some(error) = self.device_steps.refusal() {
+            self.history
+                .notes
+                .push(format!("steps were launched operation by operation, since none could be recorded: {error}"));
+        }
         match self.learnt() {
             Ok(learnt) => self.history.learnt = learnt,
             Err(Error::Interrupted { .. }) => {}
@@ -216,7 +231,7 @@ impl Loop {
     pub(crate) fn checkpoint(&self) -> Result<Checkpoint> {
         Ok(Checkpoint {
             last: self.network.snapshot()?,
-            kept: self.keeper.snapshot().each_ref().map(Tensor::shallow_clone),
+            kept: self.keeper.copied_snapshot()?,
             optimizer: self.optimizer.memory()?,
             history: self.history(),
             unfinished: UnfinishedEpoch { losses: self.losses.known().to_vec(), seconds: self.epoch_seconds },
@@ -240,10 +255,10 @@ impl Loop {
     fn run_epoch(&mut self, observe: &mut impl FnMut(&Progress) -> ControlFlow<()>) -> Result<Option<StoppedBecause>> {
         let epoch = self.history.epochs.len() + 1;
         let (began, seconds_before) = (Instant::now(), self.epoch_seconds);
-        self.images.shuffle(self.training.seed, epoch)?;
+        self.images.shuffle(self.training.seed, epoch);
         let mut asked_to_stop = None;
         for step in self.losses.n_steps() + 1..=self.n_steps() {
-            self.take_step(epoch, step)?;
+            self.take_step(epoch, step).map_err(|error| error.with_batch_size(self.training.batch_size))?;
             if self.losses.first_not_finite().is_some() {
                 break;
             }
@@ -256,7 +271,8 @@ impl Loop {
         self.keeper.read()?;
         self.epoch_seconds = seconds_before + began.elapsed().as_secs_f64();
         let n_steps = self.losses.n_steps();
-        if let Some(step) = self.losses.first_not_finite().or((!self.network.is_finite()).then_some(n_steps)) {
+        let is_finite = self.network.is_finite()?;
+        if let Some(step) = self.losses.first_not_finite().or((!is_finite).then_some(n_steps)) {
             self.go_back_to_kept()?;
             return Ok(Some(StoppedBecause::Diverged { epoch, step }));
         }
@@ -267,24 +283,41 @@ impl Loop {
         Ok(asked_to_stop.filter(|_| !self.is_done()))
     }
 
-    /// Moves the weights by one minibatch; a loss that is known to be infinite or undefined moves nothing.
+    /// Moves the weights by one minibatch; on a CPU a loss that is infinite or undefined moves nothing.
     fn take_step(&mut self, epoch: usize, step: usize) -> Result<()> {
+        #[cfg(test)]
+        if self.failing_step == Some(step) {
+            return Err(tch::TchError::Torch("the device is lost".into())).doing("taking a step");
+        }
         let batch_size = self.training.batch_size;
         let start = (step - 1) * batch_size;
-        let batch = self.images.batch(start..self.n_images.min(start + batch_size))?;
-        let batch = self.network.arranged(batch).doing("arranging a batch")?;
-        let randomness = StepRandomness::new(self.training.seed, epoch, step);
-        let (loss, backward) = minibatch_loss(&self.network, &batch, randomness, &self.training)?;
-        let gradients = backward.gradients(&loss)?;
-        self.is_between_steps = false;
-        self.losses.push(&loss)?;
+        let positions = start..self.n_images.min(start + batch_size);
+        let Self { network, optimizer, keeper, training, losses, .. } = self;
+        match &self.images {
+            TrainingImages::OnHost { images, order } => {
+                let batch = batch_on_host(images, &order[positions])?;
+                let batch = network.arranged(batch).doing("arranging a batch")?;
+                let randomness = StepRandomness::new(training.seed, epoch, step);
+                let (loss, backward) = minibatch_loss(network, &batch, randomness, training)?;
+                let gradients = backward.gradients(&loss)?;
+                self.is_between_steps = false;
+                losses.push(&loss)?;
+                if losses.first_not_finite().is_none() {
+                    keeper.before_step(network, losses.newest(), epoch)?;
+                    // The gradient is final here: processes that train together would average it at this line.
+                    optimizer.step(network.parameters(), &gradients)?;
+                }
+            }
+            TrainingImages::OnDevice { images, order } => {
+                let is_between_steps = &mut self.is_between_steps;
+                let parts = Parts { network, images, optimizer, keeper, training, is_between_steps };
+                let loss = self.device_steps.take(parts, &order[positions], epoch, step)?;
+                self.is_between_steps = false;
+                losses.push(&loss)?;
+            }
+        }
         if epoch == 1 && step == 1 {
             self.history.loss_first = Some(self.losses.newest()).filter(|loss| loss.is_finite());
-        }
-        if self.losses.first_not_finite().is_none() {
-            self.keeper.before_step(&self.network, &loss, self.losses.newest(), epoch)?;
-            // The gradient is final here: processes that train together would average it at this line.
-            self.optimizer.step(self.network.parameters(), &gradients)?;
         }
         self.is_between_steps = true;
         Ok(())
@@ -342,7 +375,7 @@ impl Loop {
     /// Ends a training of which a step or a save has failed.
     fn failed(&mut self, error: &Error) -> StoppedBecause {
         let is_known = self.losses.read().and_then(|()| self.keeper.read()).is_ok();
-        if !is_known || self.losses.first_not_finite().is_some() || !self.network.is_finite() {
+        if !is_known || self.losses.first_not_finite().is_some() || !self.network.is_finite().unwrap_or(false) {
             self.is_between_steps = false;
             // An error here is one of a device that is lost, as the first one says.
             let _ = self.go_back_to_kept();
@@ -375,80 +408,4 @@ impl Loop {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::open;
-    use crate::device::Device;
-    use crate::train::Kept;
-
-    fn few() -> Split {
-        let scenes = open("scenes").unwrap();
-        Split::new("a few scenes", scenes.train().first(60).unwrap(), scenes.test().first(8).unwrap()).unwrap()
-    }
-
-    fn begin(keep: Keep) -> Loop {
-        let training = Training::default().epochs(3).batch_size(20).keep(keep).device(Device::Cpu);
-        Loop::begin(None, Architecture::conv(), &few(), training).unwrap()
-    }
-
-    /// Of three steps in an epoch the first can be taken: for the others there are no images.
-    fn failing_in_its_second_step(keep: Keep) -> Loop {
-        let mut training = begin(keep);
-        let first_batch = few().train().first(20).unwrap();
-        training.images = TrainingImages::on_device(&first_batch, tch::Device::Cpu).unwrap();
-        training
-    }
-
-    #[test]
-    fn an_error_after_the_first_step_keeps_what_was_learnt() {
-        for keep in [Keep::LowestMinibatchLoss, Keep::LowestEpochLoss, Keep::Last] {
-            let mut training = failing_in_its_second_step(keep);
-            let before = training.network().snapshot().unwrap();
-            training.run(|_| ControlFlow::Continue(()), |_| Ok(())).unwrap();
-            assert!(training.can_be_resumed(), "the weights are those after a whole step");
-            let model = training.into_model().unwrap();
-            let StoppedBecause::Failed { message } = &model.history().stopped_because else { panic!("{keep:?}") };
-            assert!(message.contains("choosing a batch"), "{message}");
-            let kept = model.history().kept.unwrap();
-            assert_eq!((kept.epoch, Some(kept.loss)), (1, model.history().loss_first), "{keep:?}");
-            // The rule of the lowest minibatch keeps the weights that had the loss; the others those after the step.
-            let has_moved = model.network().snapshot().unwrap() != before;
-            assert_eq!(has_moved, keep != Keep::LowestMinibatchLoss, "{keep:?}");
-        }
-    }
-
-    #[test]
-    fn an_error_before_the_first_step_is_one() {
-        let mut training = failing_in_its_second_step(Keep::Last);
-        training.images = TrainingImages::on_device(&few().train().first(10).unwrap(), tch::Device::Cpu).unwrap();
-        assert!(training.run(|_| ControlFlow::Continue(()), |_| Ok(())).is_err());
-    }
-
-    #[test]
-    fn weights_and_statistics_that_are_not_finite_are_never_kept() {
-        for reading in [Reading::AtOnce, Reading::of(tch::Device::Cuda(0))] {
-            for part in 0..2 {
-                let mut training = begin(Keep::LowestMinibatchLoss);
-                let network = Network::new(Architecture::report_cnn().plan([3, 32, 32]).unwrap(), 1, tch::Device::Cpu);
-                training.network = network.unwrap();
-                training.read_losses(reading).unwrap();
-                let mut keep = |loss: f32| {
-                    training.keeper.before_step(&training.network, &Tensor::from(loss), f64::from(loss), 1).unwrap();
-                    training.keeper.read().unwrap();
-                    training.keeper.kept()
-                };
-                let good = Some(Kept { epoch: 1, loss: 0.5 });
-                assert_eq!(keep(0.5), good);
-                let _ = training.network.state()[part].shallow_clone().detach().narrow(0, 0, 1).fill_(f64::NAN);
-                let mut keep = |loss: f32| {
-                    training.keeper.before_step(&training.network, &Tensor::from(loss), f64::from(loss), 1).unwrap();
-                    training.keeper.read().unwrap();
-                    training.keeper.kept()
-                };
-                assert_eq!(keep(0.25), good, "{reading:?}");
-                let is_finite = |tensor: &Tensor| tensor.isfinite().all().int64_value(&[]) == 1;
-                assert!(training.keeper.snapshot().iter().all(is_finite), "{reading:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -53,6 +53,8 @@ pub(super) struct BuiltLayer {
     pub(super) running: Vec<Tensor>,
     /// For a transposed convolution that is computed as a convolution.
     pub(super) sub_pixel: Option<SubPixel>,
+    /// Of a LeakyReLU, `[1]`: made once, since bringing a number to a GPU waits for it.
+    pub(super) slope: Option<Tensor>,
 }
 
 impl BuiltPart {
@@ -88,6 +90,10 @@ impl BuiltLayer {
                 .map(|(_, shape)| running.next(shape))
                 .collect::<Result<_, _>>()?,
             sub_pixel: if device == Device::Cpu { SubPixel::of(&planned.layer)? } else { None },
+            slope: match planned.layer {
+                Layer::LeakyReLU { slope } => Some(Tensor::f_from_slice(&[slope as f32])?.f_to(device)?),
+                _ => None,
+            },
         })
     }
 

@@ -10,44 +10,65 @@ use tch::{Device, Kind, TchError, Tensor};
 const WORDS_IN_CHUNK: usize = 512;
 
 /// For each of some values, whether it is dropped.
-///
-/// A probability of one half needs one random bit a value; for any other there are 16, so it is taken to the nearest
-/// multiple of 2^-16 below 1. Kept values are scaled by `1 / (1 - p)`, so that the expectation stays.
 #[derive(Debug)]
 pub(super) struct DropoutMask {
     /// Draws for the first values lie in the lowest bits.
     words: Vec<u64>,
     n_values: usize,
+    rule: Rule,
+}
+
+/// What a random draw says about a value.
+///
+/// A probability of one half needs one random bit a value; for any other there are 16, so it is taken to the nearest
+/// multiple of 2^-16 below 1. Kept values are scaled by `1 / (1 - p)`, so that the expectation stays.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
     n_bits: usize,
     /// Values whose bits are at least this are kept.
-    threshold: u64,
+    threshold: u32,
     /// Scale of the kept values, `1 / (1 - p)`.
     factor: f32,
+}
+
+impl Rule {
+    /// For a probability of 0..1 that a value is dropped.
+    fn of(probability: f64) -> Self {
+        let n_bits = if probability == 0.5 { 1 } else { 16 };
+        let n_outcomes = (1u64 << n_bits) as f64;
+        let threshold = (probability * n_outcomes).round().min(n_outcomes - 1.0);
+        let factor = (n_outcomes / (n_outcomes - threshold)) as f32;
+        Self { n_bits, threshold: threshold as u32, factor }
+    }
 }
 
 impl DropoutMask {
     /// Draws for `n_values` values, each dropped with this probability, 0..1.
     pub(super) fn draw(n_values: usize, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Self {
-        let n_bits = if probability == 0.5 { 1 } else { 16 };
-        let n_outcomes = (1u64 << n_bits) as f64;
-        let threshold = (probability * n_outcomes).round().min(n_outcomes - 1.0);
-        let factor = (n_outcomes / (n_outcomes - threshold)) as f32;
         // In this thread: libtorch's own may still spin from the layer before, and more of them would find no core.
-        let words = (0..(n_values * n_bits).div_ceil(64)).map(|_| generator.next_u64()).collect();
-        Self { words, n_values, n_bits, threshold: threshold as u64, factor }
+        let n_words = Self::n_bytes(n_values, probability) / size_of::<u64>();
+        let words = (0..n_words).map(|_| generator.next_u64()).collect();
+        Self { words, n_values, rule: Rule::of(probability) }
+    }
+
+    /// Size of the words that are drawn for so many values.
+    pub(super) fn n_bytes(n_values: usize, probability: f64) -> usize {
+        (n_values * Rule::of(probability).n_bits).div_ceil(64) * size_of::<u64>()
+    }
+
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
     }
 
     /// The mask: 0 for dropped values, the scale for kept ones, `[n_values]`, on `device`.
     pub(super) fn factors(&self, device: Device) -> Result<Tensor, TchError> {
-        if !threads::suit(device) {
-            return self.factors_from_bits(device);
-        }
-        let n_in_chunk = WORDS_IN_CHUNK * 64 / self.n_bits;
-        filled(&[self.n_values as i64], |factors| {
+        let n_in_chunk = WORDS_IN_CHUNK * 64 / self.rule.n_bits;
+        let factors = filled(&[self.n_values as i64], |factors| {
             threads::for_each(factors.chunks_mut(n_in_chunk).enumerate(), |(index, factors)| {
                 self.each_factor(index * n_in_chunk, factors, |value, factor| *value = factor);
             });
-        })
+        });
+        factors?.f_to(device)
     }
 
     /// Multiplies some of the values by their factors. `start`, the index of the first, is a multiple of 64.
@@ -56,21 +77,29 @@ impl DropoutMask {
     }
 
     fn each_factor(&self, start: usize, values: &mut [f32], change: impl Fn(&mut f32, f32)) {
-        let words = &self.words[start * self.n_bits / 64..];
-        match self.n_bits {
-            1 => each_of_bits(words, self.factor, values, change),
-            _ => each_of_sixteen_bits(words, self.threshold as u32, self.factor, values, change),
+        let Rule { n_bits, threshold, factor } = self.rule;
+        let words = &self.words[start * n_bits / 64..];
+        match n_bits {
+            1 => each_of_bits(words, factor, values, change),
+            _ => each_of_sixteen_bits(words, threshold, factor, values, change),
         }
     }
 
-    /// As [`DropoutMask::factors`]; only the bits are copied to the device.
-    fn factors_from_bits(&self, device: Device) -> Result<Tensor, TchError> {
-        let words: Vec<i64> = self.words.iter().map(|&word| word as i64).collect();
-        let words = Tensor::f_from_slice(&words)?.f_to(device)?.f_unsqueeze(1)?;
-        let shifts = Tensor::f_arange_start_step(0, 64, self.n_bits as i64, (Kind::Int64, device))?;
-        let draws = words.f_bitwise_right_shift(&shifts)?.f_bitwise_and((1i64 << self.n_bits) - 1)?;
-        let is_kept = draws.f_ge(self.threshold as i64)?.f_flatten(0, -1)?.f_narrow(0, 0, self.n_values as i64)?;
-        is_kept.f_to_kind(Kind::Float)?.f_mul_scalar(f64::from(self.factor))
+    /// The same from the words as bytes, `[n]` of `uint8` in the order of little-endian machines, on their device: a
+    /// factor for each draw that is in them.
+    pub(super) fn factors_of(bytes: &Tensor, probability: f64) -> Result<Tensor, TchError> {
+        let Rule { n_bits, threshold, factor } = Rule::of(probability);
+        let is_kept = match n_bits {
+            1 => {
+                let shifts = Tensor::f_arange(8, (Kind::Uint8, bytes.device()))?;
+                bytes.f_unsqueeze(1)?.f_bitwise_right_shift(&shifts)?.f_bitwise_and_(1)?.f_flatten(0, -1)?
+            }
+            _ => {
+                let draws = bytes.f_view_dtype(Kind::Int16)?.f_to_kind(Kind::Int)?;
+                draws.f_bitwise_and(0xFFFF)?.f_ge(i64::from(threshold))?
+            }
+        };
+        is_kept.f_to_kind(Kind::Float)?.f_mul_scalar_(f64::from(factor))
     }
 }
 

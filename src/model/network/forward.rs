@@ -4,13 +4,12 @@ use super::backward::Backward;
 use super::batch_norm::batch_norm;
 use super::built::{BuiltLayer, BuiltPart, Kernels, pair};
 use super::channels_last::channels_last;
-use super::dropout::DropoutMask;
 use super::fused_norm::FusedNorm;
 use super::linear::linear;
+use super::randomness::StepRandomness;
 use super::tanh::tanh;
-use crate::device::{Precision, Purpose, generator, normal_values};
+use crate::device::Precision;
 use crate::model::{FeatureShape, Layer};
-use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Kind, TchError, Tensor};
 
 /// How a pass treats dropout, batch norm and a Gaussian bottleneck: as PyTorch's `eval()` or as its `train()`.
@@ -19,40 +18,6 @@ pub(crate) enum Mode {
     Evaluation,
     /// Dropout on, batch statistics, a draw from the bottleneck's distribution.
     Training(StepRandomness),
-}
-
-/// The random numbers of one training step.
-pub(crate) struct StepRandomness {
-    generator: Xoshiro256PlusPlus,
-    /// PyTorch's noise for the bottleneck, `[n, latents]`, so that both sides draw the same.
-    #[cfg(test)]
-    noise: Option<Tensor>,
-}
-
-impl StepRandomness {
-    pub(crate) fn new(seed: u64, epoch: usize, step: usize) -> Self {
-        Self {
-            generator: generator(seed, Purpose::Layers, epoch, step),
-            #[cfg(test)]
-            noise: None,
-        }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn with_noise(mut self, noise: &Tensor) -> Self {
-        self.noise = Some(noise.shallow_clone());
-        self
-    }
-
-    /// Draws from the standard normal distribution, in the shape and on the device of `like`.
-    fn noise(&mut self, like: &Tensor) -> Result<Tensor, TchError> {
-        #[cfg(test)]
-        if let Some(noise) = &self.noise {
-            return Ok(noise.shallow_clone());
-        }
-        let values = normal_values(like.numel(), &mut self.generator);
-        Tensor::f_from_slice(&values)?.f_view(&like.size()[..])?.f_to(like.device())
-    }
 }
 
 /// The distribution that a Gaussian bottleneck gives of each image's code; both are `[n, latents]`.
@@ -86,7 +51,7 @@ pub(super) fn forward(
     backward: &mut Backward,
 ) -> Result<(Tensor, Option<LatentDistribution>), TchError> {
     let mut x = match precision {
-        Precision::Float32 => input.shallow_clone(),
+        Precision::Float32 | Precision::Tf32 => input.shallow_clone(),
         Precision::Bfloat16 => input.f_to_kind(Kind::BFloat16)?,
     };
     if part.kernels.channels_last {
@@ -102,9 +67,10 @@ pub(super) fn forward(
             && part.kernels.fused_norm
             && let Some(fused) = FusedNorm::at(steps.iter().map(|step| (&part.layers[step.layer].layer, step.n_copies)))
             && fused.takes(&x)
+            && let Some(generator) = randomness.generator()
         {
             let [trained, running] = [&built.trained, &built.running].map(|tensors| pair(tensors));
-            let passed = fused.forward(&x, trained, running, &mut randomness.generator)?;
+            let passed = fused.forward(&x, trained, running, generator)?;
             x = backward.cut(x, built.offset, passed)?;
             is_own = false;
             steps = &steps[fused.n_steps..];
@@ -115,7 +81,7 @@ pub(super) fn forward(
         x = match &built.layer {
             Layer::Dropout { probability } => match mode {
                 Mode::Training(randomness) if *probability > 0.0 => {
-                    let factors = dropout_factors(&x, *probability, &mut randomness.generator)?;
+                    let factors = randomness.dropout_factors(&x, *probability)?;
                     let dropped = if is_own { x.f_mul_(&factors)? } else { x.f_mul(&factors)? };
                     is_own = built.leaves_output_free();
                     dropped
@@ -181,8 +147,9 @@ fn layer(
         }
         Layer::ReLU if may_write => x.f_relu_(),
         Layer::ReLU => x.f_relu(),
-        Layer::LeakyReLU { slope } => {
-            x.f_prelu(&Tensor::f_from_slice(&[*slope as f32])?.f_to(x.device())?.f_to_kind(x.kind())?)
+        Layer::LeakyReLU { .. } => {
+            let slope = built.slope.as_ref().expect("such a layer has one");
+            x.f_prelu(&slope.f_to_kind(x.kind())?)
         }
         Layer::Sigmoid => x.f_sigmoid(),
         Layer::Tanh => tanh(x, may_write),
@@ -194,15 +161,5 @@ fn layer(
         Layer::BatchNorm2d { .. } | Layer::Dropout { .. } | Layer::Gaussian { .. } => {
             unreachable!("training and evaluation differ in these")
         }
-    }
-}
-
-/// What dropout multiplies each value of `x` by. Drawn in one order in memory whatever that of x, which may differ
-/// between devices.
-fn dropout_factors(x: &Tensor, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Result<Tensor, TchError> {
-    let factors = DropoutMask::draw(x.numel(), probability, generator).factors(x.device())?.f_to_kind(x.kind())?;
-    match x.size()[..] {
-        [n, c, h, w] => factors.f_view([n, h, w, c])?.f_permute([0, 3, 1, 2]),
-        ref size => factors.f_view(size),
     }
 }

@@ -10,11 +10,13 @@ mod fused_norm;
 mod layout;
 mod linear;
 mod lowering;
+mod randomness;
 mod sub_pixel;
 mod tanh;
 
 pub(crate) use backward::Backward;
-pub(crate) use forward::{LatentDistribution, Mode, StepRandomness};
+pub(crate) use forward::{LatentDistribution, Mode};
+pub(crate) use randomness::{Draws, StepRandomness};
 
 use super::Plan;
 use crate::device::{Precision, Purpose, generator, without_gradients};
@@ -149,8 +151,15 @@ impl Network {
     }
 
     /// Whether no weight and no running statistic is infinite or not a number.
-    pub(crate) fn is_finite(&self) -> bool {
-        [&self.parameters, &self.statistics].iter().all(|tensor| tensor.isfinite().all().int64_value(&[]) == 1)
+    pub(crate) fn is_finite(&self) -> Result<bool> {
+        let is_finite = || bool::try_from(self.is_finite_on_device()?.f_to(Device::Cpu)?);
+        is_finite().doing("looking at the weights")
+    }
+
+    /// The same as a scalar on the device, for which nobody waits.
+    pub(crate) fn is_finite_on_device(&self) -> Result<Tensor, TchError> {
+        let [parameters, statistics] = self.state().map(|tensor| tensor.f_isfinite()?.f_all());
+        parameters?.f_logical_and(&statistics?)
     }
 
     /// Every tensor with its name in PyTorch's state dictionary, as in `encoder.0.weight`. They share the network's memory.

@@ -1,0 +1,121 @@
+// What libtorch can do on a GPU and torch-sys does not offer, for cuda.rs: streams, graphs, free memory, cuDNN's switches.
+// A library of its own, since libtorch's CUDA part is loaded while a program runs, and only where there is a GPU.
+
+#include <ATen/Context.h>
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include <cstdint>
+#include <cstring>
+#include <exception>
+
+namespace {
+
+// Does some work; a C++ exception becomes its first line in `message`, of `capacity` bytes, and true.
+template <typename Work>
+bool fails(char* message, size_t capacity, Work work) {
+    const char* what = "an unknown exception";
+    try {
+        work();
+        return false;
+    } catch (const c10::Error& error) {
+        what = error.what_without_backtrace();
+        std::strncpy(message, what, capacity - 1);
+    } catch (const std::exception& error) {
+        std::strncpy(message, error.what(), capacity - 1);
+    } catch (...) {
+        std::strncpy(message, what, capacity - 1);
+    }
+    message[capacity - 1] = '\0';
+    return true;
+}
+
+}  // namespace
+
+extern "C" {
+
+// Makes a stream of libtorch's pool the current one of this thread, after all that the one before it still has to do.
+// `*previous` is for diabolo_cuda_leave, which gives it back.
+bool diabolo_cuda_enter(int device, void** previous, char* message, size_t capacity) {
+    return fails(message, capacity, [&] {
+        const auto index = static_cast<c10::DeviceIndex>(device);
+        const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(index);
+        current.synchronize();
+        c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, index));
+        *previous = new c10::cuda::CUDAStream(current);
+    });
+}
+
+// Waits for the current stream and makes the previous one current again.
+bool diabolo_cuda_leave(void* previous, char* message, size_t capacity) {
+    auto* stream = static_cast<c10::cuda::CUDAStream*>(previous);
+    const bool failed = fails(message, capacity, [&] {
+        const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(stream->device_index());
+        c10::cuda::setCurrentCUDAStream(*stream);
+        current.synchronize();
+    });
+    delete stream;
+    return failed;
+}
+
+// From here to diabolo_cuda_graph_end the current stream records what it is given instead of doing it.
+bool diabolo_cuda_graph_begin(int device, void** graph, char* message, size_t capacity) {
+    auto recorded = std::make_unique<at::cuda::CUDAGraph>();
+    const bool failed = fails(message, capacity, [&] {
+        const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
+        // Other threads may allocate memory meanwhile.
+        recorded->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+    });
+    *graph = failed ? nullptr : recorded.release();
+    return failed;
+}
+
+bool diabolo_cuda_graph_end(int device, void* graph, char* message, size_t capacity) {
+    return fails(message, capacity, [&] {
+        const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
+        static_cast<at::cuda::CUDAGraph*>(graph)->capture_end();
+    });
+}
+
+// Gives the recorded work to the current stream.
+bool diabolo_cuda_graph_replay(int device, void* graph, char* message, size_t capacity) {
+    return fails(message, capacity, [&] {
+        const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
+        static_cast<at::cuda::CUDAGraph*>(graph)->replay();
+    });
+}
+
+void diabolo_cuda_graph_free(void* graph) {
+    char message[256];
+    fails(message, sizeof message, [&] { delete static_cast<at::cuda::CUDAGraph*>(graph); });
+}
+
+// Free memory of a device in bytes, that which libtorch holds and does not use included.
+bool diabolo_cuda_free_memory(int device, uint64_t* n_bytes, char* message, size_t capacity) {
+    return fails(message, capacity, [&] {
+        const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
+        size_t free = 0;
+        size_t total = 0;
+        C10_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+        using c10::CachingAllocator::StatType;
+        const auto statistics = c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
+        const auto of_all = static_cast<size_t>(StatType::AGGREGATE);
+        const auto held = statistics.reserved_bytes[of_all].current - statistics.allocated_bytes[of_all].current;
+        *n_bytes = free + static_cast<uint64_t>(held);
+    });
+}
+
+// Whether 32-bit convolutions and matrix products may be computed with TF32's 10 bits of mantissa, and whether cuDNN may
+// choose algorithms that add in no fixed order; for the whole process.
+void diabolo_cuda_allow(bool tf32, bool any_order) {
+    char message[256];
+    fails(message, sizeof message, [&] {
+        at::globalContext().setAllowTF32CuDNN(tf32);
+        at::globalContext().setAllowTF32CuBLAS(tf32);
+        at::globalContext().setDeterministicCuDNN(!any_order);
+    });
+}
+
+}  // extern "C"

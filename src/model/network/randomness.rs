@@ -1,0 +1,216 @@
+//! The random numbers of a training step.
+//!
+//! On a CPU each layer draws as its turn comes. On a GPU every upload costs a launch and, if it waits, the lead over the
+//! device; so there the same numbers are drawn in the same order before the step and go up together.
+
+use super::Network;
+use super::dropout::DropoutMask;
+use crate::device::{Purpose, generator, normal_values};
+use crate::model::Layer;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tch::{Kind, TchError, Tensor};
+
+/// The random numbers of one training step, for the layers in the order in which these ask.
+pub(crate) struct StepRandomness {
+    source: Source,
+    /// PyTorch's noise for the bottleneck, `[n, latents]`, so that both sides draw the same.
+    #[cfg(test)]
+    noise: Option<Tensor>,
+}
+
+enum Source {
+    /// Draws when a layer asks.
+    Generator(Xoshiro256PlusPlus),
+    /// What was drawn before, on the device: dropout's factors and noise, flat.
+    Drawn(std::vec::IntoIter<Tensor>),
+}
+
+impl StepRandomness {
+    pub(crate) fn new(seed: u64, epoch: usize, step: usize) -> Self {
+        Self::from(Source::Generator(generator(seed, Purpose::Layers, epoch, step)))
+    }
+
+    /// Those of [`Draws::bytes`], uploaded.
+    pub(crate) fn uploaded(draws: &Draws, bytes: &Tensor) -> Result<Self, TchError> {
+        Ok(Self::from(Source::Drawn(draws.tensors(bytes)?.into_iter())))
+    }
+
+    fn from(source: Source) -> Self {
+        Self {
+            source,
+            #[cfg(test)]
+            noise: None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_noise(mut self, noise: &Tensor) -> Self {
+        self.noise = Some(noise.shallow_clone());
+        self
+    }
+
+    /// For a layer that draws by itself; none where the numbers are drawn already.
+    pub(super) fn generator(&mut self) -> Option<&mut Xoshiro256PlusPlus> {
+        match &mut self.source {
+            Source::Generator(generator) => Some(generator),
+            Source::Drawn(_) => None,
+        }
+    }
+
+    /// What dropout multiplies each value of `x` by. Drawn in one order in memory whatever that of `x`, which may differ
+    /// between devices.
+    pub(super) fn dropout_factors(&mut self, x: &Tensor, probability: f64) -> Result<Tensor, TchError> {
+        let factors = match &mut self.source {
+            Source::Generator(generator) => DropoutMask::draw(x.numel(), probability, generator).factors(x.device())?,
+            Source::Drawn(drawn) => next(drawn, x)?,
+        };
+        let factors = factors.f_to_kind(x.kind())?;
+        match x.size()[..] {
+            [n, c, h, w] => factors.f_view([n, h, w, c])?.f_permute([0, 3, 1, 2]),
+            ref size => factors.f_view(size),
+        }
+    }
+
+    /// Draws from the standard normal distribution, in the shape and on the device of `like`.
+    pub(super) fn noise(&mut self, like: &Tensor) -> Result<Tensor, TchError> {
+        #[cfg(test)]
+        if let Some(noise) = &self.noise {
+            return Ok(noise.shallow_clone());
+        }
+        let noise = match &mut self.source {
+            Source::Generator(generator) => Tensor::f_from_slice(&normal_values(like.numel(), generator))?,
+            Source::Drawn(drawn) => next(drawn, like)?,
+        };
+        noise.f_view(&like.size()[..])?.f_to(like.device())
+    }
+}
+
+fn next(drawn: &mut std::vec::IntoIter<Tensor>, like: &Tensor) -> Result<Tensor, TchError> {
+    let fitting = drawn.next().filter(|drawn| drawn.numel() == like.numel());
+    fitting.ok_or_else(|| TchError::Torch(format!("no random numbers were drawn for {:?}", like.size())))
+}
+
+/// Which random numbers a training step of so many images takes, in the order in which its layers ask for them.
+#[derive(Debug)]
+pub(crate) struct Draws(Vec<Draw>);
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Draw {
+    Dropout { n_values: usize, probability: f64 },
+    Noise { n_values: usize },
+}
+
+impl Draw {
+    /// In whole words of 64 bits, as they are drawn.
+    fn n_bytes(&self) -> usize {
+        match *self {
+            Self::Dropout { n_values, probability } => DropoutMask::n_bytes(n_values, probability),
+            Self::Noise { n_values } => (n_values * size_of::<f32>()).next_multiple_of(size_of::<u64>()),
+        }
+    }
+}
+
+impl Network {
+    /// What a training step of so many images draws.
+    pub(crate) fn draws(&self, n_images: usize) -> Draws {
+        let parts = [&self.encoder, &self.decoder];
+        let layers = parts.into_iter().flat_map(|part| part.steps.iter().map(|step| &part.layers[step.layer]));
+        let draws = layers.filter_map(|built| match built.layer {
+            Layer::Dropout { probability } if probability > 0.0 => {
+                Some(Draw::Dropout { n_values: n_images * built.output.n_values(), probability })
+            }
+            Layer::Gaussian { .. } => Some(Draw::Noise { n_values: n_images * built.output.n_values() }),
+            _ => None,
+        });
+        Draws(draws.collect())
+    }
+}
+
+impl Draws {
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.0.iter().map(Draw::n_bytes).sum()
+    }
+
+    /// Draws all of them, as [`StepRandomness::new`] does one by one, and adds them to `bytes`.
+    pub(crate) fn draw(&self, seed: u64, epoch: usize, step: usize, bytes: &mut Vec<u8>) {
+        let mut generator = generator(seed, Purpose::Layers, epoch, step);
+        for draw in &self.0 {
+            let end = bytes.len() + draw.n_bytes();
+            match *draw {
+                Draw::Dropout { n_values, probability } => {
+                    let mask = DropoutMask::draw(n_values, probability, &mut generator);
+                    bytes.extend(mask.words().iter().flat_map(|word| word.to_le_bytes()));
+                }
+                Draw::Noise { n_values } => {
+                    let values = normal_values(n_values, &mut generator);
+                    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                }
+            }
+            bytes.resize(end, 0);
+        }
+    }
+
+    /// From the bytes of [`Draws::draw`], `[n_bytes]` on a device, to what each layer asks for, flat.
+    fn tensors(&self, bytes: &Tensor) -> Result<Vec<Tensor>, TchError> {
+        let mut tensors = Vec::with_capacity(self.0.len());
+        let mut start = 0;
+        // Masks of one probability are made together.
+        let is_alike = |a: &Draw, b: &Draw| match (a, b) {
+            (Draw::Dropout { probability: a, .. }, Draw::Dropout { probability: b, .. }) => a == b,
+            _ => false,
+        };
+        for alike in self.0.chunk_by(is_alike) {
+            let n_bytes: usize = alike.iter().map(Draw::n_bytes).sum();
+            let part = bytes.f_narrow(0, start as i64, n_bytes as i64)?;
+            start += n_bytes;
+            let values = match alike[0] {
+                Draw::Dropout { probability, .. } => DropoutMask::factors_of(&part, probability)?,
+                Draw::Noise { .. } => part.f_view_dtype(Kind::Float)?,
+            };
+            let n_values_in_byte = values.numel() / n_bytes.max(1);
+            let mut first = 0;
+            for draw in alike {
+                let (Draw::Dropout { n_values, .. } | Draw::Noise { n_values }) = *draw;
+                tensors.push(values.f_narrow(0, first as i64, n_values as i64)?);
+                first += draw.n_bytes() * n_values_in_byte;
+            }
+        }
+        Ok(tensors)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Architecture;
+    use tch::Device;
+
+    #[test]
+    fn numbers_drawn_together_are_those_drawn_one_by_one() {
+        let decoder = "Linear(4, 12) / Dropout(0.5) / ReLU() / Unflatten(3, 2, 2) / Upsample(2) / Dropout(0.3)";
+        let architecture =
+            Architecture::parse("Flatten() / Dropout(0.5) / Linear(48, 9) / Dropout(0.5) / Gaussian(4)", decoder);
+        let plan = architecture.unwrap().plan([3, 4, 4]).unwrap();
+        let network = Network::new(plan, 1, Device::Cpu).unwrap();
+        let (seed, epoch, step, n_images) = (7, 2, 3, 5);
+        let draws = network.draws(n_images);
+        let mut bytes = Vec::new();
+        draws.draw(seed, epoch, step, &mut bytes);
+        assert_eq!(bytes.len(), draws.n_bytes());
+        let mut drawn = StepRandomness::uploaded(&draws, &Tensor::from_slice(&bytes)).unwrap();
+        let mut one_by_one = StepRandomness::new(seed, epoch, step);
+        let n = n_images as i64;
+        let like = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));
+        for (size, probability) in [(vec![n, 48], 0.5), (vec![n, 9], 0.5)] {
+            let [a, b] = [&mut drawn, &mut one_by_one].map(|it| it.dropout_factors(&like(&size), probability).unwrap());
+            assert_eq!(a, b);
+        }
+        let [a, b] = [&mut drawn, &mut one_by_one].map(|it| it.noise(&like(&[n, 4])).unwrap());
+        assert_eq!(a, b);
+        for (size, probability) in [(vec![n, 12], 0.5), (vec![n, 3, 4, 4], 0.3)] {
+            let [a, b] = [&mut drawn, &mut one_by_one].map(|it| it.dropout_factors(&like(&size), probability).unwrap());
+            assert_eq!(a, b);
+        }
+        assert!(drawn.dropout_factors(&like(&[n, 12]), 0.5).is_err(), "there are no more");
+    }
+}

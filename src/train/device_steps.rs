@@ -1,0 +1,187 @@
+//! Training steps on a GPU.
+//!
+//! A GPU works behind the program, as long as the program does not wait for it. So all that a step takes from the host goes
+//! up in one transfer: the rows of its images, its random numbers, what the optimiser's formula changes with. And since
+//! launching a small operation takes longer than doing it, the operations of a step are recorded and then launched together,
+//! as a CUDA graph.
+
+use super::Training;
+use super::keeper::Keeper;
+use super::loss::minibatch_loss;
+use super::optimizer::OptimizerState;
+use crate::Result;
+use crate::device::ResidentImages;
+use crate::device::cuda::Graph;
+use crate::error::TorchContext;
+use crate::model::{Draws, Network, StepRandomness};
+use std::collections::BTreeMap;
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Steps that are taken before one is recorded, so that libraries have chosen their algorithms and made what they need.
+const N_BEFORE_RECORDING: usize = 3;
+
+/// What a step works with.
+pub(super) struct Parts<'a> {
+    pub(super) network: &'a Network,
+    pub(super) images: &'a ResidentImages,
+    pub(super) optimizer: &'a mut OptimizerState,
+    pub(super) keeper: &'a mut Keeper,
+    pub(super) training: &'a Training,
+    /// False while weights, optimiser and what is kept may belong to different steps.
+    pub(super) is_between_steps: &'a mut bool,
+}
+
+/// The steps of a training.
+#[derive(Debug, Default)]
+pub(super) struct DeviceSteps {
+    /// By their number of images: whole batches, and the last of an epoch.
+    by_size: BTreeMap<usize, StepsOfSize>,
+    /// Why steps are not recorded.
+    refusal: Option<TchError>,
+}
+
+/// Steps of one number of images.
+#[derive(Debug)]
+struct StepsOfSize {
+    inputs: Inputs,
+    n_taken: usize,
+    recorded: Option<Recorded>,
+}
+
+#[derive(Debug)]
+struct Recorded {
+    graph: Graph,
+    /// The scalar that a replay writes.
+    loss: Tensor,
+}
+
+impl DeviceSteps {
+    /// Takes a step with the images of these rows; gives its loss, a scalar on the device, for which nobody has waited.
+    pub(super) fn take(&mut self, mut parts: Parts, rows: &[i64], epoch: usize, step: usize) -> Result<Tensor> {
+        if !self.by_size.contains_key(&rows.len()) {
+            let inputs = Inputs::new(parts.network, rows.len()).doing("preparing steps")?;
+            self.by_size.insert(rows.len(), StepsOfSize { inputs, n_taken: 0, recorded: None });
+        }
+        let steps = self.by_size.get_mut(&rows.len()).expect("they were added above");
+        let corrections = parts.optimizer.corrections();
+        let uploaded = steps.inputs.upload(rows, corrections, parts.training.seed, epoch, step);
+        uploaded.doing("moving a step's numbers to the device")?;
+        steps.n_taken += 1;
+        if steps.recorded.is_none() && steps.n_taken > N_BEFORE_RECORDING && self.refusal.is_none() {
+            match Graph::record(parts.network.device(), || parts.work(&steps.inputs)) {
+                Ok(recorded) => steps.recorded = recorded.map(|(graph, loss)| Recorded { graph, loss }),
+                Err(error) => self.refusal = Some(error),
+            }
+        }
+        let loss = match &steps.recorded {
+            // Copied, since the next replay writes over it.
+            Some(Recorded { graph, loss }) => {
+                *parts.is_between_steps = false;
+                graph.replay().and_then(|()| copied(loss)).doing("taking a recorded step")?
+            }
+            None => parts.work(&steps.inputs)?,
+        };
+        parts.optimizer.count_step();
+        *parts.is_between_steps = true;
+        Ok(loss)
+    }
+
+    /// Why the steps could not be recorded, to be told once.
+    pub(super) fn refusal(&self) -> Option<&TchError> {
+        self.refusal.as_ref()
+    }
+}
+
+fn copied(tensor: &Tensor) -> Result<Tensor, TchError> {
+    let mut copy = tensor.f_empty_like()?;
+    copy.f_copy_(tensor)?;
+    Ok(copy)
+}
+
+impl Parts<'_> {
+    /// All that the device does in a step. It neither waits for the device nor brings anything to it.
+    fn work(&mut self, inputs: &Inputs) -> Result<Tensor> {
+        let Self { network, images, optimizer, keeper, training, is_between_steps } = self;
+        let views = inputs.views().doing("finding a step's numbers")?;
+        let batch = network.arranged(images.batch(&views.rows)?).doing("arranging a batch")?;
+        let randomness = StepRandomness::uploaded(&inputs.draws, &views.drawn).doing("making dropout masks")?;
+        let (loss, backward) = minibatch_loss(network, &batch, randomness, training)?;
+        let gradients = backward.gradients(&loss)?;
+        let loss = loss.f_detach().doing("computing the loss")?;
+        **is_between_steps = false;
+        keeper.before_step_on_device(network, &loss, &views.epoch)?;
+        // The gradient is final here: processes that train together would average it at this line.
+        optimizer.step_on_device(network.parameters(), &gradients, &views.corrections)?;
+        Ok(loss)
+    }
+}
+
+/// What a step takes from the host, in one piece of memory on the device that all steps of a size share.
+#[derive(Debug)]
+struct Inputs {
+    n_images: usize,
+    draws: Draws,
+    /// On the host, for the next upload.
+    bytes: Vec<u8>,
+    /// `[n_bytes]`, `uint8`.
+    on_device: Tensor,
+}
+
+/// The numbers of a step on the device.
+struct Views {
+    /// `[n_images]`, `int64`.
+    rows: Tensor,
+    /// Scalars of 64 bits.
+    corrections: [Tensor; 2],
+    epoch: Tensor,
+    /// `[n_bytes]`.
+    drawn: Tensor,
+}
+
+impl Inputs {
+    const N_SCALARS: usize = 3;
+
+    fn new(network: &Network, n_images: usize) -> Result<Self, TchError> {
+        let draws = network.draws(n_images);
+        let n_bytes = (n_images + Self::N_SCALARS) * size_of::<u64>() + draws.n_bytes();
+        let on_device = Tensor::f_zeros([n_bytes as i64], (Kind::Uint8, network.device()))?;
+        Ok(Self { n_images, draws, bytes: Vec::with_capacity(n_bytes), on_device })
+    }
+
+    fn upload(
+        &mut self,
+        rows: &[i64],
+        corrections: [f64; 2],
+        seed: u64,
+        epoch: usize,
+        step: usize,
+    ) -> Result<(), TchError> {
+        self.bytes.clear();
+        self.bytes.extend(rows.iter().flat_map(|row| row.to_le_bytes()));
+        self.bytes
+            .extend([corrections[0], corrections[1], epoch as f64].iter().flat_map(|scalar| scalar.to_le_bytes()));
+        self.draws.draw(seed, epoch, step, &mut self.bytes);
+        let device = self.on_device.device();
+        let mut host = Tensor::f_from_slice(&self.bytes)?;
+        if device != Device::Cpu {
+            // Only from pinned memory does a copy not wait for what the device still has to do.
+            host = host.f_pin_memory(device)?.f_to_device_(device, Kind::Uint8, true, false)?;
+        }
+        self.on_device.f_copy_(&host)
+    }
+
+    fn views(&self) -> Result<Views, TchError> {
+        let part = |start: usize, n_words: usize| {
+            let n_bytes = size_of::<u64>();
+            self.on_device.f_narrow(0, (start * n_bytes) as i64, (n_words * n_bytes) as i64)
+        };
+        let scalar = |index: usize| part(self.n_images + index, 1)?.f_view_dtype(Kind::Double)?.f_squeeze();
+        let first_drawn = self.n_images + Self::N_SCALARS;
+        Ok(Views {
+            rows: part(0, self.n_images)?.f_view_dtype(Kind::Int64)?,
+            corrections: [scalar(0)?, scalar(1)?],
+            epoch: scalar(2)?,
+            drawn: part(first_drawn, self.draws.n_bytes() / size_of::<u64>())?,
+        })
+    }
+}

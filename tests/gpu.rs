@@ -1,0 +1,251 @@
+//! What has to hold on a GPU. Each test says that it was skipped where there is none that libtorch can use.
+//!
+//! To be run alone, since the last ones fill the memory: `NVIDIA_TF32_OVERRIDE=0 cargo test --test gpu -- --test-threads 1`
+
+use diabolo::prelude::*;
+use diabolo::run::fit_in;
+use diabolo::train::{History, StoppedBecause, fit};
+use std::ops::ControlFlow::{Break, Continue};
+use std::path::PathBuf;
+
+const GPU: Device = Device::Cuda(0);
+
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn has_gpu() -> bool {
+    let found = GPU.describe();
+    if let Err(error) = &found {
+        eprintln!("skipped: {error}");
+    }
+    found.is_ok()
+}
+
+/// 300 images of `scenes` in batches of 128: two whole ones and a smaller one, and so several steps that are recorded.
+fn some_scenes() -> Split {
+    let scenes = open("scenes").unwrap().hold_out(&["boat", "car"]).unwrap();
+    let every = |images: &Images, n: usize| {
+        images.select(&Vec::from_iter((0..n).map(|index| index * images.len() / n))).unwrap()
+    };
+    Split::new("some scenes", every(scenes.train(), 300), every(scenes.test(), 200)).unwrap()
+}
+
+fn networks() -> [Architecture; 4] {
+    [Architecture::report_cnn(), Architecture::fcn(), Architecture::conv(), Architecture::vae()]
+}
+
+fn optimizers() -> [Optimizer; 3] {
+    [Optimizer::Sgd { momentum: 0.8 }, Optimizer::Adam, Optimizer::AdamW { weight_decay: 0.01 }]
+}
+
+fn train(architecture: &Architecture, data: &Split, training: Training) -> Autoencoder {
+    fit(architecture.clone(), data, training, |_| Continue(())).unwrap()
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("diabolo-gpu-{}", std::process::id())).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
+}
+
+/// Mean loss of every epoch.
+fn losses(history: &History) -> Vec<f64> {
+    history.epochs.iter().map(|epoch| epoch.loss_mean).collect()
+}
+
+#[track_caller]
+fn check_near(found: &[f64], wanted: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    for (found, wanted) in found.iter().zip(wanted) {
+        let error = (found - wanted).abs() / wanted.abs().max(1e-9);
+        assert!(error <= tolerance, "{what}: {found} and {wanted}, which differ by {error:e}");
+    }
+}
+
+/// One batch, so that an epoch is a step: the first ones are launched one by one, the others as a graph.
+#[test]
+fn ten_steps_have_the_losses_of_the_cpu() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    let data = Split::new("one batch", data.train().first(128).unwrap(), data.test().clone()).unwrap();
+    for architecture in networks() {
+        for optimizer in optimizers() {
+            let training = |device| Training::default().epochs(10).optimizer(optimizer).device(device);
+            let [gpu, cpu] = [GPU, Device::Cpu].map(|device| train(&architecture, &data, training(device)));
+            let what = format!("{} by {optimizer:?}", architecture.name);
+            assert!(gpu.history().notes.is_empty(), "{what}: {:?}", gpu.history().notes);
+            check_near(&losses(gpu.history()), &losses(cpu.history()), 1e-4, &what);
+        }
+    }
+}
+
+#[test]
+fn scores_and_codes_are_those_of_the_cpu() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    for architecture in networks() {
+        let model = train(&architecture, &data, Training::default().epochs(3).device(Device::Cpu));
+        let path = folder("scores").join(&architecture.name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        model.save(&path).unwrap();
+        let on_gpu = Autoencoder::open_on(&path, GPU).unwrap();
+        let [found, wanted] = [&on_gpu, &model].map(|model| model.score(data.test()).unwrap().values);
+        check_near(&found, &wanted, 1e-5, &architecture.name);
+        let [found, wanted] = [&on_gpu, &model].map(|model| model.encode(data.test()).unwrap().values);
+        let largest = wanted.iter().fold(0.0_f32, |largest, code| largest.max(code.abs()));
+        let error = found.iter().zip(&wanted).fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()));
+        assert!(error <= 1e-4 * largest, "{}: codes differ by {error} of {largest}", architecture.name);
+    }
+}
+
+/// The weights that are kept are those that had the loss which the history tells.
+#[test]
+fn keep_rule_and_history_agree_with_the_weights() {
+    if !has_gpu() {
+        return;
+    }
+    // One batch of all images: the loss of a step is the error of the weights before it.
+    let data = some_scenes();
+    let data = Split::new("one batch", data.train().first(128).unwrap(), data.test().clone()).unwrap();
+    for optimizer in [Optimizer::AdamW { weight_decay: 0.01 }, Optimizer::Sgd { momentum: 0.9 }] {
+        // Rates at which the loss goes up and down.
+        let training = Training::report_fcn().epochs(40).optimizer(optimizer).learning_rate(0.02).device(GPU);
+        let model = train(&Architecture::fcn(), &data, training);
+        let history = model.history();
+        let kept = history.kept.unwrap();
+        let lowest = history.epochs.iter().map(|epoch| epoch.loss_lowest_minibatch).fold(f64::INFINITY, f64::min);
+        assert_eq!(kept.loss, lowest, "{optimizer:?}");
+        assert_eq!(history.epochs[kept.epoch - 1].loss_lowest_minibatch, lowest, "{optimizer:?}");
+        let scores = model.score(data.train()).unwrap().values;
+        let error = scores.iter().sum::<f64>() / scores.len() as f64;
+        check_near(&[error], &[lowest], 1e-4, "the kept weights' error");
+    }
+}
+
+#[test]
+fn a_resumed_training_ends_as_if_it_had_not_stopped() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    for architecture in networks() {
+        let training = Training::default().keep(Keep::LowestMinibatchLoss).epochs(6).device(GPU).deterministic(true);
+        let whole = train(&architecture, &data, training.clone());
+        let again = train(&architecture, &data, training.clone());
+        assert_eq!(losses(whole.history()), losses(again.history()), "{} is not deterministic", architecture.name);
+        let folder = folder("resumed").join(&architecture.name);
+        let mut n_steps = 0;
+        let stopped = fit_in(&folder, architecture.clone(), &data, training.clone(), |_| {
+            n_steps += 1;
+            if n_steps == 8 { Break(()) } else { Continue(()) }
+        });
+        assert_eq!(stopped.unwrap().history().stopped_because, StoppedBecause::Interrupted);
+        let resumed = fit_in(&folder, architecture.clone(), &data, training, |_| Continue(())).unwrap();
+        assert_eq!(losses(whole.history()), losses(resumed.history()), "{}", architecture.name);
+        assert_eq!(whole.score(data.test()).unwrap(), resumed.score(data.test()).unwrap(), "{}", architecture.name);
+
+        let any_order = Training::default().keep(Keep::LowestMinibatchLoss).epochs(6).device(GPU);
+        let any_order = train(&architecture, &data, any_order);
+        check_near(&losses(any_order.history()), &losses(whole.history()), 1e-4, "sums in any order");
+    }
+}
+
+#[test]
+fn run_folders_come_back_where_they_were_trained() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    let folder = folder("device");
+    let training = Training::default().epochs(2).device(GPU);
+    let trained = fit_in(&folder, Architecture::fcn(), &data, training, |_| Continue(())).unwrap();
+    let opened = Run::open(&folder).unwrap().model;
+    assert_eq!(opened.score(data.test()).unwrap(), trained.score(data.test()).unwrap());
+    let on_cpu = Run::open_on(&folder, Device::Cpu).unwrap().model;
+    check_near(
+        &on_cpu.score(data.test()).unwrap().values,
+        &trained.score(data.test()).unwrap().values,
+        1e-5,
+        "the same run on the CPU",
+    );
+}
+
+#[test]
+fn trainings_side_by_side_are_those_one_after_another() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    let training = |seed| Training::default().epochs(12).seed(seed).device(GPU).deterministic(true);
+    let alone = [1, 2].map(|seed| losses(train(&Architecture::conv(), &data, training(seed)).history()));
+    let beside = [1, 2].map(|seed| BackgroundTraining::start(Architecture::conv(), &data, training(seed)).unwrap());
+    let beside = beside.map(|training| losses(training.join().unwrap().history()));
+    assert_eq!(alone, beside);
+}
+
+#[test]
+fn a_device_that_is_not_there_is_refused() {
+    if !has_gpu() {
+        return;
+    }
+    let message = Device::Cuda(7).describe().unwrap_err().to_string();
+    assert!(message.starts_with("device CUDA 7: putting a number on it: libtorch says: "), "{message}");
+}
+
+#[test]
+fn images_that_are_read_in_parts_have_the_scores_of_all_at_once() {
+    if !has_gpu() {
+        return;
+    }
+    let data = open("scenes").unwrap();
+    let model = train(&Architecture::conv(), &data, Training::default().epochs(1).device(GPU));
+    // More than are sent through the network at once.
+    let n = data.train().len();
+    let whole = model.score(data.train()).unwrap().values;
+    let parts = (0..n).step_by(700).flat_map(|start| {
+        let part = data.train().select(&Vec::from_iter(start..n.min(start + 700))).unwrap();
+        model.score(&part).unwrap().values
+    });
+    check_near(&parts.collect::<Vec<_>>(), &whole, 1e-5, "parts");
+}
+
+#[test]
+fn brain_floats_and_tf32_learn_nearly_as_well() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    let error = |precision| {
+        let training = Training::default().epochs(30).precision(precision).device(GPU);
+        train(&Architecture::conv(), &data, training).rank(data.test()).unwrap().mse_mean()
+    };
+    let wanted = error(Precision::Float32);
+    for precision in [Precision::Tf32, Precision::Bfloat16] {
+        let found = error(precision);
+        assert!((found - wanted).abs() < 0.1 * wanted, "MSE {wanted} with 32 bits, {found} by {precision:?}");
+    }
+}
+
+/// Last by name, since it leaves the memory in pieces.
+#[test]
+fn too_much_for_the_memory_is_an_error_and_the_next_training_works() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    // 60 million values for each image, of which only the smallest part is known before: 300 images at once ask for 72 GB
+    // and more.
+    let large = Architecture::parse(
+        "Conv2d(3, 58000, 3, 1, 1) / Conv2d(58000, 4, 3, 2, 1)",
+        "ConvTranspose2d(4, 3, 4, 2, 1) / Tanh()",
+    )
+    .unwrap();
+    let training = Training::default().epochs(1).batch_size(300).device(GPU);
+    let message = fit(large, &data, training, |_| Continue(())).unwrap_err().to_string();
+    assert!(message.contains("batch_size 300") || message.contains("batch_size below 300"), "{message}");
+    assert!(message.contains("out of memory") || message.contains("free, wanted"), "{message}");
+    let next = train(&Architecture::conv(), &data, Training::default().epochs(2).device(GPU));
+    assert_eq!(next.history().stopped_because, StoppedBecause::Finished);
+}

@@ -1,7 +1,7 @@
 // What libtorch can do on a GPU and torch-sys does not offer, for cuda.rs: streams, graphs, free memory, cuDNN's switches.
 // A library of its own, since libtorch's CUDA part is loaded while a program runs, and only where there is a GPU.
 
-#include <ATen/Context.h>
+#include <ATen/ATen.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -115,6 +115,17 @@ void diabolo_cuda_allow(bool tf32, bool any_order) {
         at::globalContext().setAllowTF32CuDNN(tf32);
         at::globalContext().setAllowTF32CuBLAS(tf32);
         at::globalContext().setDeterministicCuDNN(!any_order);
+    });
+}
+
+// Writes the words at `source`, as many as `destination` has, which is a contiguous tensor of int64 on a GPU. From pinned
+// memory, since a copy from any other waits for what the device still has to do.
+bool diabolo_cuda_upload(void* destination, const void* source, char* message, size_t capacity) {
+    return fails(message, capacity, [&] {
+        auto& to = *static_cast<at::Tensor*>(destination);
+        const auto words = at::empty(to.sizes(), at::TensorOptions().dtype(at::kLong).pinned_memory(true));
+        std::memcpy(words.data_ptr(), source, words.nbytes());
+        to.copy_(words, /*non_blocking=*/true);
     });
 }
 

@@ -77,6 +77,7 @@ struct Functions {
     graph_free: unsafe extern "C" fn(*mut c_void),
     free_memory: unsafe extern "C" fn(c_int, *mut u64, *mut c_char, usize) -> bool,
     allow: unsafe extern "C" fn(bool, bool),
+    upload: unsafe extern "C" fn(*mut c_void, *const c_void, *mut c_char, usize) -> bool,
 }
 
 /// None where the library was not built or no CUDA backend is loaded.
@@ -109,6 +110,7 @@ fn load_functions() -> Option<Functions> {
             graph_free: function(&library, c"diabolo_cuda_graph_free")?,
             free_memory: function(&library, c"diabolo_cuda_free_memory")?,
             allow: function(&library, c"diabolo_cuda_allow")?,
+            upload: function(&library, c"diabolo_cuda_upload")?,
         }
     };
     std::mem::forget(library);
@@ -148,6 +150,19 @@ pub(crate) fn allow(device: Device, tf32: bool, any_order: bool) {
         // SAFETY: it sets switches of libtorch and catches what it throws.
         unsafe { (functions.allow)(tf32, any_order) };
     }
+}
+
+/// Writes words to a tensor of as many, `int64`; one on a GPU has them after what the device still has to do, and nobody waits
+/// for it, where `cuda.cpp` was built.
+pub(crate) fn upload(words: &[i64], to: &mut Tensor) -> Result<(), TchError> {
+    let is_whole = to.numel() == words.len() && to.kind() == Kind::Int64 && to.is_contiguous();
+    if let (Some(functions), Some(_), true) = (functions(), index_of(to.device()), is_whole) {
+        // SAFETY: the tensor is libtorch's, and takes as many words as there are.
+        return call(|(message, capacity)| unsafe {
+            (functions.upload)(to.as_mut_ptr().cast(), words.as_ptr().cast(), message, capacity)
+        });
+    }
+    to.f_copy_(&Tensor::f_from_slice(words)?)
 }
 
 /// While it lives, the work of this thread on a GPU goes into a stream of its own, beside that of other threads. Its end waits

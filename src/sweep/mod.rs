@@ -4,10 +4,12 @@
 
 mod report;
 mod settings;
+mod side_by_side;
 
 pub(crate) use report::compared_with_report;
 pub use report::{REPORT_AUCS, nearest_to_report};
 pub use settings::{Experiment, SweepSettings};
+use side_by_side::{n_at_once, train_side_by_side};
 
 use crate::data::Split;
 use crate::evaluation::Evaluation;
@@ -90,6 +92,10 @@ pub struct SweepRow {
     pub stopped_because: StoppedBecause,
     /// Wall time of the training in seconds.
     pub seconds: f64,
+    /// Epoch and AUC of the kept weights' reconstruction errors, where [`Training::watch_every`](crate::train::Training) asks
+    /// for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub auc_by_epoch: Vec<(usize, f64)>,
 }
 
 /// Progress of a sweep, reported after every training step.
@@ -153,7 +159,7 @@ pub fn run(
     split: &Split,
     pairs: &[Pair],
     folder: impl AsRef<Path>,
-    mut observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
+    observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
 ) -> Result<Sweep> {
     let folder = &expand_home(folder.as_ref())?;
     let settings = SweepSettings::new(experiment, split)?;
@@ -170,24 +176,42 @@ pub fn run(
         let older = older.display();
         sweep.note = Some(format!("{older} was not used: {OF_UNKNOWN_IMAGES}; Sweep::open shows it"));
     }
-    for (number, held_out) in (1..).zip(pairs) {
-        if sweep.rows.iter().any(|row| row.held_out == *held_out) {
-            continue;
-        }
-        let tell = |training: &Progress| {
-            let (n_pairs, training) = (pairs.len(), training.clone());
-            observe(&SweepProgress { number, n_pairs, held_out: held_out.clone(), training })
-        };
-        match sweep.settings.row(split, held_out, tell) {
-            Ok(Some(row)) => sweep.rows.push(row),
-            Ok(None) | Err(Error::Interrupted { .. }) => break,
-            Err(error) => return Err(error),
-        }
-        write_json(&path, &sweep)?;
+    let is_missing = |(_, held_out): &(usize, &Pair)| !sweep.rows.iter().any(|row| row.held_out == **held_out);
+    let missing: Vec<(usize, &Pair)> = (1..).zip(pairs).filter(is_missing).collect();
+    let settings = sweep.settings.clone();
+    let save = |row| {
+        sweep.rows.push(row);
+        write_json(&path, &sweep)
+    };
+    match n_at_once(settings.training.device.choose()?.device) {
+        1 => train_in_turn((&settings, split), &missing, pairs.len(), observe, save)?,
+        n_at_once => train_side_by_side((&settings, split), &missing, n_at_once, pairs.len(), observe, save)?,
     }
     // Only what was asked for: the file may hold more.
     sweep.rows.retain(|row| pairs.contains(&row.held_out));
     Ok(sweep)
+}
+
+/// Trains and scores for `pairs`, each with its number, until one is interrupted.
+fn train_in_turn(
+    (settings, split): (&SweepSettings, &Split),
+    pairs: &[(usize, &Pair)],
+    n_pairs: usize,
+    mut observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
+    mut save: impl FnMut(SweepRow) -> Result<()>,
+) -> Result<()> {
+    for &(number, held_out) in pairs {
+        let tell = |training: &Progress| {
+            let training = training.clone();
+            observe(&SweepProgress { number, n_pairs, held_out: held_out.clone(), training })
+        };
+        match settings.row(split, held_out, tell) {
+            Ok(Some(row)) => save(row)?,
+            Ok(None) | Err(Error::Interrupted { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 const OF_UNKNOWN_IMAGES: &str = "results of an earlier version, which do not say of which images they are";
@@ -314,6 +338,7 @@ mod tests {
             loss_last: Some(0.1),
             stopped_because: StoppedBecause::Finished,
             seconds: 1.0,
+            auc_by_epoch: Vec::new(),
         };
         let architecture = Architecture { name: model.into(), ..Architecture::fcn() };
         let experiment = Experiment::new(architecture, Training::default(), &[Evaluation::Reconstruction]);

@@ -143,6 +143,7 @@ impl SweepSettings {
             loss_last: history.loss_last(),
             stopped_because: history.stopped_because.clone(),
             seconds: history.seconds,
+            auc_by_epoch: history.watched().filter_map(|(epoch, watched)| Some((epoch, watched.auc_kept?))).collect(),
         }))
     }
 

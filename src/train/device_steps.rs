@@ -11,11 +11,11 @@ use super::loss::minibatch_loss;
 use super::optimizer::OptimizerState;
 use crate::Result;
 use crate::device::ResidentImages;
-use crate::device::cuda::Graph;
+use crate::device::cuda::{self, Graph};
 use crate::error::TorchContext;
 use crate::model::{Draws, Network, StepRandomness};
 use std::collections::BTreeMap;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 /// Steps that are taken before one is recorded, so that libraries have chosen their algorithms and made what they need.
 const N_BEFORE_RECORDING: usize = 3;
@@ -122,19 +122,19 @@ struct Inputs {
     n_images: usize,
     draws: Draws,
     /// On the host, for the next upload.
-    bytes: Vec<u8>,
-    /// `[n_bytes]`, `uint8`.
+    words: Vec<i64>,
+    /// `[n_words]`, `int64`.
     on_device: Tensor,
 }
 
 /// The numbers of a step on the device.
 struct Views {
-    /// `[n_images]`, `int64`.
+    /// `[n_images]`.
     rows: Tensor,
     /// Scalars of 64 bits.
     corrections: [Tensor; 2],
     epoch: Tensor,
-    /// `[n_bytes]`.
+    /// `[n_words]`.
     drawn: Tensor,
 }
 
@@ -143,45 +143,34 @@ impl Inputs {
 
     fn new(network: &Network, n_images: usize) -> Result<Self, TchError> {
         let draws = network.draws(n_images);
-        let n_bytes = (n_images + Self::N_SCALARS) * size_of::<u64>() + draws.n_bytes();
-        let on_device = Tensor::f_zeros([n_bytes as i64], (Kind::Uint8, network.device()))?;
-        Ok(Self { n_images, draws, bytes: Vec::with_capacity(n_bytes), on_device })
+        let n_words = n_images + Self::N_SCALARS + draws.n_words();
+        let on_device = Tensor::f_zeros([n_words as i64], (Kind::Int64, network.device()))?;
+        Ok(Self { n_images, draws, words: Vec::with_capacity(n_words), on_device })
     }
 
     fn upload(
         &mut self,
         rows: &[i64],
-        corrections: [f64; 2],
+        [first, second]: [f64; 2],
         seed: u64,
         epoch: usize,
         step: usize,
     ) -> Result<(), TchError> {
-        self.bytes.clear();
-        self.bytes.extend(rows.iter().flat_map(|row| row.to_le_bytes()));
-        self.bytes
-            .extend([corrections[0], corrections[1], epoch as f64].iter().flat_map(|scalar| scalar.to_le_bytes()));
-        self.draws.draw(seed, epoch, step, &mut self.bytes);
-        let device = self.on_device.device();
-        let mut host = Tensor::f_from_slice(&self.bytes)?;
-        if device != Device::Cpu {
-            // Only from pinned memory does a copy not wait for what the device still has to do.
-            host = host.f_pin_memory(device)?.f_to_device_(device, Kind::Uint8, true, false)?;
-        }
-        self.on_device.f_copy_(&host)
+        self.words.clear();
+        self.words.extend(rows);
+        self.words.extend([first, second, epoch as f64].map(|scalar| scalar.to_bits().cast_signed()));
+        self.draws.draw(seed, epoch, step, &mut self.words);
+        cuda::upload(&self.words, &mut self.on_device)
     }
 
     fn views(&self) -> Result<Views, TchError> {
-        let part = |start: usize, n_words: usize| {
-            let n_bytes = size_of::<u64>();
-            self.on_device.f_narrow(0, (start * n_bytes) as i64, (n_words * n_bytes) as i64)
-        };
+        let part = |start: usize, n_words: usize| self.on_device.f_narrow(0, start as i64, n_words as i64);
         let scalar = |index: usize| part(self.n_images + index, 1)?.f_view_dtype(Kind::Double)?.f_squeeze();
-        let first_drawn = self.n_images + Self::N_SCALARS;
         Ok(Views {
-            rows: part(0, self.n_images)?.f_view_dtype(Kind::Int64)?,
+            rows: part(0, self.n_images)?,
             corrections: [scalar(0)?, scalar(1)?],
             epoch: scalar(2)?,
-            drawn: part(first_drawn, self.draws.n_bytes() / size_of::<u64>())?,
+            drawn: part(self.n_images + Self::N_SCALARS, self.draws.n_words())?,
         })
     }
 }

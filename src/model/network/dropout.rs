@@ -46,18 +46,13 @@ impl DropoutMask {
     /// Draws for `n_values` values, each dropped with this probability, 0..1.
     pub(super) fn draw(n_values: usize, probability: f64, generator: &mut Xoshiro256PlusPlus) -> Self {
         // In this thread: libtorch's own may still spin from the layer before, and more of them would find no core.
-        let n_words = Self::n_bytes(n_values, probability) / size_of::<u64>();
-        let words = (0..n_words).map(|_| generator.next_u64()).collect();
+        let words = (0..Self::n_words(n_values, probability)).map(|_| generator.next_u64()).collect();
         Self { words, n_values, rule: Rule::of(probability) }
     }
 
-    /// Size of the words that are drawn for so many values.
-    pub(super) fn n_bytes(n_values: usize, probability: f64) -> usize {
-        (n_values * Rule::of(probability).n_bits).div_ceil(64) * size_of::<u64>()
-    }
-
-    pub(super) fn words(&self) -> &[u64] {
-        &self.words
+    /// Words that are drawn for so many values.
+    pub(super) fn n_words(n_values: usize, probability: f64) -> usize {
+        (n_values * Rule::of(probability).n_bits).div_ceil(64)
     }
 
     /// The mask: 0 for dropped values, the scale for kept ones, `[n_values]`, on `device`.
@@ -85,17 +80,22 @@ impl DropoutMask {
         }
     }
 
-    /// The same from the words as bytes, `[n]` of `uint8` in the order of little-endian machines, on their device: a
-    /// factor for each draw that is in them.
-    pub(super) fn factors_of(bytes: &Tensor, probability: f64) -> Result<Tensor, TchError> {
+    /// The same from the words, `[n_words]` of `int64`, on their device: a factor for each draw that is in them.
+    pub(super) fn factors_of(words: &Tensor, probability: f64) -> Result<Tensor, TchError> {
         let Rule { n_bits, threshold, factor } = Rule::of(probability);
         let is_kept = match n_bits {
             1 => {
-                let shifts = Tensor::f_arange(8, (Kind::Uint8, bytes.device()))?;
-                bytes.f_unsqueeze(1)?.f_bitwise_right_shift(&shifts)?.f_bitwise_and_(1)?.f_flatten(0, -1)?
+                // As bytes, since smaller numbers take less of the memory's time.
+                let shifts = Tensor::f_arange(8, (Kind::Uint8, words.device()))?;
+                words
+                    .f_view_dtype(Kind::Uint8)?
+                    .f_unsqueeze(1)?
+                    .f_bitwise_right_shift(&shifts)?
+                    .f_bitwise_and_(1)?
+                    .f_flatten(0, -1)?
             }
             _ => {
-                let draws = bytes.f_view_dtype(Kind::Int16)?.f_to_kind(Kind::Int)?;
+                let draws = words.f_view_dtype(Kind::Int16)?.f_to_kind(Kind::Int)?;
                 draws.f_bitwise_and(0xFFFF)?.f_ge(i64::from(threshold))?
             }
         };

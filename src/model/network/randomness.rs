@@ -7,6 +7,7 @@ use super::Network;
 use super::dropout::DropoutMask;
 use crate::device::{Purpose, generator, normal_values};
 use crate::model::Layer;
+use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Kind, TchError, Tensor};
 
@@ -30,9 +31,9 @@ impl StepRandomness {
         Self::from(Source::Generator(generator(seed, Purpose::Layers, epoch, step)))
     }
 
-    /// Those of [`Draws::bytes`], uploaded.
-    pub(crate) fn uploaded(draws: &Draws, bytes: &Tensor) -> Result<Self, TchError> {
-        Ok(Self::from(Source::Drawn(draws.tensors(bytes)?.into_iter())))
+    /// Those of [`Draws::draw`], uploaded.
+    pub(crate) fn uploaded(draws: &Draws, words: &Tensor) -> Result<Self, TchError> {
+        Ok(Self::from(Source::Drawn(draws.tensors(words)?.into_iter())))
     }
 
     fn from(source: Source) -> Self {
@@ -101,11 +102,11 @@ enum Draw {
 }
 
 impl Draw {
-    /// In whole words of 64 bits, as they are drawn.
-    fn n_bytes(&self) -> usize {
+    /// Words of 64 bits that its numbers take.
+    fn n_words(&self) -> usize {
         match *self {
-            Self::Dropout { n_values, probability } => DropoutMask::n_bytes(n_values, probability),
-            Self::Noise { n_values } => (n_values * size_of::<f32>()).next_multiple_of(size_of::<u64>()),
+            Self::Dropout { n_values, probability } => DropoutMask::n_words(n_values, probability),
+            Self::Noise { n_values } => n_values.div_ceil(2),
         }
     }
 }
@@ -127,31 +128,29 @@ impl Network {
 }
 
 impl Draws {
-    pub(crate) fn n_bytes(&self) -> usize {
-        self.0.iter().map(Draw::n_bytes).sum()
+    /// Words of 64 bits that all of them take.
+    pub(crate) fn n_words(&self) -> usize {
+        self.0.iter().map(Draw::n_words).sum()
     }
 
-    /// Draws all of them, as [`StepRandomness::new`] does one by one, and adds them to `bytes`.
-    pub(crate) fn draw(&self, seed: u64, epoch: usize, step: usize, bytes: &mut Vec<u8>) {
+    /// Draws all of them, as [`StepRandomness::new`] does one by one, and adds them to `words`.
+    pub(crate) fn draw(&self, seed: u64, epoch: usize, step: usize, words: &mut Vec<i64>) {
         let mut generator = generator(seed, Purpose::Layers, epoch, step);
         for draw in &self.0 {
-            let end = bytes.len() + draw.n_bytes();
             match *draw {
-                Draw::Dropout { n_values, probability } => {
-                    let mask = DropoutMask::draw(n_values, probability, &mut generator);
-                    bytes.extend(mask.words().iter().flat_map(|word| word.to_le_bytes()));
-                }
+                Draw::Dropout { .. } => words.extend((0..draw.n_words()).map(|_| generator.next_u64().cast_signed())),
                 Draw::Noise { n_values } => {
                     let values = normal_values(n_values, &mut generator);
-                    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                    // In the order of little-endian machines, which GPUs are.
+                    let bits = |value: Option<&f32>| i64::from(value.map_or(0, |value| value.to_bits()));
+                    words.extend(values.chunks(2).map(|pair| bits(pair.first()) | bits(pair.get(1)) << 32));
                 }
             }
-            bytes.resize(end, 0);
         }
     }
 
-    /// From the bytes of [`Draws::draw`], `[n_bytes]` on a device, to what each layer asks for, flat.
-    fn tensors(&self, bytes: &Tensor) -> Result<Vec<Tensor>, TchError> {
+    /// From the words of [`Draws::draw`], `[n_words]` of `int64` on a device, to what each layer asks for, flat.
+    fn tensors(&self, words: &Tensor) -> Result<Vec<Tensor>, TchError> {
         let mut tensors = Vec::with_capacity(self.0.len());
         let mut start = 0;
         // Masks of one probability are made together.
@@ -160,19 +159,19 @@ impl Draws {
             _ => false,
         };
         for alike in self.0.chunk_by(is_alike) {
-            let n_bytes: usize = alike.iter().map(Draw::n_bytes).sum();
-            let part = bytes.f_narrow(0, start as i64, n_bytes as i64)?;
-            start += n_bytes;
+            let n_words: usize = alike.iter().map(Draw::n_words).sum();
+            let part = words.f_narrow(0, start as i64, n_words as i64)?;
+            start += n_words;
             let values = match alike[0] {
                 Draw::Dropout { probability, .. } => DropoutMask::factors_of(&part, probability)?,
                 Draw::Noise { .. } => part.f_view_dtype(Kind::Float)?,
             };
-            let n_values_in_byte = values.numel() / n_bytes.max(1);
+            let n_values_in_word = values.numel() / n_words.max(1);
             let mut first = 0;
             for draw in alike {
                 let (Draw::Dropout { n_values, .. } | Draw::Noise { n_values }) = *draw;
                 tensors.push(values.f_narrow(0, first as i64, n_values as i64)?);
-                first += draw.n_bytes() * n_values_in_byte;
+                first += draw.n_words() * n_values_in_word;
             }
         }
         Ok(tensors)
@@ -194,10 +193,10 @@ mod tests {
         let network = Network::new(plan, 1, Device::Cpu).unwrap();
         let (seed, epoch, step, n_images) = (7, 2, 3, 5);
         let draws = network.draws(n_images);
-        let mut bytes = Vec::new();
-        draws.draw(seed, epoch, step, &mut bytes);
-        assert_eq!(bytes.len(), draws.n_bytes());
-        let mut drawn = StepRandomness::uploaded(&draws, &Tensor::from_slice(&bytes)).unwrap();
+        let mut words = Vec::new();
+        draws.draw(seed, epoch, step, &mut words);
+        assert_eq!(words.len(), draws.n_words());
+        let mut drawn = StepRandomness::uploaded(&draws, &Tensor::from_slice(&words)).unwrap();
         let mut one_by_one = StepRandomness::new(seed, epoch, step);
         let n = n_images as i64;
         let like = |size: &[i64]| Tensor::zeros(size, (Kind::Float, Device::Cpu));

@@ -1,12 +1,13 @@
 //! diabolo's side of `cargo diabolo bench`, with the words of `peers/peers.py` on standard input and output.
 //!
-//!     rounds NAME --data CIFAR_BATCHES_FOLDER [--codes FILE] [--threads 2]
+//!     rounds NAME --data CIFAR_BATCHES_FOLDER [--codes FILE] [--threads 2] [--device cuda] [--images 8000] [--epochs 1]
 //!
 //! Prepares NAME's work, does it once to warm up, says {"ready": true}; then, for every line on standard input, does it
 //! again and says {"seconds": s, "check": value}. What is timed is the call that a notebook makes.
 
 use diabolo::cluster::KMeans;
 use diabolo::data::{Images, Split, open};
+use diabolo::device::Device;
 use diabolo::metrics::roc_auc;
 use diabolo::model::Architecture;
 use diabolo::ndarray::Array2;
@@ -25,8 +26,6 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// One round; what it gives is printed, so that two programs can be seen to do the same.
 type Round = Box<dyn FnMut() -> Outcome<f64>>;
 
-/// Training images, the first ones of CIFAR-10.
-const N_TRAIN: usize = 8_000;
 const N_SCORES: usize = 1_000_000;
 
 fn main() -> Outcome<()> {
@@ -41,7 +40,8 @@ fn main() -> Outcome<()> {
         line?;
         let started = Instant::now();
         let check = black_box(round()?);
-        say(&format!(r#"{{"seconds": {}, "check": {check}}}"#, started.elapsed().as_secs_f64()));
+        let seconds = started.elapsed().as_secs_f64() / arguments.epochs as f64;
+        say(&format!(r#"{{"seconds": {seconds}, "check": {check}}}"#));
     }
     Ok(())
 }
@@ -56,6 +56,11 @@ struct Arguments {
     data: PathBuf,
     codes: PathBuf,
     threads: i32,
+    device: Device,
+    /// Training images, the first ones of CIFAR-10.
+    n_images: usize,
+    /// Epochs of a round; its seconds are those of one.
+    epochs: usize,
 }
 
 impl Arguments {
@@ -63,12 +68,23 @@ impl Arguments {
         // `cargo bench` adds a flag of its own.
         let mut given = std::env::args().skip(1).filter(|argument| argument != "--bench");
         let name = given.next().ok_or("usage: rounds NAME --data FOLDER [--codes FILE] [--threads N]")?;
-        let mut arguments = Self { name, data: PathBuf::new(), codes: "codes.npy".into(), threads: 2 };
+        let mut arguments = Self {
+            name,
+            data: PathBuf::new(),
+            codes: "codes.npy".into(),
+            threads: 2,
+            device: Device::Cpu,
+            n_images: 8_000,
+            epochs: 1,
+        };
         while let (Some(option), Some(value)) = (given.next(), given.next()) {
             match option.as_str() {
                 "--data" => arguments.data = value.into(),
                 "--codes" => arguments.codes = value.into(),
                 "--threads" => arguments.threads = value.parse()?,
+                "--device" => arguments.device = value.parse()?,
+                "--images" => arguments.n_images = value.parse()?,
+                "--epochs" => arguments.epochs = value.parse()?,
                 _ => return Err(format!("{option} is no option").into()),
             }
         }
@@ -78,13 +94,12 @@ impl Arguments {
 
 fn prepare(arguments: &Arguments) -> Outcome<Round> {
     let Arguments { name, data, codes, .. } = arguments;
+    let training = |architecture, settings| training(architecture, settings, arguments);
     Ok(match name.as_str() {
-        "train_report_cnn" | "train_report_cnn_tuned" => {
-            training(Architecture::report_cnn(), Training::report_cnn(), data)?
-        }
-        "train_fcn" => training(Architecture::fcn(), Training::default(), data)?,
-        "train_conv" => training(Architecture::conv(), Training::default(), data)?,
-        "score_report_cnn" => scoring(data)?,
+        "train_report_cnn" | "train_report_cnn_tuned" => training(Architecture::report_cnn(), Training::report_cnn())?,
+        "train_fcn" => training(Architecture::fcn(), Training::default())?,
+        "train_conv" => training(Architecture::conv(), Training::default())?,
+        "score_report_cnn" => scoring(arguments)?,
         "load_cifar" => {
             let data = data.clone();
             Box::new(move || Ok(open(&data)?.train().len() as f64))
@@ -106,22 +121,23 @@ fn prepare(arguments: &Arguments) -> Outcome<Round> {
     })
 }
 
-/// One epoch, from first weights to finished model.
-fn training(architecture: Architecture, settings: Training, data: &Path) -> Outcome<Round> {
-    let data = open(data)?;
-    let data = Split::new("the first images of CIFAR-10", data.train().first(N_TRAIN)?, data.test().clone())?;
-    let settings = settings.epochs(1);
+/// From first weights to finished model.
+fn training(architecture: Architecture, settings: Training, arguments: &Arguments) -> Outcome<Round> {
+    let data = open(&arguments.data)?;
+    let first = data.train().first(arguments.n_images)?;
+    let data = Split::new("the first images of CIFAR-10", first, data.test().clone())?;
+    let settings = settings.epochs(arguments.epochs).device(arguments.device);
     Ok(Box::new(move || {
         let model = train(architecture.clone(), &data, settings.clone())?;
         Ok(model.history().epochs[0].loss_lowest_minibatch)
     }))
 }
 
-fn scoring(data: &Path) -> Outcome<Round> {
-    let data = open(data)?;
+fn scoring(arguments: &Arguments) -> Outcome<Round> {
+    let data = open(&arguments.data)?;
     // What the weights are changes no time; 128 images make a model quickly.
     let few = Split::new("a few images of CIFAR-10", data.train().first(128)?, data.test().clone())?;
-    let model = train(Architecture::report_cnn(), &few, Training::report_cnn().epochs(1))?;
+    let model = train(Architecture::report_cnn(), &few, Training::report_cnn().epochs(1).device(arguments.device))?;
     Ok(Box::new(move || {
         let errors = model.score(data.test())?.values;
         Ok(errors.iter().sum::<f64>() / errors.len() as f64)

@@ -17,6 +17,8 @@
 //! normal images alone, and is saved and opened again. A notebook needs no more than [`prelude`].
 
 #![deny(missing_docs, rustdoc::broken_intra_doc_links)]
+// clippy.toml: tests may panic.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 // In the order in which data flow: a room uses only rooms above it.
 pub mod error;

@@ -268,3 +268,20 @@ fn every_message_of_the_guide_is_in_the_sources() {
     }
     assert!(n_messages > 20, "only {n_messages} messages were found");
 }
+
+#[test]
+fn what_panics_in_libtorch_is_forbidden() {
+    let forbidden = read(&root().join("clippy.toml"));
+    let mut missing = Vec::new();
+    for (_, path, source) in sources() {
+        for part in source.split(".f_").skip(1).chain(source.split("Tensor::f_").skip(1)) {
+            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // Their other forms are operators.
+            let is_operator = ["add", "sub", "mul", "div"].iter().any(|operator| name.starts_with(operator));
+            if !is_operator && !forbidden.contains(&format!("\"tch::Tensor::{name}\"")) {
+                missing.push(format!("{name} in {}", path.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "clippy.toml does not forbid {missing:?}");
+}

@@ -10,6 +10,10 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <utility>
 
 namespace {
 
@@ -32,18 +36,43 @@ bool fails(char* message, size_t capacity, Work work) {
     return true;
 }
 
+// Streams that a thread is in. libtorch's pool gives its 32 streams in turn, whether they are in use or not.
+std::mutex mutex;
+std::set<std::pair<c10::DeviceIndex, c10::StreamId>> taken;
+
+std::pair<c10::DeviceIndex, c10::StreamId> key(const c10::cuda::CUDAStream& stream) {
+    return {stream.device_index(), stream.id()};
+}
+
+c10::cuda::CUDAStream take_stream(c10::DeviceIndex device) {
+    const std::lock_guard<std::mutex> guard(mutex);
+    constexpr int n_in_pool = 32;
+    for (int i = 0; i < n_in_pool; ++i) {
+        const c10::cuda::CUDAStream stream = c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device);
+        if (taken.insert(key(stream)).second) {
+            return stream;
+        }
+    }
+    TORCH_CHECK(false, n_in_pool, " trainings are at work on the device already");
+}
+
+void give_back(const c10::cuda::CUDAStream& stream) {
+    const std::lock_guard<std::mutex> guard(mutex);
+    taken.erase(key(stream));
+}
+
 }  // namespace
 
 extern "C" {
 
-// Makes a stream of libtorch's pool the current one of this thread, after all that the one before it still has to do.
-// `*previous` is for diabolo_cuda_leave, which gives it back.
+// Makes a stream of libtorch's pool, which nobody else is in, the current one of this thread, after all that the one before
+// it still has to do. `*previous` is for diabolo_cuda_leave, which gives it back.
 bool diabolo_cuda_enter(int device, void** previous, char* message, size_t capacity) {
     return fails(message, capacity, [&] {
         const auto index = static_cast<c10::DeviceIndex>(device);
         const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(index);
         current.synchronize();
-        c10::cuda::setCurrentCUDAStream(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, index));
+        c10::cuda::setCurrentCUDAStream(take_stream(index));
         *previous = new c10::cuda::CUDAStream(current);
     });
 }
@@ -54,6 +83,7 @@ bool diabolo_cuda_leave(void* previous, char* message, size_t capacity) {
     const bool failed = fails(message, capacity, [&] {
         const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(stream->device_index());
         c10::cuda::setCurrentCUDAStream(*stream);
+        give_back(current);
         current.synchronize();
     });
     delete stream;

@@ -51,7 +51,8 @@ pub(crate) fn covariance_spectrum(points: &Array2<f32>, n_components: usize, doi
         // For the pixels of images longer than the stop button waits.
         None => interrupt::leave_when_stopped(doing, move || all_at_once(&centred, n_wanted))?.doing(doing)?,
     };
-    let vectors = Vec::<f64>::try_from(vectors.contiguous().view([-1])).doing(doing)?;
+    let vectors = vectors.f_contiguous().and_then(|vectors| vectors.f_view([-1])).and_then(Vec::<f64>::try_from);
+    let vectors = vectors.doing(doing)?;
     let variances = Vec::<f64>::try_from(variances).doing(doing)?;
     Ok(Spectrum {
         mean,
@@ -123,9 +124,10 @@ fn first_few(centred: &Tensor, n_components: i64, doing: &str) -> Result<Option<
     // Any start works that is not orthogonal to the eigenvectors; a fixed one makes results reproducible.
     let width = n_components + SPARE;
     let start = (0..d * width).map(|index| ((index as f64 + 1.0) * 12.9898).sin() * 43758.5453).map(f64::fract);
-    let start = Tensor::from_slice(&start.map(|value| value - 0.5 * value.signum()).collect::<Vec<f64>>());
+    let start: Vec<f64> = start.map(|value| value - 0.5 * value.signum()).collect();
+    let start = Tensor::f_from_slice(&start).and_then(|start| start.f_view([d, width])).doing(doing)?;
 
-    let mut newest = orthonormal(&start.view([d, width])).doing(doing)?;
+    let mut newest = orthonormal(&start).doing(doing)?;
     let mut basis = newest.shallow_clone();
     let mut images = times_covariance(&newest).doing(doing)?;
     for _ in 0..MAX_ROUNDS {

@@ -4,6 +4,7 @@ use super::START_ANEW;
 use super::description::Description;
 use super::json::to_json;
 use super::tensors::{self, serialize};
+use crate::error::TorchContext;
 use crate::files::write_whole;
 use crate::model::{Layer, Plan};
 use crate::train::{Checkpoint, History, Kept, Optimizer, OptimizerMemory, UnfinishedEpoch};
@@ -36,7 +37,7 @@ pub(super) fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
     if !unfinished.losses.is_empty() {
         // They were computed as 32-bit floats.
         let losses: Vec<f32> = unfinished.losses.iter().map(|&loss| loss as f32).collect();
-        tensors.push(("losses_of_unfinished_epoch", Tensor::from_slice(&losses)));
+        tensors.push(("losses_of_unfinished_epoch", Tensor::f_from_slice(&losses).doing("saving the losses")?));
     }
     let tensors: Vec<_> = tensors.into_iter().map(|(name, tensor)| (name.to_string(), tensor)).collect();
     let notes = [

@@ -19,8 +19,8 @@ pub(super) fn serialize(tensors: &[(String, Tensor)], notes: Option<HashMap<Stri
     let mut named = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
-        let values =
-            Vec::<f32>::try_from(tensor.to(tch::Device::Cpu).contiguous().view([-1])).doing("reading the weights")?;
+        let flat = tensor.f_to(tch::Device::Cpu).and_then(|tensor| tensor.f_reshape([-1]));
+        let values = flat.and_then(Vec::<f32>::try_from).doing("reading the weights")?;
         named.push((name, shape, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()));
     }
     let views = named.iter().map(|(name, shape, bytes)| {

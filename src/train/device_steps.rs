@@ -15,10 +15,15 @@ use crate::device::cuda::{self, Graph};
 use crate::error::TorchContext;
 use crate::model::{Draws, Network, StepRandomness};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Mutex, PoisonError};
 use tch::{Kind, TchError, Tensor};
 
 /// Steps that are taken before one is recorded, so that libraries have chosen their algorithms and made what they need.
 const N_BEFORE_RECORDING: usize = 3;
+
+/// Held for a step that is not a replay.
+static NOT_RECORDED: Mutex<()> = Mutex::new(());
 
 /// What a step works with.
 pub(super) struct Parts<'a> {
@@ -58,15 +63,20 @@ struct Recorded {
 impl DeviceSteps {
     /// Takes a step with the images of these rows; gives its loss, a scalar on the device, for which nobody has waited.
     pub(super) fn take(&mut self, mut parts: Parts, rows: &[i64], epoch: usize, step: usize) -> Result<Tensor> {
-        if !self.by_size.contains_key(&rows.len()) {
-            let inputs = Inputs::new(parts.network, rows.len()).doing("preparing steps")?;
-            self.by_size.insert(rows.len(), StepsOfSize { inputs, n_taken: 0, recorded: None });
-        }
-        let steps = self.by_size.get_mut(&rows.len()).expect("they were added above");
+        let steps = match self.by_size.entry(rows.len()) {
+            Entry::Occupied(steps) => steps.into_mut(),
+            Entry::Vacant(place) => {
+                let inputs = Inputs::new(parts.network, rows.len()).doing("preparing steps")?;
+                place.insert(StepsOfSize { inputs, n_taken: 0, recorded: None })
+            }
+        };
         let corrections = parts.optimizer.corrections();
         let uploaded = steps.inputs.upload(rows, corrections, parts.training.seed, epoch, step);
         uploaded.doing("moving a step's numbers to the device")?;
         steps.n_taken += 1;
+        // All trainings on a GPU share libtorch's one thread for backward passes, and cuDNN's handle with it: a step of
+        // another training would be recorded, too, or break the recording.
+        let _turn = (steps.recorded.is_none()).then(|| NOT_RECORDED.lock().unwrap_or_else(PoisonError::into_inner));
         if steps.recorded.is_none() && steps.n_taken > N_BEFORE_RECORDING && self.refusal.is_none() {
             match Graph::record(parts.network.device(), || parts.work(&steps.inputs)) {
                 Ok(recorded) => steps.recorded = recorded.map(|(graph, loss)| Recorded { graph, loss }),

@@ -55,7 +55,7 @@ impl Losses {
 
     /// Takes a step's loss, a scalar, and reads what is due; the first of an epoch is read at once.
     pub(super) fn push(&mut self, loss: &Tensor) -> Result<()> {
-        self.unread.push(loss.detach());
+        self.unread.push(loss.f_detach().doing("computing the loss")?);
         let is_due = match self.reading {
             _ if self.known.is_empty() => true,
             Reading::AtOnce => true,

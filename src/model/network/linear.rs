@@ -23,7 +23,7 @@ pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tenso
 /// Whether libtorch was built with oneDNN, as it is for x86-64.
 fn has_onednn() -> bool {
     static HAS_ONEDNN: OnceLock<bool> = OnceLock::new();
-    *HAS_ONEDNN.get_or_init(|| Tensor::from_slice(&[0.0f32]).f_to_mkldnn(None).is_ok())
+    *HAS_ONEDNN.get_or_init(|| Tensor::f_from_slice(&[0.0f32]).and_then(|number| number.f_to_mkldnn(None)).is_ok())
 }
 
 #[cfg(test)]

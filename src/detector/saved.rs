@@ -166,6 +166,17 @@ impl Detector {
     ///
     /// # Errors
     /// Those of [`Detector::open`], and [`Error::Device`] when the device cannot be used.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let folder = folder.path();
+    /// Reconstruction.fit(&model, data.train())?.save(folder.join("small"))?;
+    /// let opened = Detector::open_on(folder.join("small"), Device::Cpu)?;
+    /// assert_eq!(opened.score(data.test())?.values.len(), 48);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn open_on(folder: impl AsRef<Path>, device: Device) -> Result<Self> {
         let folder = &expand_home(folder)?;
         let path = folder.join(DESCRIPTION);

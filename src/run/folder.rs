@@ -396,6 +396,16 @@ impl Run {
     ///
     /// # Errors
     /// Those of [`Run::open`], and [`Error::Device`] when the device cannot be used.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let runs = folder.path();
+    /// train_in(runs.join("small"), small, &data, Training::default().epochs(1))?;
+    /// assert!(Run::open_on(runs.join("small"), Device::Cpu)?.is_finished);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn open_on(folder: impl AsRef<Path>, device: Device) -> Result<Self> {
         let folder = &expand_home(folder)?;
         Self::open_described(folder, Description::open(folder)?, device)

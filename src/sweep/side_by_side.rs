@@ -104,10 +104,7 @@ mod tests {
     use crate::train::Training;
 
     fn settings() -> (SweepSettings, Split, Vec<Pair>) {
-        let scenes = open("scenes").unwrap();
-        let every =
-            |images: &crate::data::Images| images.select(&Vec::from_iter((0..images.len()).step_by(40))).unwrap();
-        let split = Split::new("a few scenes", every(scenes.train()), every(scenes.test())).unwrap();
+        let split = open("scenes").unwrap().train_on_first(200).unwrap();
         let training = Training::default().epochs(2).device(Device::Cpu);
         let experiment = Experiment::new(Architecture::fcn(), training, &[Evaluation::Reconstruction]);
         let pairs = split.class_pairs(5).unwrap();

@@ -231,6 +231,12 @@ impl Training {
     }
 
     /// Sets whether a GPU has to give the same result, bit for bit, each time.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::train::Training;
+    /// assert!(!Training::default().deterministic && Training::default().deterministic(true).deterministic);
+    /// ```
     pub fn deterministic(self, deterministic: bool) -> Self {
         Self { deterministic, ..self }
     }

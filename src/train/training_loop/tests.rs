@@ -1,3 +1,5 @@
+//! The loop, when a step fails and when weights are not finite.
+
 use super::*;
 use crate::data::open;
 use crate::device::Device;

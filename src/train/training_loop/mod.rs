@@ -1,17 +1,17 @@
 //! The loop over epochs and minibatches.
 
-use super::batches::{TrainingImages, batch_on_host};
-use super::checkpoint::{Checkpoint, UnfinishedEpoch};
-use super::device_steps::{DeviceSteps, Parts};
-use super::keeper::Keeper;
-use super::loss::minibatch_loss;
-use super::losses::{Losses, Reading};
-use super::optimizer::OptimizerState;
-use super::{Autoencoder, Epoch, History, Keep, Learnt, Progress, StoppedBecause, Training, Watched, learnt};
 use crate::data::{Images, Split};
 use crate::device::cuda::Stream;
 use crate::error::TorchContext;
 use crate::model::{Architecture, Network, StepRandomness};
+use crate::train::batches::{TrainingImages, batch_on_host};
+use crate::train::checkpoint::{Checkpoint, UnfinishedEpoch};
+use crate::train::device_steps::{DeviceSteps, Parts};
+use crate::train::keeper::Keeper;
+use crate::train::loss::minibatch_loss;
+use crate::train::losses::{Losses, Reading};
+use crate::train::optimizer::OptimizerState;
+use crate::train::{Autoencoder, Epoch, History, Keep, Learnt, Progress, StoppedBecause, Training, Watched, learnt};
 use crate::{Error, Result, interrupt};
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -128,7 +128,7 @@ impl Loop {
 
     /// Goes on as on a GPU, with these images and losses that are read so.
     #[cfg(test)]
-    pub(super) fn as_on_a_gpu(&mut self, images: &Images, reading: Reading) -> Result<()> {
+    pub(in crate::train) fn as_on_a_gpu(&mut self, images: &Images, reading: Reading) -> Result<()> {
         self.images = TrainingImages::on_device(images, tch::Device::Cpu)?;
         self.losses = Losses::after(Vec::new(), reading);
         self.keeper = Keeper::new(self.training.keep, reading, &self.network)?;

@@ -233,7 +233,8 @@ impl Sweep {
     /// let pairs = data.class_pairs(1)?;
     /// let runs = folder.path().to_str().unwrap();
     /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
-    /// let file = folder.path().read_dir().unwrap().next().unwrap().unwrap().path();
+    /// let mut files = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+    /// let file = files.find(|path| path.extension().is_some_and(|ending| ending == "json")).unwrap();
     /// assert_eq!(Sweep::open(file)?, sweep);
     /// assert!(Sweep::open("no/such/file.json").is_err());
     /// # Ok::<(), diabolo::Error>(())

@@ -3,7 +3,8 @@
 use crate::data::Images;
 use crate::train::Autoencoder;
 use crate::{Error, Result};
-use ndarray::{Array1, Array2};
+use linfa::{Dataset, DatasetBase};
+use ndarray::{Array1, Array2, ArrayView2, Ix1};
 use rayon::prelude::*;
 use std::fmt;
 
@@ -45,6 +46,45 @@ impl Autoencoder {
         let n_latents = values.len() / images.len();
         let values = Array2::from_shape_vec((images.len(), n_latents), values).expect("every code has the same length");
         Ok(Latents { name: self.name().into(), values })
+    }
+}
+
+impl Latents {
+    /// The codes as linfa's data set, which looks at them and copies nothing: what any of linfa's algorithms is fitted to.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// use diabolo::linfa::prelude::*;
+    /// let codes = model.encode(data.test())?;
+    /// let dataset = codes.dataset();
+    /// assert_eq!((dataset.nsamples(), dataset.nfeatures()), (48, 4));
+    /// assert_eq!(dataset.records().as_ptr(), codes.values.as_ptr());
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn dataset(&self) -> DatasetBase<ArrayView2<'_, f32>, Array1<()>> {
+        DatasetBase::from(self.values.view())
+    }
+
+    /// The records of one of linfa's data sets as codes, by this name; no value is copied.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let codes = model.encode(data.test())?;
+    /// let there_and_back = Latents::from_dataset("small", codes.clone().into());
+    /// assert_eq!(there_and_back, codes);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn from_dataset<T>(name: impl Into<String>, dataset: DatasetBase<Array2<f32>, T>) -> Self {
+        Self { name: name.into(), values: dataset.records }
+    }
+}
+
+/// linfa's data set of the same memory.
+impl From<Latents> for Dataset<f32, (), Ix1> {
+    fn from(codes: Latents) -> Self {
+        DatasetBase::from(codes.values)
     }
 }
 

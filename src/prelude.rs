@@ -9,7 +9,7 @@ pub use crate::figure::Figure;
 pub use crate::latent::Latents;
 pub use crate::metrics::{Positive, Threshold};
 pub use crate::model::{Architecture, Layer};
-pub use crate::project::Tsne;
+pub use crate::project::{DiffusionMap, Tsne};
 pub use crate::run::{BackgroundTraining, Run};
 pub use crate::score::{Picks, Ranking, Scores};
 pub use crate::shortcuts::*;

@@ -3,7 +3,7 @@
 use crate::data::Images;
 use crate::error::TorchContext;
 use crate::files::write_whole;
-use crate::train::Autoencoder;
+use crate::train::{Autoencoder, Learnt};
 use crate::{Error, Result};
 use std::fmt;
 use std::path::Path;
@@ -225,6 +225,19 @@ pub(crate) fn labels<'a>(doing: &str, anomalies: Option<&'a [bool]>) -> Result<&
 }
 
 impl Ranking {
+    /// What the model has learnt, by the test images of its training; `None` where that was not measured.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("example.txt")]
+    /// let learnt = model.rank(data.test())?.learnt().expect("there were test images");
+    /// assert!(learnt.variance_explained <= 1.0);
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn learnt(&self) -> Option<Learnt> {
+        self.model.history().learnt
+    }
+
     /// The `k` images that are reconstructed worst, worst first.
     ///
     /// # Errors
@@ -349,7 +362,10 @@ impl fmt::Display for Ranking {
             self.order.len(),
             self.scores.name,
             self.mse_mean(),
-        )
+        )?;
+        let Some(learnt) = self.learnt() else { return Ok(()) };
+        write!(f, "\n{learnt}")?;
+        learnt.warning().map_or(Ok(()), |nothing| write!(f, "\nWARNING: {} {nothing}", self.scores.model))
     }
 }
 

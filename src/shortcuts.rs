@@ -1,11 +1,11 @@
 //! The one-line calls of a notebook.
 
 pub use crate::background::{bias_table, brightness_table};
-pub use crate::data::{open, open_with};
+pub use crate::data::{open, open_with, surface_masks, write_surfaces};
 pub use crate::notebook::{labelled_notebook_data, notebook_data, notebook_data_with_classes, quick_or_full};
 pub use crate::views::{
-    compare, compare_over_pairs, constant_models, f1_against_prevalence, latent_map, nearest_pairs, pca_map,
-    precision_recall, roc, roc_axes,
+    compare, compare_over_pairs, constant_models, diffusion_map, f1_against_prevalence, latent_map, nearest_pairs,
+    pca_map, precision_recall, roc, roc_axes,
 };
 
 use crate::Result;

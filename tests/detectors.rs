@@ -218,3 +218,79 @@ fn two_rows_are_compared_on_the_same_images() {
     }
     assert_eq!(shown.rows[3][3], "", "no scores, no standing");
 }
+
+/// The lines of notebook 08, on a network that is trained in seconds.
+#[test]
+fn a_folder_of_parts_is_inspected_from_training_to_the_kept_detector() {
+    let (data, normal) = open("surfaces").unwrap().set_aside(200).unwrap();
+    assert_eq!((data.train().len(), normal.len(), data.test().len()), (600, 200, 380));
+    assert_eq!(data.held_out(), ["missing", "scratch", "spot"]);
+    let encoder = "Conv2d(3, 16, 4, 4, 0) / ReLU() / Conv2d(16, 32, 4, 4, 0)";
+    let decoder = "ConvTranspose2d(32, 16, 4, 4, 0) / ReLU() / ConvTranspose2d(16, 3, 4, 4, 0) / Tanh()";
+    let network = Architecture::parse(encoder, decoder).unwrap().named("inspector");
+    let training = Training::default().epochs(4).batch_size(16).learning_rate(5e-3);
+    let model = fit(network, &data, training, |_| ControlFlow::Continue(())).unwrap();
+    let table = score_table(&model, &data, &[Reconstruction, LargestError, KNearest(5)]).unwrap();
+    assert!(table.compare(&LargestError, &Reconstruction).unwrap().to_string().contains("DeLong"));
+
+    let detector = LargestError.fit(&model, data.train()).unwrap().with_false_alarms(0.02, &normal).unwrap();
+    assert_eq!(detector.calibration().unwrap().n_fitted_to, 0, "set aside before training");
+    let found = detector.detect(data.test()).unwrap();
+    let by_class = found.by_class().unwrap();
+    let names: Vec<&str> = by_class.rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(names, ["good", "missing (anomaly)", "scratch (anomaly)", "spot (anomaly)"]);
+    let auc = |way: &Evaluation| table.rows.iter().find(|row| row.evaluation == *way).unwrap().auc().unwrap().value;
+    assert!(auc(&LargestError) > auc(&Reconstruction) + 0.03, "the mean hides what is small: {table}");
+
+    let figure = detector.map(&found.worst(9).unwrap()).unwrap().figure().unwrap();
+    assert!(figure.alt().starts_with("inspector: where the reconstruction differs: 18 images"), "{}", figure.alt());
+    let (maps, masks) = (detector.map(data.test()).unwrap(), surface_masks().unwrap());
+    for (index, map) in maps.values.outer_iter().enumerate() {
+        let largest = map.iter().copied().fold(0.0, f32::max);
+        assert_eq!(found.scores.values[index], f64::from(largest), "the score is the largest value of the map");
+    }
+    let (pixel_auc, overlap) = (maps.pixel_auc(&masks).unwrap(), maps.per_region_overlap(&masks).unwrap());
+    assert!(pixel_auc > 0.75 && overlap > 0.3, "pixel AUC {pixel_auc}, AUPRO {overlap}");
+}
+
+/// The rows that need no network, from their definitions.
+#[test]
+fn baselines_are_what_they_say() {
+    let (model, split) = trained();
+    let table = score_table(model, split, &[Reconstruction]).unwrap();
+    let values = |index: usize| &table.baselines[index].outcome.scores().unwrap().values;
+    let (train, test) = (split.train().to_array(), split.test().to_array());
+    let mean = train.mean_axis(diabolo::ndarray::Axis(0)).unwrap();
+    for (index, image) in test.outer_iter().enumerate() {
+        let distance = (&image - &mean).mapv(|x| f64::from(x).powi(2)).sum().sqrt();
+        assert!((values(0)[index] - distance).abs() < 1e-3 * distance, "{} and {distance}", values(0)[index]);
+        let brightness = image.mapv(f64::from).mean().unwrap();
+        assert!((values(2)[index] - brightness).abs() < 1e-6);
+    }
+    let flat = |images: diabolo::ndarray::Array4<f32>| {
+        let n = images.dim().0;
+        images.into_shape_with_order((n, 3072)).unwrap()
+    };
+    let components = diabolo::project::Pca::fit(&flat(train), 16).unwrap().distances(&flat(test)).unwrap();
+    assert!(components.iter().zip(values(1)).all(|(wanted, found)| (wanted - found).abs() < 1e-4 * wanted));
+    let learnt = table.learnt.unwrap();
+    let said = table.table().to_string();
+    assert!(said.contains("baseline: brightness") && said.contains(&learnt.to_string()), "{said}");
+    assert!(model.rank(split.test()).unwrap().table().to_string().contains("variance explained, normal test images"));
+}
+
+#[test]
+fn a_network_that_learnt_nothing_is_called_so_by_its_table_ranking_and_detector() {
+    let (_, split) = trained();
+    let network = Architecture::parse("Linear(3072, 2)", "Linear(2, 3072) / Tanh()").unwrap().named("constant");
+    let training = Training::default().epochs(1).learning_rate(1e-12);
+    let model = fit(network, split, training, |_| ControlFlow::Continue(())).unwrap();
+    let all = [
+        score_table(&model, split, &[Reconstruction]).unwrap().to_string(),
+        model.rank(split.test()).unwrap().to_string(),
+        Reconstruction.fit(&model, split.train()).unwrap().to_string(),
+    ];
+    for said in all {
+        assert!(said.contains("WARNING: constant has learnt nothing yet"), "{said}");
+    }
+}

@@ -20,8 +20,8 @@ pub fn is_detector(folder: &Path) -> bool {
 pub struct Fit {
     /// The run folder
     run: PathBuf,
-    /// The way of scoring: reconstruction, kmeans_3, pca_2, mahalanobis, nearest_5, debiased, with any numbers, or two of
-    /// them as in reconstruction+kmeans_3
+    /// The way of scoring: reconstruction, largest_error, kmeans_3, pca_2, mahalanobis, nearest_5, debiased, with any
+    /// numbers, or two of them as in reconstruction+kmeans_3
     #[arg(long, value_name = "WAY")]
     by: Evaluation,
     /// The data whose training images it is fitted to [default: those of the run, where they are known by name]

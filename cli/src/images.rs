@@ -24,6 +24,7 @@ pub fn score(run: &Path, device: Option<Device>, images: &Path, out: Option<&Pat
     let stream = ImageStream::open(images, run.model.plan().image_shape)?;
     stream.notes().iter().for_each(tell);
     tell(write_out(out, |output, doing| write_scores(&run, stream, output, doing))?);
+    warn_of_nothing_learnt(&run);
     Ok(())
 }
 
@@ -90,6 +91,7 @@ pub fn rank(run: &Path, device: Option<Device>, images: &Path, count: usize, fig
     let mut stream = ImageStream::open(images, run.model.plan().image_shape)?.images_per_part(usize::MAX);
     let Part { names, images } = stream.next().context("there are no images")??;
     let ranking = run.model.rank(&images)?;
+    warn_of_nothing_learnt(&run);
     for (name, picks) in [("worst", ranking.worst(count)?), ("best", ranking.best(count)?)] {
         print_picks(&picks, &names)?;
         if let Some(folder) = figures {
@@ -98,7 +100,14 @@ pub fn rank(run: &Path, device: Option<Device>, images: &Path, count: usize, fig
             picks.figure()?.save(folder.join(name).with_extension("svg"))?;
         }
     }
-    Ok(())
+    ranking.learnt().map_or(Ok(()), |learnt| say(format_args!("{}: {learnt}", run.model.name())))
+}
+
+/// Says so where the network of a run has learnt nothing: its scores are then those of the mean training image.
+fn warn_of_nothing_learnt(run: &Run) {
+    if let Some(nothing) = run.model.history().learnt.and_then(|learnt| learnt.warning()) {
+        tell(format!("warning: {} {nothing}", run.model.name()));
+    }
 }
 
 fn print_picks(picks: &Picks, names: &[String]) -> Result<()> {

@@ -284,3 +284,42 @@ fn a_detector_is_fitted_verified_and_scores_as_the_library_does() {
     let message = fail(here, 1, &["verify", "runs/cnn"]);
     assert!(message.contains("opening runs/cnn/detector.json"), "{message}");
 }
+
+#[test]
+fn a_folder_like_mvtec_ads_goes_from_training_to_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    diabolo::data::write_surfaces(here.join("parts")).unwrap();
+    let run = r#"
+        folder = "runs/parts"
+        architecture = { name = "parts", encoder = "Linear(12288, 24)", decoder = "Linear(24, 12288) / Tanh()" }
+        data = { open = "parts", options = { size_px = 64 } }
+        training = { epochs = 4 }
+    "#;
+    fs::write(here.join("parts.toml"), run).unwrap();
+    succeed(here, &["train", "parts.toml"]);
+    let mut fit = vec!["fit", "runs/parts", "--by", "largest_error", "--images", "parts", "--out", "detector"];
+    fit.extend(["--false-alarms", "0.02", "--calibrate", "parts/test/good"]);
+    let said = succeed(here, &fit);
+    assert!(said.contains("largest error of the map, fitted to 800 images"), "{said}");
+    assert!(said.contains("at most 2 % false alarms by 200 normal images"), "{said}");
+
+    let table = succeed(here, &["score", "detector", "parts"]);
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(lines[0], ["file", "score", "p_value", "is_anomaly", "class", "anomaly"]);
+    assert_eq!(lines.len(), 381);
+    let detector = diabolo::prelude::Detector::open(here.join("detector")).unwrap();
+    let data = diabolo::data::open(here.join("parts")).unwrap();
+    let found = detector.detect(data.test()).unwrap();
+    for (index, line) in lines[1..].iter().enumerate() {
+        assert_eq!(line[1].parse::<f64>().unwrap(), found.scores.values[index], "digit for digit");
+        assert!(line[0].contains(line[4]), "{line:?}");
+        assert_eq!(line[5] == "1", line[4] != "good");
+    }
+    let n_false_alarms = lines[1..].iter().filter(|line| line[4] == "good" && line[3] == "1").count();
+    assert!(
+        (3..=5).contains(&n_false_alarms),
+        "{n_false_alarms}: 2 % of the 200 images of the calibration, but for rounding"
+    );
+    assert!(succeed(here, &["rank", "detector", "parts", "--count", "3"]).lines().count() == 8);
+}

@@ -5,7 +5,7 @@ use super::opened::Opened;
 use super::options::OpenOptions;
 use super::photographs::FORMATS;
 use super::split::{Split, nearest};
-use super::{cifar, class_folders, homework, idx, listing, npz, scenes};
+use super::{cifar, class_folders, homework, idx, listing, npz, scenes, surfaces};
 use crate::files::{expand_home, lfs};
 use crate::{Error, Result};
 use std::io::ErrorKind;
@@ -18,6 +18,9 @@ fn recognised() -> String {
          archive, or {FORMATS} files in class folders or not"
     )
 }
+
+/// The data sets that are drawn on the spot.
+const DRAWN: [&str; 2] = [scenes::NAME, surfaces::NAME];
 
 /// A data set that has a name and lives in a folder of data sets.
 struct Named {
@@ -61,6 +64,8 @@ const NAMED: [Named; 4] = [
 /// Opens a data set by name or by path, as [`open_with`] does with [`OpenOptions::default`].
 ///
 /// - `"scenes"`: made on the spot from a fixed seed, needs no file; see [`Split::description`] for what it is.
+/// - `"surfaces"`: likewise; a machined part for inspection, good or with one of three defects, 64 x 64 pixels, whose
+///   pixels [`surface_masks`](super::surface_masks) tells.
 /// - `"cifar10"`, `"hw10"`, `"fashion-mnist"` and `"mnist"`: the folder `cifar-10-batches-bin` (or
 ///   `cifar-10-binary.tar.gz` as it is downloaded), `hw10`, `fashion-mnist` or `mnist` in `$DIABOLO_DATA`, a folder of
 ///   data sets, or else in the user's cache, `$DIABOLO_CACHE/data` or `~/.cache/diabolo/data`. Fashion-MNIST is also
@@ -132,6 +137,9 @@ pub(super) fn open_source(path: &Path, options: &OpenOptions) -> Result<Opened> 
     if path == Path::new(scenes::NAME) {
         return scenes::make().map(Opened::Parts);
     }
+    if path == Path::new(surfaces::NAME) {
+        return surfaces::make().map(Opened::Parts);
+    }
     match NAMED.iter().find(|named| path == Path::new(named.name)) {
         Some(named) => open_path(&find_named(named, &data_folders())?, options),
         None => open_path(&expand_home(path)?, options),
@@ -140,7 +148,7 @@ pub(super) fn open_source(path: &Path, options: &OpenOptions) -> Result<Opened> 
 
 /// Whether [`open`] takes this for a name rather than for a path.
 pub(super) fn is_name(path: &Path) -> bool {
-    path == Path::new(scenes::NAME) || NAMED.iter().any(|named| path == Path::new(named.name))
+    DRAWN.iter().any(|name| path == Path::new(name)) || NAMED.iter().any(|named| path == Path::new(named.name))
 }
 
 /// Folders of data sets, in the order in which they are searched.
@@ -258,7 +266,7 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Opened> {
     }
 }
 
-/// The names of data sets that [`open`] takes beside paths; all but "scenes" need files.
+/// The names of data sets that [`open`] takes beside paths; all but "scenes" and "surfaces" need files.
 ///
 /// # Example
 /// ```
@@ -271,7 +279,7 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Opened> {
 /// assert!(diabolo::data::names().contains(&"scenes"));
 /// ```
 pub fn names() -> Vec<&'static str> {
-    [scenes::NAME].into_iter().chain(NAMED.map(|named| named.name)).collect()
+    DRAWN.into_iter().chain(NAMED.map(|named| named.name)).collect()
 }
 
 /// Names of the entries of a folder, sorted; a name that is no folder is explained.

@@ -267,6 +267,11 @@ impl Split {
         })
     }
 
+    /// The same test images with other ones to train on, from which holding out then starts.
+    pub(super) fn with_train(&self, train: Images) -> Self {
+        Self { train, n_train_at_most: None, whole: None, ..self.clone() }
+    }
+
     /// How many images are trained on at most, where [`Split::train_on_first`] has said so.
     pub(super) fn n_train_at_most(&self) -> Option<usize> {
         self.n_train_at_most

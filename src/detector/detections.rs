@@ -54,6 +54,7 @@ impl Detector {
     /// assert!(found.n_anomalies() >= 12 && found.p_values.is_none());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
+    #[doc(alias = "predict")]
     pub fn detect(&self, images: &Images) -> Result<Detections> {
         let Some(decision) = &self.decision else {
             let next_step = "give it one: detector.with_false_alarms(0.01, &normal_images)?, or with_threshold";

@@ -6,7 +6,7 @@ use crate::error::TorchContext;
 use crate::metrics::{per_region_overlap, pixel_auc};
 use crate::train::Autoencoder;
 use crate::{Error, Result};
-use ndarray::Array3;
+use ndarray::{Array3, ArrayView2, Axis};
 use rayon::prelude::*;
 use tch::Kind;
 
@@ -14,6 +14,8 @@ use tch::Kind;
 const SMOOTHING_SHARE: f64 = 1.0 / 64.0;
 /// A Gaussian is cut off at this many standard deviations.
 const TRUNCATED_AT: f64 = 4.0;
+/// Images whose maps are in memory at a time, in whole batches.
+const IMAGES_PER_BLOCK: usize = 1024;
 /// AUPRO looks at false positive rates up to this one.
 const MOST_FALSE_POSITIVES: f64 = 0.3;
 
@@ -56,8 +58,7 @@ impl Detector {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn map(&self, images: &Images) -> Result<ErrorMaps> {
-        let [_, h, w] = images.shape();
-        self.map_smoothed(images, SMOOTHING_SHARE * h.max(w) as f64)
+        self.map_smoothed(images, usual_sigma_px(images))
     }
 
     /// The same smoothed by a Gaussian of `sigma_px` pixels; 0 for the errors as they are.
@@ -161,6 +162,27 @@ fn squared_errors(model: &Autoencoder, images: &Images) -> Result<Array3<f32>> {
     })?;
     let [_, h, w] = images.shape();
     Ok(Array3::from_shape_vec((images.len(), h, w), values).expect("every pixel has its error"))
+}
+
+/// A 64th of the longer side, in pixels.
+fn usual_sigma_px(images: &Images) -> f64 {
+    let [_, h, w] = images.shape();
+    SMOOTHING_SHARE * h.max(w) as f64
+}
+
+/// The largest value of each image's smoothed map. Maps of some images at a time: those of all would take more memory than
+/// 8-bit images do.
+pub(super) fn largest_errors(model: &Autoencoder, images: &Images) -> Result<Vec<f64>> {
+    let mut largest = Vec::with_capacity(images.len());
+    for start in (0..images.len()).step_by(IMAGES_PER_BLOCK) {
+        let block: Vec<usize> = (start..images.len().min(start + IMAGES_PER_BLOCK)).collect();
+        let mut maps = squared_errors(model, &images.select(&block)?)?;
+        smooth(&mut maps, usual_sigma_px(images));
+        // `f32::max` would pass over what is not a number.
+        let of_map = |map: ArrayView2<f32>| map.iter().copied().max_by(f32::total_cmp).expect("an image has pixels");
+        largest.extend(maps.axis_iter(Axis(0)).map(|map| f64::from(of_map(map))));
+    }
+    Ok(largest)
 }
 
 /// Smooths every map with a Gaussian; beyond an edge the map is mirrored, as in scipy's `gaussian_filter`.

@@ -10,8 +10,8 @@ const MOST_NESTED: usize = 16;
 
 /// A scoring method: a score for each image, higher is more anomalous in all of them.
 ///
-/// The prelude has a short name for each: `Reconstruction`, `KMeans(3)`, `Pca(2)`, `Mahalanobis`, `KNearest(5)` and
-/// `Debiased` ([`ways`](super::ways)). [`Evaluation::fit`] makes a [`Detector`](super::Detector) of one.
+/// The prelude has a short name for each: `Reconstruction`, `LargestError`, `KMeans(3)`, `Pca(2)`, `Mahalanobis`,
+/// `KNearest(5)` and `Debiased` ([`ways`](super::ways)). [`Evaluation::fit`] makes a [`Detector`](super::Detector) of one.
 ///
 /// # Example
 /// ```
@@ -27,6 +27,9 @@ const MOST_NESTED: usize = 16;
 pub enum Evaluation {
     /// Mean squared error of the reconstruction (report, question 1).
     Reconstruction,
+    /// Largest value of the smoothed error map of the reconstruction ([`Detector::map`](super::Detector::map)): for defects
+    /// that are small beside the image, which its mean hides (the image score of Bergmann et al., 2021).
+    LargestError,
     /// Distance of the code to the nearest of k cluster centres (report, question 2).
     KMeans(usize),
     /// Distance of the code to its reconstruction from n principal components (report, question 2).
@@ -113,6 +116,7 @@ impl Evaluation {
     pub fn key(&self) -> String {
         match self {
             Self::Reconstruction => "reconstruction".into(),
+            Self::LargestError => "largest_error".into(),
             Self::KMeans(k) => format!("kmeans_{k}"),
             Self::Pca(n) => format!("pca_{n}"),
             Self::Mahalanobis => "mahalanobis".into(),
@@ -138,8 +142,8 @@ impl FromStr for Evaluation {
 
     fn from_str(key: &str) -> Result<Self> {
         parse(key.trim(), MOST_NESTED).ok_or_else(|| {
-            let wanted = "reconstruction, kmeans_3, pca_2, mahalanobis, nearest_5 or debiased, with any numbers, or two of \
-                          them as in reconstruction+kmeans_3 or rank(reconstruction+kmeans_3)";
+            let wanted = "reconstruction, largest_error, kmeans_3, pca_2, mahalanobis, nearest_5 or debiased, with any \
+                          numbers, or two of them as in reconstruction+kmeans_3 or rank(reconstruction+kmeans_3)";
             let next_step = "write one of these; a sum of three needs brackets, as in (reconstruction+kmeans_3)+pca_2";
             Error::setting("evaluation", format!("{key:?}"), wanted, next_step)
         })
@@ -159,6 +163,7 @@ fn parse_term(key: &str, most_nested: usize) -> Option<Evaluation> {
     let in_brackets = |name: &str| key.strip_prefix(name)?.strip_suffix(')');
     match key {
         "reconstruction" => return Some(Evaluation::Reconstruction),
+        "largest_error" => return Some(Evaluation::LargestError),
         "mahalanobis" => return Some(Evaluation::Mahalanobis),
         "debiased" => return Some(Evaluation::Debiased),
         _ => {}
@@ -199,6 +204,7 @@ impl fmt::Display for Evaluation {
         }
         match self {
             Self::Reconstruction => write!(f, "reconstruction error (MSE)"),
+            Self::LargestError => write!(f, "largest error of the map"),
             Self::KMeans(k) => write!(f, "K-means distance, k = {k}"),
             Self::Pca(n) => write!(f, "PCA distance, n = {n}"),
             Self::Mahalanobis => write!(f, "Mahalanobis distance"),
@@ -213,7 +219,7 @@ impl fmt::Display for Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Evaluation::{Debiased, KMeans, KNearest, Mahalanobis, Pca, Reconstruction};
+    use Evaluation::{Debiased, KMeans, KNearest, LargestError, Mahalanobis, Pca, Reconstruction};
 
     #[test]
     fn keys_are_those_of_the_report_file() {
@@ -224,7 +230,7 @@ mod tests {
 
     #[test]
     fn different_ways_have_different_keys_and_every_key_is_read_as_its_way() {
-        let mut ways = vec![Reconstruction, KMeans(3), Pca(2), Mahalanobis, KNearest(5), Debiased];
+        let mut ways = vec![Reconstruction, LargestError, KMeans(3), Pca(2), Mahalanobis, KNearest(5), Debiased];
         for _ in 0..2 {
             let few: Vec<Evaluation> = ways.iter().rev().take(3).cloned().collect();
             for (first, second) in few.iter().flat_map(|first| few.iter().map(move |second| (first, second))) {

@@ -53,6 +53,7 @@ impl FitOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fitted {
     Reconstruction,
+    LargestError,
     KMeans(Clusters),
     Pca(Pca),
     Mahalanobis(Mahalanobis),
@@ -104,6 +105,7 @@ impl<'a> Fitter<'a> {
         let codes = || self.of_codes.codes();
         Ok(match evaluation {
             Evaluation::Reconstruction => Fitted::Reconstruction,
+            Evaluation::LargestError => Fitted::LargestError,
             Evaluation::KMeans(k) => {
                 let FitOptions { n_starts, seed } = self.options;
                 Fitted::KMeans(KMeans::new(*k).starts(n_starts).seed(seed).fit(codes()?)?)
@@ -154,6 +156,7 @@ impl Fitted {
         interrupt::check("scoring images")?;
         let values = match self {
             Self::Reconstruction => images.errors()?.clone(),
+            Self::LargestError => images.largest_errors()?.clone(),
             Self::KMeans(clusters) => clusters.distances(images.codes()?)?,
             Self::Pca(pca) => pca.distances(images.codes()?)?,
             Self::Mahalanobis(spread) => spread.distances(images.codes()?)?,

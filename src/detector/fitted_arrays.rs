@@ -24,7 +24,7 @@ impl Fitted {
             arrays.put(&name(part), &[values.len()], values.iter().copied());
         };
         match self {
-            Self::Reconstruction => {}
+            Self::Reconstruction | Self::LargestError => {}
             Self::KMeans(clusters) => matrix(arrays, "centres", &clusters.centres),
             Self::Pca(pca) => {
                 row(arrays, "mean", &pca.mean);
@@ -60,6 +60,7 @@ impl Fitted {
         let name = |name: &str| format!("{prefix}{name}");
         Some(match evaluation {
             Evaluation::Reconstruction => Self::Reconstruction,
+            Evaluation::LargestError => Self::LargestError,
             Evaluation::KMeans(k) => {
                 let centres = matrix(arrays, &name("centres"), n_latents).filter(|centres| centres.nrows() == *k)?;
                 Self::KMeans(Clusters { centres, assignments: Vec::new(), inertia: 0.0, n_iterations: 0 })

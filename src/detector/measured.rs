@@ -1,5 +1,6 @@
 //! Reconstruction errors and codes of some images, each computed on first use.
 
+use super::error_map::largest_errors;
 use crate::Result;
 use crate::data::Images;
 use crate::train::Autoencoder;
@@ -11,12 +12,13 @@ pub(crate) struct Measured<'a> {
     model: &'a Autoencoder,
     images: &'a Images,
     errors: OnceCell<Vec<f64>>,
+    largest_errors: OnceCell<Vec<f64>>,
     codes: OnceCell<Array2<f32>>,
 }
 
 impl<'a> Measured<'a> {
     pub(crate) fn new(model: &'a Autoencoder, images: &'a Images) -> Self {
-        Self { model, images, errors: OnceCell::new(), codes: OnceCell::new() }
+        Self { model, images, errors: OnceCell::new(), largest_errors: OnceCell::new(), codes: OnceCell::new() }
     }
 
     pub(crate) fn images(&self) -> &Images {
@@ -26,6 +28,11 @@ impl<'a> Measured<'a> {
     /// Mean squared error of each image's reconstruction.
     pub(super) fn errors(&self) -> Result<&Vec<f64>> {
         get_or_try_init(&self.errors, || Ok(self.model.score(self.images)?.values))
+    }
+
+    /// Largest value of each image's smoothed error map.
+    pub(super) fn largest_errors(&self) -> Result<&Vec<f64>> {
+        get_or_try_init(&self.largest_errors, || largest_errors(self.model, self.images))
     }
 
     /// The codes, `[n, d]`.

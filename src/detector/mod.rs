@@ -186,6 +186,8 @@ impl Detector {
     /// assert!(detector.score(open("scenes")?.test()).is_err(), "images of another size");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
+    #[doc(alias = "score_samples")]
+    #[doc(alias = "decision_function")]
     pub fn score(&self, images: &Images) -> Result<Scores> {
         Ok(Scores {
             model: self.model.name().into(),
@@ -275,10 +277,11 @@ impl fmt::Display for Detector {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let (name, n) = (self.model.name(), self.n_fitted_to());
         write!(f, "{name}: {}, fitted to {n} images", self.evaluation)?;
-        match &self.decision {
-            None => Ok(()),
-            Some(decision) => write!(f, "\n{decision}"),
+        if let Some(decision) = &self.decision {
+            write!(f, "\n{decision}")?;
         }
+        let nothing = self.model.history().learnt.and_then(|learnt| learnt.warning());
+        nothing.map_or(Ok(()), |nothing| write!(f, "\nWARNING: {name} {nothing}"))
     }
 }
 

@@ -158,6 +158,7 @@ impl Detector {
     /// let message = Detector::open("no/such/detector").unwrap_err().to_string();
     /// assert!(message.starts_with("opening no/such/detector/detector.json"), "{message}");
     /// ```
+    #[doc(alias = "load")]
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         Self::open_on(folder, Device::Auto)
     }

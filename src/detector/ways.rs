@@ -16,6 +16,19 @@ use super::Evaluation;
 /// ```
 pub const Reconstruction: Evaluation = Evaluation::Reconstruction;
 
+/// Largest value of the smoothed error map of the reconstruction: for defects that are small beside the image.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let detector = LargestError.fit(&model, data.train())?;
+/// let (scores, maps) = (detector.score(data.test())?, detector.map(data.test())?);
+/// let of_image_7 = maps.values.index_axis(diabolo::ndarray::Axis(0), 7);
+/// assert!(of_image_7.iter().all(|&error| f64::from(error) <= scores.values[7]));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+pub const LargestError: Evaluation = Evaluation::LargestError;
+
 /// Distance of the code from the mean, in units of its spread in that direction.
 ///
 /// # Example

@@ -4,7 +4,7 @@ use super::{REPORT, show};
 use crate::Result;
 use crate::data::{Images, Split};
 use crate::detector::{Detections, Detector, ErrorMaps, Verification};
-use crate::evaluation::{Comparison, Evaluation, FitOn, ScoreTable};
+use crate::evaluation::{Baseline, Comparison, Evaluation, FitOn, ScoreTable};
 use crate::figure::{Figure, Format, escape};
 use crate::latent::Latents;
 use crate::model::{Architecture, Plan};
@@ -12,7 +12,7 @@ use crate::run::{BackgroundTraining, Run};
 use crate::score::{Picks, Ranking, Scores};
 use crate::sweep::Sweep;
 use crate::table::Table;
-use crate::train::{Autoencoder, History, StoppedBecause};
+use crate::train::{Autoencoder, History, Learnt, StoppedBecause};
 use crate::views::Maps;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -161,7 +161,7 @@ impl Ranking {
             "worst": worst,
             "best": best,
         }}});
-        Page::new(self.to_string()).html(&self.table().to_html()).report(&report).show();
+        Page::new(self.to_string()).learnt(self.learnt()).html(&self.table().to_html()).report(&report).show();
     }
 }
 
@@ -188,8 +188,12 @@ impl ScoreTable {
             FitOn::Train => "auc",
             FitOn::Test => "auc_fitted_on_test",
         };
-        let report = json!({"models": {self.model.as_str(): {name: aucs}}});
-        Page::new(self.to_string()).html(&self.table().to_html()).report(&report).show();
+        let of_baselines = self.baselines.iter();
+        let of_baselines: Map<String, Value> = of_baselines
+            .map(|Baseline { name, outcome }| (name.clone(), json!(outcome.auc().map(|auc| auc.value))))
+            .collect();
+        let report = json!({"models": {self.model.as_str(): {name: aucs, "auc_of_baselines": of_baselines}}});
+        Page::new(self.to_string()).learnt(self.learnt).html(&self.table().to_html()).report(&report).show();
     }
 }
 
@@ -286,17 +290,24 @@ impl Page {
         }
     }
 
+    fn warning(self, warning: &str) -> Self {
+        self.html(&format!(
+            "<p style=\"border-left:4px solid #d55e00;padding:4px 10px;font-weight:bold\">{}</p>",
+            escape(warning)
+        ))
+    }
+
+    /// Says so where a network has learnt nothing.
+    fn learnt(self, learnt: Option<Learnt>) -> Self {
+        match learnt.and_then(|learnt| learnt.warning()) {
+            None => self,
+            Some(nothing) => self.warning(&format!("the network {nothing}")),
+        }
+    }
+
     fn history(self, history: &History) -> Self {
-        let nothing =
-            history.learnt.and_then(|learnt| learnt.warning()).map(|nothing| format!("the network {nothing}"));
-        let warnings = history.warning().into_iter().chain(nothing);
-        let page = warnings.fold(self, |page, warning| {
-            page.html(&format!(
-                "<p style=\"border-left:4px solid #d55e00;padding:4px 10px;font-weight:bold\">{}</p>",
-                escape(&warning)
-            ))
-        });
-        let page = page.html(&history.table().to_html());
+        let page = history.warning().into_iter().fold(self, |page, warning| page.warning(&warning));
+        let page = page.learnt(history.learnt).html(&history.table().to_html());
         // A training that was stopped in its first epoch has no curve.
         let page = if history.epochs.is_empty() { page } else { page.figure(history.figure()) };
         if history.watched().next().is_none() { page } else { page.figure(history.watched_figure()) }

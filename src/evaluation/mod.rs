@@ -1,15 +1,17 @@
 //! One model's test images scored in several ways, and which of these finds anomalies best.
 
+mod baselines;
 mod comparison;
 
 pub use crate::detector::{Evaluation, Fusion};
+pub use baselines::Baseline;
 pub use comparison::{Comparison, Standing};
 
 use crate::data::{Images, Split};
 use crate::detector::{FitOptions, Fitter, Measured};
 use crate::metrics::{Interval, auc_interval};
 use crate::score::Scores;
-use crate::train::Autoencoder;
+use crate::train::{Autoencoder, Learnt};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -60,6 +62,11 @@ pub struct ScoreTable {
     pub fit_on: FitOn,
     /// One for each way, in the order asked for.
     pub rows: Vec<ScoreRow>,
+    /// Scores that need no network: distance from the mean training image, from principal components of the pixels, and
+    /// brightness. A model is worth its training where it is better than these.
+    pub baselines: Vec<Baseline>,
+    /// What the model has learnt, by the test images of its training; `None` where that was not measured.
+    pub learnt: Option<Learnt>,
     /// The images that were scored.
     pub images: Images,
 }
@@ -119,29 +126,46 @@ pub enum Outcome {
     },
 }
 
-impl ScoreRow {
+impl Outcome {
     /// The scores, where there are any.
     pub fn scores(&self) -> Option<&Scores> {
-        match &self.outcome {
-            Outcome::Measured { scores, .. } | Outcome::Unmeasured { scores, .. } => Some(scores),
-            Outcome::Refused { .. } => None,
+        match self {
+            Self::Measured { scores, .. } | Self::Unmeasured { scores, .. } => Some(scores),
+            Self::Refused { .. } => None,
         }
     }
 
     /// AUC with its 95 % confidence interval by the bootstrap, where there is one.
     pub fn auc(&self) -> Option<Interval> {
-        match self.outcome {
-            Outcome::Measured { auc, .. } => Some(auc),
+        match self {
+            Self::Measured { auc, .. } => Some(*auc),
             _ => None,
         }
     }
 
     /// Why there are no scores or no AUC.
     pub fn reason(&self) -> Option<&Error> {
-        match &self.outcome {
-            Outcome::Measured { .. } => None,
-            Outcome::Unmeasured { reason, .. } | Outcome::Refused { reason } => Some(reason),
+        match self {
+            Self::Measured { .. } => None,
+            Self::Unmeasured { reason, .. } | Self::Refused { reason } => Some(reason),
         }
+    }
+}
+
+impl ScoreRow {
+    /// The scores, where there are any.
+    pub fn scores(&self) -> Option<&Scores> {
+        self.outcome.scores()
+    }
+
+    /// AUC with its 95 % confidence interval by the bootstrap, where there is one.
+    pub fn auc(&self) -> Option<Interval> {
+        self.outcome.auc()
+    }
+
+    /// Why there are no scores or no AUC.
+    pub fn reason(&self) -> Option<&Error> {
+        self.outcome.reason()
     }
 }
 
@@ -203,8 +227,15 @@ pub fn evaluate_with(
     let scored = score_all(model, split, evaluations, fit_on, options)?;
     let row = |(evaluation, scores)| Ok(ScoreRow { evaluation, outcome: Outcome::of(scores)? });
     let rows = scored.into_iter().map(row).collect::<Result<_>>()?;
-    let (model, data, images) = (model.name().into(), split.name().into(), split.test().clone());
-    Ok(ScoreTable { model, data, fit_on, rows, images })
+    Ok(ScoreTable {
+        baselines: baselines::baselines(model, split)?,
+        learnt: model.history().learnt,
+        model: model.name().into(),
+        data: split.name().into(),
+        fit_on,
+        rows,
+        images: split.test().clone(),
+    })
 }
 
 /// The scores of one way, or why the codes do not allow it.
@@ -327,18 +358,29 @@ impl ScoreTable {
     }
 }
 
+/// AUC with its interval, or why there is none.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Measured { auc, .. } => write!(f, "AUC {:.5} ({:.3} to {:.3})", auc.value, auc.low, auc.high),
+            Self::Unmeasured { reason, .. } => write!(f, "no AUC: {reason}"),
+            Self::Refused { reason } => write!(f, "{reason}"),
+        }
+    }
+}
+
 impl fmt::Display for ScoreTable {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{} on {}, fitted on {}", self.model, self.data, self.fit_on)?;
         for row in &self.rows {
-            write!(f, "\n  {}: ", row.evaluation)?;
-            match &row.outcome {
-                Outcome::Measured { auc, .. } => {
-                    write!(f, "AUC {:.5} ({:.3} to {:.3})", auc.value, auc.low, auc.high)?;
-                }
-                Outcome::Unmeasured { reason, .. } => write!(f, "no AUC: {reason}")?,
-                Outcome::Refused { reason } => write!(f, "{reason}")?,
-            }
+            write!(f, "\n  {}: {}", row.evaluation, row.outcome)?;
+        }
+        for Baseline { name, outcome } in &self.baselines {
+            write!(f, "\n  baseline, {name}: {outcome}")?;
+        }
+        if let Some(learnt) = &self.learnt {
+            write!(f, "\n{learnt}")?;
+            learnt.warning().map_or(Ok(()), |nothing| write!(f, "\nWARNING: {} {nothing}", self.model))?;
         }
         Ok(())
     }

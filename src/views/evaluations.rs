@@ -1,7 +1,7 @@
 //! Comparisons of evaluations: tables, histograms, curves, and the report's argument about F1.
 
 use crate::data::Images;
-use crate::evaluation::{Evaluation, ScoreTable};
+use crate::evaluation::{Baseline, Evaluation, Outcome, ScoreTable};
 use crate::figure::{
     AxisRange, CaptionedImage, Curves, Figure, Histogram, HistogramPanel, LineChart, Series, curves, histogram,
     image_grid, line_chart, number,
@@ -20,7 +20,8 @@ const MEASURING: &str = "measuring scores";
 
 impl ScoreTable {
     /// Evaluation mode, AUC and its bootstrap 95 % interval, as in the report's question 2; and whether these images tell
-    /// the row from the one with the highest AUC, by DeLong's paired test ([`ScoreTable::standings`]).
+    /// the row from the one with the highest AUC, by DeLong's paired test ([`ScoreTable::standings`]). Baselines, which need no
+    /// network, stand below.
     ///
     /// # Example
     /// ```
@@ -28,19 +29,27 @@ impl ScoreTable {
     /// let table = score_table(&model, &data, &[Reconstruction, Pca(2)])?.table();
     /// assert_eq!(table.headers[..3], ["evaluation mode", "AUC", "95 % interval"]);
     /// assert_eq!(table.rows[1][0], "PCA distance, n = 2");
+    /// assert_eq!(table.rows[2][0], "baseline: distance from the mean training image");
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn table(&self) -> Table {
-        let caption = format!("{} on {}, fitted on {}", self.model, self.data, self.fit_on);
+        let learnt = self.learnt.map_or(String::new(), |learnt| format!("; {learnt}"));
+        let caption = format!("{} on {}, fitted on {}{learnt}", self.model, self.data, self.fit_on);
         let headers = ["evaluation mode", "AUC", "95 % interval", "against the best, paired", ""];
         let mut table = Table::new(&caption, &headers);
-        for (row, standing) in self.rows.iter().zip(self.standings()) {
-            let (auc, interval) = row.auc().map_or(Default::default(), |auc| {
+        let mut push = |name: String, outcome: &Outcome, standing: String| {
+            let (auc, interval) = outcome.auc().map_or(Default::default(), |auc| {
                 (format!("{:.5}", auc.value), format!("{:.3} to {:.3}", auc.low, auc.high))
             });
+            let remark = outcome.reason().map_or(String::new(), ToString::to_string);
+            table.push(vec![name, auc, interval, standing, remark]);
+        };
+        for (row, standing) in self.rows.iter().zip(self.standings()) {
             let standing = standing.map_or(String::new(), |standing| standing.to_string());
-            let remark = row.reason().map_or(String::new(), ToString::to_string);
-            table.push(vec![row.evaluation.to_string(), auc, interval, standing, remark]);
+            push(row.evaluation.to_string(), &row.outcome, standing);
+        }
+        for Baseline { name, outcome } in &self.baselines {
+            push(format!("baseline: {name}"), outcome, String::new());
         }
         table
     }

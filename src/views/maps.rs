@@ -4,7 +4,7 @@ use crate::cluster::KMeans;
 use crate::data::Images;
 use crate::figure::{Figure, Scatter, ScatterPanel, scatter};
 use crate::metrics::dip_statistic;
-use crate::project::{Pca, Tsne};
+use crate::project::{DiffusionMap, Pca, Tsne};
 use crate::table::Table;
 use crate::train::Autoencoder;
 use crate::{Error, Result, interrupt};
@@ -98,6 +98,28 @@ pub fn pca_map(models: &[&Autoencoder], images: &Images) -> Result<Maps> {
 pub fn latent_map(models: &[&Autoencoder], images: &Images, tsne: Tsne) -> Result<Maps> {
     let method = format!("t-SNE, perplexity {}, seed {}", tsne.perplexity, tsne.seed);
     map_with(method, models, images, |points| Ok(tsne.fit(points)?.points))
+}
+
+/// Maps test images and their codes by a diffusion map, which keeps together what a random walk between near points reaches
+/// quickly.
+///
+/// # Errors
+/// Those of [`Autoencoder::encode`] and [`DiffusionMap::fit`].
+///
+/// # Source
+/// Coifman and Lafon, "Diffusion maps", 2006.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// let maps = diffusion_map(&[&model], data.test(), DiffusionMap::default())?;
+/// assert_eq!((maps.method.as_str(), maps.maps.len()), ("diffusion map, 1 step", 2));
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+pub fn diffusion_map(models: &[&Autoencoder], images: &Images, diffusion: DiffusionMap) -> Result<Maps> {
+    let plural = if diffusion.n_steps == 1 { "" } else { "s" };
+    let method = format!("diffusion map, {} step{plural}", diffusion.n_steps);
+    map_with(method, models, images, |points| diffusion.fit(points))
 }
 
 fn map_with(

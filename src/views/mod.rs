@@ -6,7 +6,7 @@ mod maps;
 mod sweeps;
 
 pub use evaluations::{constant_models, f1_against_prevalence, precision_recall, roc, roc_axes};
-pub use maps::{Map, Maps, OneGroup, latent_map, pca_map, two_groups};
+pub use maps::{Map, Maps, OneGroup, diffusion_map, latent_map, pca_map, two_groups};
 pub use sweeps::{compare_over_pairs, nearest_pairs};
 
 use crate::Result;
@@ -19,7 +19,7 @@ use crate::figure::{
 use crate::model::Plan;
 use crate::score::{Picks, Ranking, Scores};
 use crate::table::Table;
-use crate::train::{Autoencoder, History, Watched};
+use crate::train::{Autoencoder, History, Learnt, Watched};
 
 /// Number of images in the preview of a data set.
 const PEEK: usize = 16;
@@ -197,13 +197,7 @@ impl History {
             "kept",
             self.kept.map_or("the first weights".into(), |kept| format!("epoch {}, loss {:.4}", kept.epoch, kept.loss)),
         );
-        if let Some(learnt) = &self.learnt {
-            row("variance explained, test images", format!("{:.4}", learnt.variance_explained));
-            if let Some(normal) = learnt.variance_explained_normal {
-                row("variance explained, normal test images", format!("{normal:.4}"));
-            }
-            row("variance of the reconstructions / of the images", format!("{:.4}", learnt.reconstruction_variance));
-        }
+        learnt_rows(self.learnt, &mut row);
         if let Some((epoch, Watched { auc: Some(auc), .. })) = self.watched().last() {
             row("AUC of the test images", format!("{auc:.4} after epoch {epoch}"));
         }
@@ -211,6 +205,16 @@ impl History {
         self.notes.iter().for_each(|note| row("note", note.clone()));
         table
     }
+}
+
+/// What a model has learnt by the test images of its training, as rows of a table.
+fn learnt_rows(learnt: Option<Learnt>, row: &mut impl FnMut(&str, String)) {
+    let Some(learnt) = learnt else { return };
+    row("variance explained, test images", format!("{:.4}", learnt.variance_explained));
+    if let Some(normal) = learnt.variance_explained_normal {
+        row("variance explained, normal test images", format!("{normal:.4}"));
+    }
+    row("variance of the reconstructions / of the images", format!("{:.4}", learnt.reconstruction_variance));
 }
 
 /// AUC, or mean squared error where there is none, of the epochs that were watched.
@@ -287,6 +291,7 @@ impl Ranking {
         row("AUC", self.scores.auc().map_or_else(|reason| format!("none: {reason}"), |auc| format!("{auc:.5}")));
         row("rebuilt worst", few(&worst));
         row("rebuilt best", few(&best));
+        learnt_rows(self.learnt(), &mut row);
         table
     }
 }

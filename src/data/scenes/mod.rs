@@ -20,13 +20,12 @@
 mod background;
 mod objects;
 
+use super::dice::{Colour, Dice};
 use super::images::Images;
 use super::pixels::Pixels;
 use super::split::Split;
 use crate::Result;
 use ndarray::Array4;
-use rand::{Rng, SeedableRng};
-use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// The name by which [`open`](super::open) knows this source.
 pub(super) const NAME: &str = "scenes";
@@ -39,9 +38,6 @@ const SEED: u64 = 0x5CE_0E5;
 
 const SIDE_PX: usize = 32;
 const N_PIXELS: usize = SIDE_PX * SIDE_PX;
-
-/// Red, green and blue, 0..=1.
-type Colour = [f32; 3];
 
 /// A picture in the making, row by row.
 type Canvas = [Colour; N_PIXELS];
@@ -86,7 +82,7 @@ fn is_on_white(number: usize) -> bool {
 
 /// Draws the picture with this number into `picture`, `[c, h, w]`.
 fn draw(number: usize, picture: &mut [u8]) {
-    let mut dice = Dice::new(number);
+    let mut dice = Dice::new(SEED + number as u64);
     let place = objects::Place::draw(&mut dice);
     let mut canvas = background::draw(&mut dice, &place);
     if is_on_white(number) {
@@ -97,38 +93,6 @@ fn draw(number: usize, picture: &mut [u8]) {
         for (byte, colour) in plane.iter_mut().zip(&canvas) {
             *byte = (colour[channel] * 255.0 + 0.5) as u8;
         }
-    }
-}
-
-/// The random numbers of one picture.
-struct Dice(Xoshiro256PlusPlus);
-
-impl Dice {
-    fn new(number: usize) -> Self {
-        Self(Xoshiro256PlusPlus::seed_from_u64(SEED + number as u64))
-    }
-
-    /// A number in `low..high`, on a grid of 2^24 steps, which a 32-bit float holds exactly.
-    fn between(&mut self, low: f32, high: f32) -> f32 {
-        let unit = (self.0.next_u32() >> 8) as f32 / 16_777_216.0;
-        low + (high - low) * unit
-    }
-
-    /// Whether something happens that has this probability.
-    fn happens(&mut self, probability: f32) -> bool {
-        self.between(0.0, 1.0) < probability
-    }
-
-    /// One of `choices`.
-    fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        let scaled = u64::from(self.0.next_u32()) * choices.len() as u64;
-        choices[(scaled >> 32) as usize]
-    }
-
-    /// A colour near `colour`: brighter or darker as a whole, and a little in each channel.
-    fn near(&mut self, colour: Colour) -> Colour {
-        let brightness = self.between(0.85, 1.15);
-        colour.map(|channel| (channel * brightness + self.between(-0.05, 0.05)).clamp(0.02, 0.95))
     }
 }
 

@@ -349,7 +349,7 @@ mod tests {
                     let difference = pairs.map(|(a, b)| (a - b).abs()).sum::<f32>();
                     let (x, y) = ((pixel % SIDE_PX) as isize, (pixel / SIDE_PX) as isize);
                     let inside = |at: &isize| (0..SIDE_PX as isize).contains(at);
-                    let near = (-1..=1).flat_map(|down| (-1..=1).map(move |right| (x + right, y + down)));
+                    let near = (-2..=2).flat_map(|down| (-2..=2).map(move |right| (x + right, y + down)));
                     let is_near =
                         |(x, y): (isize, isize)| inside(&x) && inside(&y) && mask[y as usize * SIDE_PX + x as usize];
                     assert!(

@@ -106,15 +106,18 @@ impl Autoencoder {
         let plan = self.plan();
         let (n_parameters, n_latents) = (plan.n_parameters(), plan.n_latents());
         let (name, trained_on) = (escape(self.name()), escape(self.trained_on()));
+        let learnt = self.history().learnt;
         let mut report = json!({"models": {self.name(): {
             "parameters": n_parameters,
             "epochs": self.history().epochs.len(),
             "seconds": self.history().seconds,
             "loss_first": self.history().loss_first,
             "loss_last": self.history().loss_last(),
-            "variance_explained": self.history().learnt.map(|learnt| learnt.variance_explained),
+            "variance_explained": learnt.map(|learnt| learnt.variance_explained),
+            "variance_explained_normal": learnt.and_then(|learnt| learnt.variance_explained_normal),
+            "reconstruction_variance": learnt.map(|learnt| learnt.reconstruction_variance),
         }}});
-        if let Some(nothing) = self.history().learnt.and_then(|learnt| learnt.warning()) {
+        if let Some(nothing) = learnt.and_then(|learnt| learnt.warning()) {
             report["models"][self.name()]["warning"] = json!(nothing);
         }
         // A time limit was asked for; everything else that ends a training early is a failure of the report.

@@ -1,6 +1,6 @@
 //! Scores of the same images that need no network: what a model has to be better than.
 
-use super::{Outcome, unless_fatal};
+use super::outcome::{Outcome, unless_fatal};
 use crate::data::{Images, Split};
 use crate::project::Pca;
 use crate::score::Scores;

@@ -1,6 +1,7 @@
 //! Which of two scores of the same images finds anomalies better?
 
-use super::{Evaluation, N_RESAMPLES, ScoreTable};
+use super::outcome::N_RESAMPLES;
+use super::{Evaluation, ScoreTable};
 use crate::Result;
 use crate::metrics::{AucComparison, Interval, auc_difference_interval, compare_aucs};
 use std::fmt;

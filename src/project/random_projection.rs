@@ -27,6 +27,7 @@ const DOING: &str = "projecting points at random";
 /// let points = diabolo::ndarray::Array2::from_shape_fn((20, 400), |(n, d)| ((n * 37 + d * d) % 101) as f32);
 /// let narrow = RandomProjection::new(50).transform(&points)?;
 /// assert_eq!(narrow.dim(), (20, 50));
+/// assert_ne!(narrow, RandomProjection::new(50).seed(7).transform(&points)?);
 /// let distance = |points: &diabolo::ndarray::Array2<f32>| (&points.row(3) - &points.row(9)).mapv(|x| x * x).sum().sqrt();
 /// assert!((distance(&narrow) / distance(&points) - 1.0).abs() < 0.4);
 /// # Ok::<(), diabolo::Error>(())

@@ -9,7 +9,10 @@ use std::fs;
 use std::path::Path;
 
 pub fn cases() -> Vec<Case> {
-    [fit_cases(), threshold_cases(), comparison_cases(), folder_cases()].into_iter().flatten().collect()
+    [fit_cases(), threshold_cases(), projection_cases(), comparison_cases(), folder_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn detector() -> Result<Detector> {
@@ -99,6 +102,39 @@ fn threshold_cases() -> Vec<Case> {
                 detector()?.with_false_alarms(0.1, &normal()?)?.detect(&images)?.by_class()
             },
             &["images without classes"],
+        ),
+    ]
+}
+
+fn projection_cases() -> Vec<Case> {
+    use diabolo::ndarray::Array2;
+    use diabolo::project::RandomProjection;
+    vec![
+        case(
+            "more images set aside than leave two to train on",
+            |_| few().set_aside(few().train().len()),
+            &["setting n_images: found", "two are left to train on"],
+        ),
+        case("none set aside", |_| few().set_aside(0), &["setting n_images: found 0"]),
+        case(
+            "a random projection to as many values",
+            |_| RandomProjection::new(3).transform(&Array2::ones((5, 3))),
+            &["setting n_values: found 3", "1 to 2, fewer than the 3 values of a point"],
+        ),
+        case(
+            "a random projection of no number",
+            |_| RandomProjection::new(2).transform(&Array2::from_elem((5, 3), f32::NAN)),
+            &["projecting points at random", "not finite"],
+        ),
+        case(
+            "a diffusion map of ten points",
+            |_| DiffusionMap::default().fit(&Array2::ones((10, 3))),
+            &["mapping points by diffusion", "found 10 points", "11 or more"],
+        ),
+        case(
+            "a diffusion map of points that are all alike",
+            |_| DiffusionMap::default().fit(&Array2::ones((20, 3))),
+            &["mapping points by diffusion", "alike", "the model's history"],
         ),
     ]
 }

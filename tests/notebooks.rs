@@ -88,9 +88,22 @@ fn the_notebooks_run_and_say_what_they_should() {
 
     check_between(&report, "/models/night/mse_mean", 0.03, 0.08);
 
+    // The largest error of a map finds defects that the mean error hides; baselines stand beside both.
+    check_between(&report, "/models/inspector/auc/largest_error", 0.85, 1.0);
+    check_between(&report, "/models/inspector/auc/reconstruction", 0.6, 0.9);
+    check_between(&report, "/models/inspector/auc_of_baselines/brightness", 0.3, 0.7);
+    check_between(&report, "/models/inspector/variance_explained", 0.3, 0.95);
+
     let figures = report["figures"].as_array().unwrap();
     let figures_of = |notebook: &str| figures.iter().filter(|figure| figure["notebook"] == notebook).count();
-    for (notebook, least) in [("02_scores_on_codes", 3), ("04_why_auc", 5), ("05_which_pair", 1), ("06_bias", 2)] {
+    for (notebook, least) in [
+        ("02_scores_on_codes", 3),
+        ("04_why_auc", 5),
+        ("05_which_pair", 1),
+        ("06_bias", 2),
+        ("08_detectors", 4),
+        ("09_linfa", 2),
+    ] {
         assert!(figures_of(notebook) >= least, "{notebook} has {} figures", figures_of(notebook));
     }
     for figure in figures {

@@ -105,7 +105,7 @@ fn map(points: &Array2<f64>, scale: f64, n_steps: usize) -> Option<Array2<f32>> 
     for ((mut column, walked), value) in map.columns_mut().into_iter().zip(walked.columns()).zip(found.eigvals()) {
         let length = |column: &Array1<f64>| column.dot(column).sqrt();
         let residual = length(&(&walked - &(&column * *value)));
-        if !(residual <= LARGEST_RESIDUAL * value.abs() * length(&column.to_owned())) {
+        if residual.is_nan() || residual > LARGEST_RESIDUAL * value.abs() * length(&column.to_owned()) {
             return None;
         }
         // An eigenvector has no sign; the largest entry is made positive, as in `Pca`.

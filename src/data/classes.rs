@@ -13,7 +13,7 @@ pub(super) struct Classes {
 }
 
 impl Classes {
-    /// Checks that every index has a name and every name one place.
+    /// Checks that every index has a name and no name comes twice.
     pub(super) fn new(names: &[&str], indices: Vec<usize>) -> Result<Self> {
         if let Some(index) = indices.iter().find(|&&index| index >= names.len()) {
             return Err(Error::data(
@@ -59,15 +59,15 @@ pub(super) fn with_one_list(train: &Classes, test: &Classes) -> Result<Option<(C
     }
     check_capitals(&train.names, &test.names)?;
     let mut names = train.names.to_vec();
-    let mut places: HashMap<_, _> = names.iter().cloned().zip(0..).collect();
-    let mut place_of = |name: &String| {
-        *places.entry(name.clone()).or_insert_with(|| {
+    let mut known: HashMap<_, _> = names.iter().cloned().zip(0..).collect();
+    let mut index_of = |name: &String| {
+        *known.entry(name.clone()).or_insert_with(|| {
             names.push(name.clone());
             names.len() - 1
         })
     };
-    let places_of_test = Vec::from_iter(test.names.iter().map(&mut place_of));
-    let indices = test.indices.iter().map(|&index| places_of_test[index]).collect();
+    let indices_of_test = Vec::from_iter(test.names.iter().map(&mut index_of));
+    let indices = test.indices.iter().map(|&index| indices_of_test[index]).collect();
     let names = Arc::<[String]>::from(names);
     let train = Classes { names: Arc::clone(&names), indices: Arc::clone(&train.indices) };
     Ok(Some((train, Classes { names, indices })))

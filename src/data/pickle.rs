@@ -9,10 +9,10 @@ use std::collections::HashMap;
 /// More values than a batch of images has: each takes some bytes of memory and as little as one byte of the file.
 const MAX_VALUES: usize = 1 << 20;
 
-/// The place of a value among all of a pickle.
-type Place = usize;
+/// The index of a value among all of a pickle.
+type Index = usize;
 
-/// A value; what it holds are places of others, so that a value may come twice and no depth is followed.
+/// A value; what it holds are indices of others, so that a value may come twice and no depth is followed.
 #[derive(Debug, PartialEq)]
 enum Value {
     /// None, a float: nothing that is looked at.
@@ -21,16 +21,16 @@ enum Value {
     Int(i64),
     /// A string or bytes: from where to where in the file.
     Bytes(usize, usize),
-    List(Vec<Place>),
-    Tuple(Vec<Place>),
-    Dict(Vec<(Place, Place)>),
+    List(Vec<Index>),
+    Tuple(Vec<Index>),
+    Dict(Vec<(Index, Index)>),
     /// A function or class: its module and name.
     Global(String),
     /// What a function would give for a tuple of arguments, and the state that would be put into it.
     Call {
-        function: Place,
-        arguments: Place,
-        state: Option<Place>,
+        function: Index,
+        arguments: Index,
+        state: Option<Index>,
     },
 }
 
@@ -39,7 +39,7 @@ enum Value {
 pub(super) struct Pickle<'a> {
     bytes: &'a [u8],
     values: Vec<Value>,
-    root: Place,
+    root: Index,
 }
 
 /// An array of NumPy's as it lies in a pickle.
@@ -63,12 +63,12 @@ impl<'a> Pickle<'a> {
     /// The value of a key in the outermost dictionary.
     fn entry(&self, key: &str) -> Option<&Value> {
         let Value::Dict(entries) = &self.values[self.root] else { return None };
-        let is_key = |place: Place| self.text(place) == Some(key.as_bytes());
+        let is_key = |index: Index| self.text(index) == Some(key.as_bytes());
         entries.iter().find(|(name, _)| is_key(*name)).map(|(_, value)| &self.values[*value])
     }
 
-    fn text(&self, place: Place) -> Option<&'a [u8]> {
-        match self.values[place] {
+    fn text(&self, index: Index) -> Option<&'a [u8]> {
+        match self.values[index] {
             Value::Bytes(start, end) => Some(&self.bytes[start..end]),
             _ => None,
         }
@@ -77,21 +77,21 @@ impl<'a> Pickle<'a> {
     /// The whole numbers of the list under a key.
     pub(super) fn numbers(&self, key: &str) -> Option<Vec<i64>> {
         let Value::List(items) = self.entry(key)? else { return None };
-        let number = |place: &Place| if let Value::Int(number) = self.values[*place] { Some(number) } else { None };
+        let number = |index: &Index| if let Value::Int(number) = self.values[*index] { Some(number) } else { None };
         items.iter().map(number).collect()
     }
 
     /// The strings of the list under a key.
     pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
         let Value::List(items) = self.entry(key)? else { return None };
-        items.iter().map(|&place| self.text(place).map(|text| String::from_utf8_lossy(text).into_owned())).collect()
+        items.iter().map(|&index| self.text(index).map(|text| String::from_utf8_lossy(text).into_owned())).collect()
     }
 
     /// The array under a key.
     pub(super) fn array(&self, key: &str) -> Option<PickledArray<'a>> {
         let Value::Call { function, state: Some(state), .. } = self.entry(key)? else { return None };
         let is_function =
-            |place: Place, wanted: &str| matches!(&self.values[place], Value::Global(name) if name == wanted);
+            |index: Index, wanted: &str| matches!(&self.values[index], Value::Global(name) if name == wanted);
         let modules = ["numpy.core.multiarray", "numpy._core.multiarray"];
         if !modules.iter().any(|module| is_function(*function, &format!("{module} _reconstruct"))) {
             return None;
@@ -99,7 +99,7 @@ impl<'a> Pickle<'a> {
         let Value::Tuple(state) = &self.values[*state] else { return None };
         let &[_, shape, dtype, order, content] = &state[..] else { return None };
         let Value::Tuple(shape) = &self.values[shape] else { return None };
-        let size = |place: &Place| match self.values[*place] {
+        let size = |index: &Index| match self.values[*index] {
             Value::Int(size) => usize::try_from(size).ok(),
             _ => None,
         };
@@ -123,9 +123,9 @@ struct Machine<'a> {
     bytes: &'a [u8],
     at: usize,
     values: Vec<Value>,
-    stack: Vec<Place>,
+    stack: Vec<Index>,
     marks: Vec<usize>,
-    memo: HashMap<u64, Place>,
+    memo: HashMap<u64, Index>,
 }
 
 const ENDS_EARLY: &str = "a pickle that ends early";
@@ -222,13 +222,13 @@ impl<'a> Machine<'a> {
                     b'r' => self.unsigned(4)?,
                     _ => self.memo.len() as u64,
                 };
-                let place = *self.stack.last().ok_or(ENDS_EARLY)?;
-                self.memo.insert(key, place);
+                let index = *self.stack.last().ok_or(ENDS_EARLY)?;
+                self.memo.insert(key, index);
             }
             b'h' | b'j' => {
                 let key = self.unsigned(if opcode == b'h' { 1 } else { 4 })?;
-                let place = *self.memo.get(&key).ok_or("a pickle that remembers what it never had")?;
-                self.stack.push(place);
+                let index = *self.memo.get(&key).ok_or("a pickle that remembers what it never had")?;
+                self.stack.push(index);
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
@@ -236,7 +236,7 @@ impl<'a> Machine<'a> {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let text = |place: Place| match self.values[place] {
+                let text = |index: Index| match self.values[index] {
                     Value::Bytes(start, end) => Ok(String::from_utf8_lossy(&self.bytes[start..end]).into_owned()),
                     _ => Err("a pickle with a function without a name"),
                 };
@@ -249,8 +249,8 @@ impl<'a> Machine<'a> {
             }
             b'b' => {
                 let state = self.pop()?;
-                let place = *self.stack.last().ok_or(ENDS_EARLY)?;
-                if let Value::Call { state: kept, .. } = &mut self.values[place] {
+                let index = *self.stack.last().ok_or(ENDS_EARLY)?;
+                if let Value::Call { state: kept, .. } = &mut self.values[index] {
                     *kept = Some(state);
                 }
             }
@@ -296,17 +296,17 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn pop(&mut self) -> Result<Place, String> {
+    fn pop(&mut self) -> Result<Index, String> {
         self.stack.pop().ok_or_else(|| ENDS_EARLY.into())
     }
 
-    fn pop_to_mark(&mut self) -> Result<Vec<Place>, String> {
+    fn pop_to_mark(&mut self) -> Result<Vec<Index>, String> {
         let mark = self.marks.pop().filter(|&mark| mark <= self.stack.len()).ok_or(ENDS_EARLY)?;
         Ok(self.stack.split_off(mark))
     }
 
-    fn append(&mut self, mut items: Vec<Place>) -> Result<(), String> {
-        match self.stack.last().map(|&place| &mut self.values[place]) {
+    fn append(&mut self, mut items: Vec<Index>) -> Result<(), String> {
+        match self.stack.last().map(|&index| &mut self.values[index]) {
             Some(Value::List(list)) => {
                 list.append(&mut items);
                 Ok(())
@@ -315,8 +315,8 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn set(&mut self, items: &[Place]) -> Result<(), String> {
-        match self.stack.last().map(|&place| &mut self.values[place]) {
+    fn set(&mut self, items: &[Index]) -> Result<(), String> {
+        match self.stack.last().map(|&index| &mut self.values[index]) {
             Some(Value::Dict(entries)) => {
                 entries.extend(items.as_chunks().0.iter().map(|&[key, value]| (key, value)));
                 Ok(())

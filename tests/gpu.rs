@@ -191,10 +191,32 @@ fn trainings_side_by_side_are_those_one_after_another() {
     }
     let data = some_scenes();
     let training = |seed| Training::default().epochs(12).seed(seed).device(GPU).deterministic(true);
-    let alone = [1, 2].map(|seed| losses(train(&Architecture::conv(), &data, training(seed)).history()));
-    let beside = [1, 2].map(|seed| BackgroundTraining::start(Architecture::conv(), &data, training(seed)).unwrap());
-    let beside = beside.map(|training| losses(training.join().unwrap().history()));
-    assert_eq!(alone, beside);
+    // More than the host has time to record at once.
+    let seeds = [1, 2, 3, 4, 5, 6];
+    let alone = seeds.map(|seed| losses(train(&Architecture::report_cnn(), &data, training(seed)).history()));
+    let beside =
+        seeds.map(|seed| BackgroundTraining::start(Architecture::report_cnn(), &data, training(seed)).unwrap());
+    let beside = beside.map(|training| training.join().unwrap());
+    assert!(beside.iter().all(|model| model.history().notes.is_empty()), "{:?}", beside[0].history().notes);
+    assert_eq!(alone, beside.map(|model| losses(model.history())));
+}
+
+/// libtorch has 32 streams and gives them in turn.
+#[test]
+fn a_training_keeps_its_stream_while_others_come_and_go() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    let training = Training::default().epochs(1_000_000).device(GPU);
+    let long = BackgroundTraining::start(Architecture::conv(), &data, training).unwrap();
+    for seed in 0..70 {
+        let model = train(&Architecture::fcn(), &data, Training::default().epochs(2).seed(seed).device(GPU));
+        assert_eq!(model.history().stopped_because, StoppedBecause::Finished);
+    }
+    assert!(!long.has_ended());
+    long.stop();
+    assert_eq!(long.join().unwrap().history().stopped_because, StoppedBecause::Interrupted);
 }
 
 #[test]

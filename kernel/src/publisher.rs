@@ -28,7 +28,7 @@ const ENOUGH_BYTES: usize = 4 << 20;
 
 /// How long a cell that prints may wait for a client to read; one that has not read by then is waited for no more, until it
 /// reads again.
-const PATIENCE: Duration = Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a reply may wait for the outputs before it.
 const REPLY_PATIENCE: Duration = Duration::from_millis(100);

@@ -339,10 +339,10 @@ mod tests {
         for number in 0..60 {
             let good = draw(number, 0);
             assert!(good.mask.iter().all(|is_defect| !is_defect));
-            for class in 1..CLASS_NAMES.len() {
+            for (class, name) in CLASS_NAMES.iter().enumerate().skip(1) {
                 let Picture { colours, mask } = draw(number, class);
                 let n_defect = mask.iter().filter(|&&is_defect| is_defect).count();
-                assert!((5..150).contains(&n_defect), "{} {number}: {n_defect} pixels", CLASS_NAMES[class]);
+                assert!((5..150).contains(&n_defect), "{name} {number}: {n_defect} pixels");
                 let (mut difference_in_mask, mut n_far) = (0.0, 0);
                 for (pixel, (colour, of_good)) in colours.iter().zip(&good.colours).enumerate() {
                     let difference = colour.iter().zip(of_good).map(|(a, b)| (a - b).abs()).sum::<f32>();
@@ -355,9 +355,9 @@ mod tests {
                     difference_in_mask += if mask[pixel] { difference } else { 0.0 };
                 }
                 let mean = difference_in_mask / n_defect as f32;
-                assert!(mean > 0.1, "{} {number}: {mean}", CLASS_NAMES[class]);
+                assert!(mean > 0.1, "{name} {number}: {mean}");
                 // Where a scratch meets a hole, its soft edge may be all that is left of it.
-                assert!(n_far <= 12, "{} {number}: {n_far} pixels far from the mask", CLASS_NAMES[class]);
+                assert!(n_far <= 12, "{name} {number}: {n_far} pixels far from the mask");
             }
         }
     }

@@ -367,7 +367,7 @@ impl Training {
         let n_values = plan.fewest_values_held();
         let n_bytes = memory::bytes_of(&[self.batch_size.min(n_images), n_values, size_of::<f32>()]);
         let doing = format!("training {}", plan.name);
-        let next_step = format!("choose a batch_size below {} or a smaller network", self.batch_size);
+        let next_step = format!("choose a smaller batch_size than {} or a smaller network", self.batch_size);
         match device {
             tch::Device::Cpu => memory::check(&doing, n_bytes, &next_step),
             _ => memory::check_free(&doing, n_bytes, cuda::free_memory(device), &next_step),

@@ -26,7 +26,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// use diabolo::Error;
 /// let error = diabolo::data::open("no/such/folder").unwrap_err();
 /// assert!(error.to_string().starts_with("opening no/such/folder: No such file"));
-/// assert!(error.to_string().ends_with("or use one of the names scenes, cifar10, hw10, fashion-mnist, mnist"));
+/// assert!(error.to_string().ends_with("or use one of the names scenes, surfaces, cifar10, hw10, fashion-mnist, mnist"));
 /// assert!(matches!(error, Error::File { path, .. } if path.ends_with("folder")));
 /// ```
 #[derive(Debug, thiserror::Error)]

@@ -15,7 +15,10 @@ use std::collections::HashMap;
 
 #[test]
 fn what_is_no_data_set_is_explained() {
-    check_message(open("/nowhere/at/all"), &["opening /nowhere/at/all", "No such file", "scenes, surfaces, cifar10, hw10"]);
+    check_message(
+        open("/nowhere/at/all"),
+        &["opening /nowhere/at/all", "No such file", "scenes, surfaces, cifar10, hw10"],
+    );
     check_message(open("cifar-10"), &["did you mean cifar10?"]);
     let strange = folder(&[("readme.txt", vec![]), ("table.csv", vec![])]);
     check_message(

@@ -80,7 +80,13 @@ struct Functions {
     upload: unsafe extern "C" fn(*mut c_void, *const c_void, *mut c_char, usize) -> bool,
 }
 
-/// None where the library was not built or no CUDA backend is loaded.
+/// The functions and the number of a GPU; none for a CPU, for which nothing is loaded, and where the library was not built.
+fn functions_for(device: Device) -> Option<(&'static Functions, c_int)> {
+    let Device::Cuda(index) = device else { return None };
+    Some((functions()?, c_int::try_from(index).ok()?))
+}
+
+/// None where the library was not built or no CUDA backend can be loaded.
 fn functions() -> Option<&'static Functions> {
     static FUNCTIONS: OnceLock<Option<Functions>> = OnceLock::new();
     FUNCTIONS.get_or_init(load_functions).as_ref()
@@ -127,16 +133,9 @@ fn call(work: impl FnOnce(Message) -> bool) -> Result<(), TchError> {
     }
 }
 
-fn index_of(device: Device) -> Option<c_int> {
-    match device {
-        Device::Cuda(index) => c_int::try_from(index).ok(),
-        _ => None,
-    }
-}
-
 /// Bytes of a GPU's memory that are free or that libtorch holds without use; where they are not known, none.
 pub(crate) fn free_memory(device: Device) -> Option<u128> {
-    let (functions, device) = (functions()?, index_of(device)?);
+    let (functions, device) = functions_for(device)?;
     let mut n_bytes = 0;
     // SAFETY: both pointers are valid for the call.
     call(|(message, capacity)| unsafe { (functions.free_memory)(device, &raw mut n_bytes, message, capacity) }).ok()?;
@@ -146,7 +145,7 @@ pub(crate) fn free_memory(device: Device) -> Option<u128> {
 /// Whether 32-bit layers may be computed in TF32, and whether cuDNN may add in any order; for the whole process. Does
 /// nothing where `cuda.cpp` was not built: libtorch's defaults are then those of PyTorch, TF32 for convolutions alone and any order.
 pub(crate) fn allow(device: Device, tf32: bool, any_order: bool) {
-    if let (Some(functions), Some(_)) = (functions(), index_of(device)) {
+    if let Some((functions, _)) = functions_for(device) {
         // SAFETY: it sets switches of libtorch and catches what it throws.
         unsafe { (functions.allow)(tf32, any_order) };
     }
@@ -156,7 +155,7 @@ pub(crate) fn allow(device: Device, tf32: bool, any_order: bool) {
 /// for it, where `cuda.cpp` was built.
 pub(crate) fn upload(words: &[i64], to: &mut Tensor) -> Result<(), TchError> {
     let is_whole = to.numel() == words.len() && to.kind() == Kind::Int64 && to.is_contiguous();
-    if let (Some(functions), Some(_), true) = (functions(), index_of(to.device()), is_whole) {
+    if is_whole && let Some((functions, _)) = functions_for(to.device()) {
         // SAFETY: the tensor is libtorch's, and takes as many words as there are.
         return call(|(message, capacity)| unsafe {
             (functions.upload)(to.as_mut_ptr().cast(), words.as_ptr().cast(), message, capacity)
@@ -175,7 +174,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// None on a CPU, and where `cuda.cpp` was not built.
     pub(crate) fn enter(device: Device) -> Result<Option<Self>, TchError> {
-        let (Some(functions), Some(device)) = (functions(), index_of(device)) else { return Ok(None) };
+        let Some((functions, device)) = functions_for(device) else { return Ok(None) };
         let mut previous = std::ptr::null_mut();
         // SAFETY: both pointers are valid for the call.
         call(|(message, capacity)| unsafe { (functions.enter)(device, &raw mut previous, message, capacity) })?;
@@ -212,7 +211,7 @@ impl Graph {
         device: Device,
         work: impl FnOnce() -> crate::Result<T>,
     ) -> Result<Option<(Self, T)>, TchError> {
-        let (Some(functions), Some(device)) = (functions(), index_of(device)) else { return Ok(None) };
+        let Some((functions, device)) = functions_for(device) else { return Ok(None) };
         let mut recorded = std::ptr::null_mut();
         // SAFETY: both pointers are valid for the call.
         call(|(message, capacity)| unsafe { (functions.graph_begin)(device, &raw mut recorded, message, capacity) })?;

@@ -3,7 +3,7 @@
 use crate::data::Images;
 use crate::error::TorchContext;
 use crate::files::write_whole;
-use crate::train::{Autoencoder, Learnt};
+use crate::train::{Autoencoder, Learnt, warn_of_nothing_learnt};
 use crate::{Error, Result};
 use std::fmt;
 use std::path::Path;
@@ -363,9 +363,10 @@ impl fmt::Display for Ranking {
             self.scores.name,
             self.mse_mean(),
         )?;
-        let Some(learnt) = self.learnt() else { return Ok(()) };
-        write!(f, "\n{learnt}")?;
-        learnt.warning().map_or(Ok(()), |nothing| write!(f, "\nWARNING: {} {nothing}", self.scores.model))
+        if let Some(learnt) = self.learnt() {
+            write!(f, "\n{learnt}")?;
+        }
+        warn_of_nothing_learnt(f, self.learnt(), &self.scores.model)
     }
 }
 

@@ -28,6 +28,12 @@ fn some_scenes() -> Split {
     Split::new("some scenes", every(scenes.train(), 300), every(scenes.test(), 200)).unwrap()
 }
 
+/// As many as a step takes, so that an epoch is one.
+fn one_batch() -> Split {
+    let data = some_scenes();
+    Split::new("one batch", data.train().first(128).unwrap(), data.test().clone()).unwrap()
+}
+
 fn networks() -> [Architecture; 4] {
     [Architecture::report_cnn(), Architecture::fcn(), Architecture::conv(), Architecture::vae()]
 }
@@ -66,8 +72,7 @@ fn ten_steps_have_the_losses_of_the_cpu() {
     if !has_gpu() {
         return;
     }
-    let data = some_scenes();
-    let data = Split::new("one batch", data.train().first(128).unwrap(), data.test().clone()).unwrap();
+    let data = one_batch();
     for architecture in networks() {
         for optimizer in optimizers() {
             let training = |device| Training::default().epochs(10).optimizer(optimizer).device(device);
@@ -111,8 +116,7 @@ fn keep_rule_and_history_agree_with_the_weights() {
         return;
     }
     // One batch of all images: the loss of a step is the error of the weights before it.
-    let data = some_scenes();
-    let data = Split::new("one batch", data.train().first(128).unwrap(), data.test().clone()).unwrap();
+    let data = one_batch();
     for optimizer in [Optimizer::AdamW { weight_decay: 0.01 }, Optimizer::Sgd { momentum: 0.9 }] {
         // Rates at which the loss goes up and down.
         let training = Training::report_fcn().epochs(40).optimizer(optimizer).learning_rate(0.02).device(GPU);

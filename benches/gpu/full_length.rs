@@ -2,8 +2,8 @@
 //!
 //!     full_length --data CIFAR_BATCHES_FOLDER --out FOLDER [--device cuda] [--seconds 400] [--dry]
 //!
-//! Trains in the folders that the files of `notebooks/full` name, below FOLDER, and prints how far each training is. `--dry`
-//! makes two epochs of a few images of `scenes` of each.
+//! Trains in the folders that the files of `notebooks/full` name, below FOLDER, and `report_cnn` with one setting changed in
+//! others; prints how far each training is. `--dry` makes two epochs of a few images of `scenes` of each.
 
 use diabolo::data::{Split, open};
 use diabolo::prelude::{Architecture, Device, Evaluation, Keep, Layer, Optimizer, Training};
@@ -83,7 +83,7 @@ fn say(line: &str) {
 
 impl Work {
     fn from_arguments() -> Outcome<Self> {
-        let (mut seconds, mut device) = (400.0, Device::Cuda(0));
+        let (mut seconds, device) = (400.0, Device::Cuda(0));
         let mut work = Self { cifar: None, out: "runs/full".into(), device, ends: Instant::now(), is_dry: false };
         // `cargo bench` adds a flag of its own.
         let mut given = std::env::args().skip(1).filter(|argument| argument != "--bench");
@@ -93,12 +93,11 @@ impl Work {
                 "--dry" => work.is_dry = true,
                 "--data" => work.cifar = Some(value()?.into()),
                 "--out" => work.out = value()?.into(),
-                "--device" => device = value()?.parse()?,
+                "--device" => work.device = value()?.parse()?,
                 "--seconds" => seconds = value()?.parse()?,
                 _ => return Err(format!("{option} is no option").into()),
             }
         }
-        work.device = device;
         work.ends += Duration::from_secs_f64(seconds);
         Ok(work)
     }

@@ -6,6 +6,7 @@
 //! [`open`] recognises a source by name or by path and returns a [`Split`]; [`Split::hold_out`] turns it into the
 //! report's experiment. Nothing is downloaded unless [`download`] is called; nothing is drawn here.
 
+mod blocks;
 mod arrays;
 mod cifar;
 mod class_folders;

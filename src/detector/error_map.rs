@@ -14,8 +14,6 @@ use tch::Kind;
 const SMOOTHING_SHARE: f64 = 1.0 / 64.0;
 /// A Gaussian is cut off at this many standard deviations.
 const TRUNCATED_AT: f64 = 4.0;
-/// Images whose maps are in memory at a time, in whole batches.
-const IMAGES_PER_BLOCK: usize = 1024;
 /// AUPRO looks at false positive rates up to this one.
 const MOST_FALSE_POSITIVES: f64 = 0.3;
 
@@ -170,13 +168,11 @@ fn usual_sigma_px(images: &Images) -> f64 {
     SMOOTHING_SHARE * h.max(w) as f64
 }
 
-/// The largest value of each image's smoothed map. Maps of some images at a time: those of all would take more memory than
-/// 8-bit images do.
+/// The largest value of each image's smoothed map.
 pub(super) fn largest_errors(model: &Autoencoder, images: &Images) -> Result<Vec<f64>> {
     let mut largest = Vec::with_capacity(images.len());
-    for start in (0..images.len()).step_by(IMAGES_PER_BLOCK) {
-        let block: Vec<usize> = (start..images.len().min(start + IMAGES_PER_BLOCK)).collect();
-        let mut maps = squared_errors(model, &images.select(&block)?)?;
+    for block in images.blocks() {
+        let mut maps = squared_errors(model, &block?)?;
         smooth(&mut maps, usual_sigma_px(images));
         // `f32::max` would pass over what is not a number.
         let of_map = |map: ArrayView2<f32>| map.iter().copied().max_by(f32::total_cmp).expect("an image has pixels");

@@ -34,7 +34,7 @@ pub(crate) use measured::Measured;
 use crate::data::Images;
 use crate::metrics::Threshold;
 use crate::score::Scores;
-use crate::train::Autoencoder;
+use crate::train::{Autoencoder, warn_of_nothing_learnt};
 use crate::{Error, Result};
 use calibration::Decision;
 use fitted::Fitted;
@@ -280,8 +280,7 @@ impl fmt::Display for Detector {
         if let Some(decision) = &self.decision {
             write!(f, "\n{decision}")?;
         }
-        let nothing = self.model.history().learnt.and_then(|learnt| learnt.warning());
-        nothing.map_or(Ok(()), |nothing| write!(f, "\nWARNING: {name} {nothing}"))
+        warn_of_nothing_learnt(f, self.model.history().learnt, name)
     }
 }
 

@@ -13,7 +13,7 @@ use rand_distr::StandardNormal;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 /// The device to compute on.
 ///
@@ -83,7 +83,7 @@ impl FromStr for Device {
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
     /// 32-bit floats throughout; on a GPU without TF32, where diabolo was built with CUDA's headers
-    /// (docs/GUIDE.md, "On a GPU").
+    /// (docs/GUIDE.md, "A GPU").
     #[default]
     Float32,
     /// 32-bit floats whose convolutions and matrix products an NVIDIA GPU computes with 10 bits of mantissa, about three
@@ -151,6 +151,13 @@ pub(crate) fn without_gradients<T>(compute: impl FnOnce() -> T) -> T {
     compute()
 }
 
+/// A tensor of its own with the same values, on the same device.
+pub(crate) fn copied(tensor: &Tensor) -> Result<Tensor, TchError> {
+    let mut copy = tensor.f_empty_like()?;
+    copy.f_copy_(tensor)?;
+    Ok(copy)
+}
+
 /// Images gathered on a device, 8-bit where their source is, and scaled a batch at a time.
 #[derive(Debug)]
 pub(crate) struct ResidentImages {
@@ -184,7 +191,7 @@ impl ResidentImages {
         self.scaled(self.pixels.shallow_clone()).doing("scaling images")
     }
 
-    fn scaled(&self, batch: Tensor) -> Result<Tensor, tch::TchError> {
+    fn scaled(&self, batch: Tensor) -> Result<Tensor, TchError> {
         if !self.bytes {
             return Ok(batch);
         }

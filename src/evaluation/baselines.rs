@@ -13,8 +13,6 @@ use ndarray::{Array1, Array2};
 const MOST_IMAGES: usize = 5_000;
 /// The longest code for which pixel PCA is measured: a few hundred components take longer than most networks here.
 const MOST_COMPONENTS: usize = 128;
-/// Images that are compared at a time.
-const IMAGES_PER_BLOCK: usize = 1024;
 
 /// A score of the test images without any network, beside those of a [`ScoreTable`](super::ScoreTable).
 ///
@@ -62,7 +60,7 @@ pub(super) fn baselines(model: &Autoencoder, split: &Split) -> Result<Vec<Baseli
 }
 
 fn distances_from_mean(train: &Images, test: &Images) -> Result<Vec<f64>> {
-    let mut sum = Array1::<f64>::zeros(n_values(train));
+    let mut sum = Array1::<f64>::zeros(train.shape().iter().product::<usize>());
     each_block(train, |block| {
         block.rows().into_iter().for_each(|row| sum.zip_mut_with(&row, |sum, &value| *sum += f64::from(value)));
         Ok(())
@@ -85,7 +83,7 @@ fn distances_from_components(train: &Images, test: &Images, n_components: usize)
     }
     let n_images = train.len().min(MOST_IMAGES);
     let chosen: Vec<usize> = (0..n_images).map(|index| index * train.len() / n_images).collect();
-    let pca = Pca::fit(&pixels(&train.select(&chosen)?), n_components)?;
+    let pca = Pca::fit(&train.select(&chosen)?.points(), n_components)?;
     let mut distances = Vec::with_capacity(test.len());
     each_block(test, |block| {
         distances.extend(pca.distances(&block)?);
@@ -106,19 +104,9 @@ fn brightness(test: &Images) -> Result<Vec<f64>> {
 
 /// Gives the pixels of some images at a time, `[n, d]`.
 fn each_block(images: &Images, mut take: impl FnMut(Array2<f32>) -> Result<()>) -> Result<()> {
-    for start in (0..images.len()).step_by(IMAGES_PER_BLOCK) {
+    for block in images.blocks() {
         interrupt::check("measuring baselines")?;
-        let block: Vec<usize> = (start..images.len().min(start + IMAGES_PER_BLOCK)).collect();
-        take(pixels(&images.select(&block)?))?;
+        take(block?.points())?;
     }
     Ok(())
-}
-
-fn n_values(images: &Images) -> usize {
-    images.shape().iter().product()
-}
-
-fn pixels(images: &Images) -> Array2<f32> {
-    let shape = (images.len(), n_values(images));
-    images.to_array().into_shape_with_order(shape).expect("pixels in standard order")
 }

@@ -17,7 +17,7 @@ use crate::data::{Images, Split};
 use crate::detector::{FitOptions, Fitter, Measured};
 use crate::metrics::Interval;
 use crate::score::Scores;
-use crate::train::{Autoencoder, Learnt};
+use crate::train::{Autoencoder, Learnt, warn_of_nothing_learnt};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -281,9 +281,8 @@ impl fmt::Display for ScoreTable {
         }
         if let Some(learnt) = &self.learnt {
             write!(f, "\n{learnt}")?;
-            learnt.warning().map_or(Ok(()), |nothing| write!(f, "\nWARNING: {} {nothing}", self.model))?;
         }
-        Ok(())
+        warn_of_nothing_learnt(f, self.learnt, &self.model)
     }
 }
 

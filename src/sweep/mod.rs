@@ -2,14 +2,14 @@
 //!
 //! The results of a pair are saved as soon as it is done, and a later call resumes with the pairs that are missing.
 
+mod pairs;
 mod report;
 mod settings;
-mod side_by_side;
 
+use pairs::{n_at_once, train_in_turn, train_side_by_side};
 pub(crate) use report::compared_with_report;
 pub use report::{REPORT_AUCS, nearest_to_report};
 pub use settings::{Experiment, SweepSettings};
-use side_by_side::{n_at_once, train_side_by_side};
 
 use crate::data::Split;
 use crate::evaluation::Evaluation;
@@ -190,28 +190,6 @@ pub fn run(
     // Only what was asked for: the file may hold more.
     sweep.rows.retain(|row| pairs.contains(&row.held_out));
     Ok(sweep)
-}
-
-/// Trains and scores for `pairs`, each with its number, until one is interrupted.
-fn train_in_turn(
-    (settings, split): (&SweepSettings, &Split),
-    pairs: &[(usize, &Pair)],
-    n_pairs: usize,
-    mut observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
-    mut save: impl FnMut(SweepRow) -> Result<()>,
-) -> Result<()> {
-    for &(number, held_out) in pairs {
-        let tell = |training: &Progress| {
-            let training = training.clone();
-            observe(&SweepProgress { number, n_pairs, held_out: held_out.clone(), training })
-        };
-        match settings.row(split, held_out, tell) {
-            Ok(Some(row)) => save(row)?,
-            Ok(None) | Err(Error::Interrupted { .. }) => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 const OF_UNKNOWN_IMAGES: &str = "results of an earlier version, which do not say of which images they are";

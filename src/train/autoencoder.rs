@@ -1,22 +1,15 @@
 //! A trained autoencoder.
 
+use super::batches::each_batch;
 use super::{History, Training};
 use crate::data::Images;
-use crate::device::{ResidentImages, without_gradients};
 use crate::error::TorchContext;
 use crate::model::{Architecture, Mode, Network, Plan};
-use crate::{Error, Result, interrupt, memory};
+use crate::{Error, Result, memory};
 use ndarray::Array4;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tch::Tensor;
-
-/// Images per pass on a CPU when nothing is trained: twice as many do not fit its cache and take more than three times as
-/// long.
-const BATCH_ON_CPU: usize = 128;
-
-/// On a GPU, which is busy only with many at once.
-const BATCH_ON_GPU: usize = 2048;
 
 /// A network with its weights, the settings it was trained with and the history of its training.
 ///
@@ -155,18 +148,11 @@ impl Autoencoder {
         }
         let mut values = Vec::new();
         self.training.set_switches(network.device());
-        let batch_size = if network.device() == tch::Device::Cpu { BATCH_ON_CPU } else { BATCH_ON_GPU };
-        for start in (0..images.len()).step_by(batch_size) {
-            interrupt::check(&doing)?;
-            let range = start..images.len().min(start + batch_size);
-            let batch = ResidentImages::new(images, range, network.device())?.all()?;
-            let batch = network.arranged(batch).doing("arranging a batch")?;
-            let result = without_gradients(|| compute(&network, &batch))?;
-            let part =
-                result.f_reshape([-1]).and_then(|flat| flat.f_to(tch::Device::Cpu)).and_then(Vec::<f32>::try_from);
-            let part = part.doing("reading results from the device")?;
-            values.extend(part);
-        }
+        each_batch(&network, images, &doing, |batch| {
+            let flat = compute(&network, batch)?.f_reshape([-1]).and_then(|flat| flat.f_to(tch::Device::Cpu));
+            values.extend(flat.and_then(Vec::<f32>::try_from).doing("reading results from the device")?);
+            Ok(())
+        })?;
         Ok(values)
     }
 }

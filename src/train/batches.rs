@@ -1,9 +1,18 @@
-//! The training images in minibatches.
+//! Images in batches: of a training, and of what is only computed.
 
 use crate::data::{Images, Pixels};
-use crate::device::{ResidentImages, shuffled_rows};
-use crate::{Result, memory};
+use crate::device::{ResidentImages, shuffled_rows, without_gradients};
+use crate::error::TorchContext;
+use crate::model::Network;
+use crate::{Result, interrupt, memory};
 use tch::Tensor;
+
+/// Images per pass on a CPU when nothing is trained: twice as many do not fit its cache and take more than three times as
+/// long.
+const BATCH_ON_CPU: usize = 128;
+
+/// On a GPU, which is busy only with many at once.
+const BATCH_ON_GPU: usize = 2048;
 
 /// The training images on the device, in the order of an epoch. They are held once: on a CPU a minibatch is
 /// copied from where the images lie; on a GPU all of them are.
@@ -49,6 +58,25 @@ impl TrainingImages {
 /// The images of these indices, `[n, c, h, w]`, f32 in -1..=1, on the host.
 pub(super) fn batch_on_host(images: &Images, indices: &[usize]) -> Result<Tensor> {
     ResidentImages::new(&images.select(indices)?, 0..indices.len(), tch::Device::Cpu)?.all()
+}
+
+/// Gives images a batch at a time, as they are sent through a network when nothing is trained: on its device, and without
+/// recording what a gradient would need.
+pub(super) fn each_batch(
+    network: &Network,
+    images: &Images,
+    doing: &str,
+    mut take: impl FnMut(&Tensor) -> Result<()>,
+) -> Result<()> {
+    let device = network.device();
+    let batch_size = if device == tch::Device::Cpu { BATCH_ON_CPU } else { BATCH_ON_GPU };
+    for start in (0..images.len()).step_by(batch_size) {
+        interrupt::check(doing)?;
+        let batch = ResidentImages::new(images, start..images.len().min(start + batch_size), device)?.all()?;
+        let batch = network.arranged(batch).doing("arranging a batch")?;
+        without_gradients(|| take(&batch))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

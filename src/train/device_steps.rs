@@ -10,8 +10,8 @@ use super::keeper::Keeper;
 use super::loss::minibatch_loss;
 use super::optimizer::OptimizerState;
 use crate::Result;
-use crate::device::ResidentImages;
 use crate::device::cuda::{self, Graph};
+use crate::device::{ResidentImages, copied};
 use crate::error::TorchContext;
 use crate::model::{Draws, Network, StepRandomness};
 use std::collections::BTreeMap;
@@ -100,12 +100,6 @@ impl DeviceSteps {
     pub(super) fn refusal(&self) -> Option<&TchError> {
         self.refusal.as_ref()
     }
-}
-
-fn copied(tensor: &Tensor) -> Result<Tensor, TchError> {
-    let mut copy = tensor.f_empty_like()?;
-    copy.f_copy_(tensor)?;
-    Ok(copy)
 }
 
 impl Parts<'_> {

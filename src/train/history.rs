@@ -1,6 +1,6 @@
 //! The history of a training: losses, and why it stopped.
 
-use super::{Learnt, Watched};
+use super::{Learnt, Watched, warn_of_nothing_learnt};
 use crate::Error;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -283,8 +283,7 @@ impl fmt::Display for History {
             )?;
         }
         self.warning().map_or(Ok(()), |warning| write!(f, "\nWARNING: {warning}"))?;
-        let nothing = self.learnt.and_then(|learnt| learnt.warning());
-        nothing.map_or(Ok(()), |warning| write!(f, "\nWARNING: the network {warning}"))?;
+        warn_of_nothing_learnt(f, self.learnt, "the network")?;
         self.notes.iter().try_for_each(|note| write!(f, "\nNote: {note}"))
     }
 }

@@ -3,7 +3,7 @@
 use super::losses::Reading;
 use super::{Keep, Kept};
 use crate::Result;
-use crate::device::without_gradients;
+use crate::device::{copied, without_gradients};
 use crate::error::TorchContext;
 use crate::model::Network;
 use tch::{Device, Kind, TchError, Tensor};
@@ -54,7 +54,6 @@ impl Keeper {
 
     /// A copy of the snapshot, which stays as it is while training goes on.
     pub(super) fn copied_snapshot(&self) -> Result<[Tensor; 2]> {
-        let copied = |tensor: &Tensor| tensor.f_empty_like().and_then(|mut copy| copy.f_copy_(tensor).map(|()| copy));
         let [parameters, statistics] = self.snapshot.each_ref().map(copied);
         let doing = "copying the kept weights";
         Ok([parameters.doing(doing)?, statistics.doing(doing)?])

@@ -1,8 +1,9 @@
 //! What a network has learnt, measured on the test images: against the mean of the training images, which is what a
 //! network gives that has learnt nothing.
 
+use super::batches::each_batch;
 use crate::data::Images;
-use crate::device::{Precision, ResidentImages, without_gradients};
+use crate::device::{Precision, ResidentImages};
 use crate::error::TorchContext;
 use crate::model::{Mode, Network, Pass};
 use crate::{Error, Result, interrupt};
@@ -11,8 +12,8 @@ use std::fmt;
 use std::time::Instant;
 use tch::{Device, Kind, TchError, Tensor};
 
-/// Images per pass, as when images are scored.
-const BATCH: usize = 128;
+/// Images that are added up at a time.
+const IMAGES_PER_SUM: usize = 128;
 /// Below this share of explained variance a network is no better than the mean image. On CIFAR-10 an image's brightness
 /// alone explains more than a quarter.
 const LEAST_EXPLAINED: f64 = 0.01;
@@ -77,6 +78,14 @@ impl Learnt {
     }
 }
 
+/// Adds a line where a network, so named, has learnt nothing.
+pub(crate) fn warn_of_nothing_learnt(f: &mut fmt::Formatter, learnt: Option<Learnt>, network: &str) -> fmt::Result {
+    match learnt.and_then(|learnt| learnt.warning()) {
+        Some(nothing) => write!(f, "\nWARNING: {network} {nothing}"),
+        None => Ok(()),
+    }
+}
+
 impl fmt::Display for Learnt {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "variance explained {:.4}", self.variance_explained)?;
@@ -116,7 +125,7 @@ pub struct Watched {
 /// AUC and mean of the reconstruction errors of `images`.
 fn auc_and_mse(network: &Network, precision: Precision, images: &Images) -> Result<(Option<f64>, f64)> {
     let mut errors = Vec::with_capacity(images.len());
-    each_batch(network, precision, images, "watching a training", |batch, pass| {
+    each_pass(network, precision, images, "watching a training", |batch, pass| {
         errors.extend(squared_distances(batch, &pass.reconstruction)?);
         Ok(())
     })?;
@@ -155,7 +164,7 @@ pub(super) fn measure(
     let mean_image = mean_image(train)?.f_to(network.device()).doing(doing)?;
     let [mut images, mut reconstructions, mut codes] = [Moments::default(), Moments::default(), Moments::default()];
     let (mut errors, mut from_mean) = (Vec::new(), Vec::new());
-    each_batch(network, precision, test, doing, |batch, pass| {
+    each_pass(network, precision, test, doing, |batch, pass| {
         errors.extend(squared_distances(batch, &pass.reconstruction)?);
         from_mean.extend(squared_distances(batch, &mean_image)?);
         images.add(batch)?;
@@ -186,26 +195,18 @@ pub(super) fn measure(
     Ok(numbers.iter().all(|number| number.is_finite()).then_some(learnt))
 }
 
-/// Sends images through the network a batch at a time, as [`super::Autoencoder::score`] does; nothing of the network changes,
-/// and no random number is drawn.
-fn each_batch(
+/// Sends images through the network; nothing of it changes, and no random number is drawn.
+fn each_pass(
     network: &Network,
     precision: Precision,
     images: &Images,
     doing: &str,
     mut take: impl FnMut(&Tensor, &Pass) -> Result<(), TchError>,
 ) -> Result<()> {
-    for start in (0..images.len()).step_by(BATCH) {
-        interrupt::check(doing)?;
-        let range = start..images.len().min(start + BATCH);
-        let batch = ResidentImages::new(images, range, network.device())?.all()?;
-        let batch = network.arranged(batch).doing(doing)?;
-        without_gradients(|| {
-            let pass = network.pass(&batch, Mode::Evaluation, precision)?;
-            take(&batch, &pass).doing(doing)
-        })?;
-    }
-    Ok(())
+    each_batch(network, images, doing, |batch| {
+        let pass = network.pass(batch, Mode::Evaluation, precision)?;
+        take(batch, &pass).doing(doing)
+    })
 }
 
 /// For each image the mean of its squared differences from another, or from its own counterpart.
@@ -218,9 +219,9 @@ fn squared_distances(images: &Tensor, others: &Tensor) -> Result<Vec<f64>, TchEr
 fn mean_image(images: &Images) -> Result<Tensor> {
     let doing = "finding the mean training image";
     let mut sum: Option<Tensor> = None;
-    for start in (0..images.len()).step_by(BATCH) {
+    for start in (0..images.len()).step_by(IMAGES_PER_SUM) {
         interrupt::check(doing)?;
-        let batch = ResidentImages::new(images, start..images.len().min(start + BATCH), Device::Cpu)?.all()?;
+        let batch = ResidentImages::new(images, start..images.len().min(start + IMAGES_PER_SUM), Device::Cpu)?.all()?;
         let of_batch = batch.f_sum_dim_intlist(&[0i64][..], false, Kind::Double).doing(doing)?;
         sum = Some(match sum {
             None => of_batch,

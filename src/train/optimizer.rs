@@ -3,9 +3,9 @@
 use super::{Optimizer, OptimizerMemory, Training};
 use crate::Result;
 use crate::device::host::{values, values_mut};
-use crate::device::{threads, without_gradients};
+use crate::device::{copied, threads, without_gradients};
 use crate::error::TorchContext;
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
@@ -39,10 +39,7 @@ impl OptimizerState {
 
     /// What the next step depends on, beside weights and settings; copied, since steps change it in place.
     pub(super) fn memory(&self) -> Result<OptimizerMemory> {
-        let copy = |tensor: &Tensor| {
-            let copied = tensor.f_empty_like().and_then(|mut copy| copy.f_copy_(tensor).map(|()| copy));
-            copied.doing("copying the optimiser's memory")
-        };
+        let copy = |tensor: &Tensor| copied(tensor).doing("copying the optimiser's memory");
         let OptimizerMemory { n_steps, first_moment, second_moment } = &self.memory;
         let second_moment = second_moment.as_ref().map(copy).transpose()?;
         Ok(OptimizerMemory { n_steps: *n_steps, first_moment: copy(first_moment)?, second_moment })
@@ -72,7 +69,9 @@ impl OptimizerState {
         if is_adam && threads::suit(parameters.device()) && !gradients.is_empty() {
             without_gradients(|| self.adam_on_host(&mut parameters.shallow_clone(), gradients, corrections));
         } else {
-            self.step_on_device(parameters, gradients, &corrections.map(Tensor::from))?;
+            let scalar = |value: f64| Tensor::f_full([0_i64; 0], value, (Kind::Double, parameters.device()));
+            let [first, second] = corrections.map(|value| scalar(value).doing("taking an optimiser step"));
+            self.step_on_device(parameters, gradients, &[first?, second?])?;
         }
         self.count_step();
         Ok(())

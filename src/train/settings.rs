@@ -1,8 +1,7 @@
 //! The settings of a training.
 
-use crate::device::{Device, Precision, cuda};
-use crate::model::{Layer, Plan, PlannedLayer};
-use crate::{Error, Result, memory};
+use crate::device::{Device, Precision};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a training, as a plain value that is saved beside its result.
@@ -326,53 +325,6 @@ impl Training {
         }
         Ok(())
     }
-
-    /// Whether batch norm has more than one value of each channel in every batch. Of one value there is no variance: it would
-    /// divide by zero, and the running variance would not be a number from then on.
-    pub(super) fn check_batch_statistics(&self, plan: &Plan, n_images: usize) -> Result<()> {
-        let has_one_value = |planned: &&PlannedLayer| match planned.layer {
-            Layer::BatchNorm2d { channels } => planned.output.n_values() == channels,
-            _ => false,
-        };
-        let Some(planned) = plan.encoder.iter().chain(&plan.decoder).find(has_one_value) else { return Ok(()) };
-        let leaves_one = |batch_size: usize| batch_size.min(n_images) == 1 || n_images % batch_size == 1;
-        if !leaves_one(self.batch_size) {
-            return Ok(());
-        }
-        let others =
-            (1..n_images).flat_map(|distance| [self.batch_size.saturating_sub(distance), self.batch_size + distance]);
-        let fitting = others.filter(|&other| other >= 2).find(|&other| !leaves_one(other)).unwrap_or(n_images);
-        let found = match self.batch_size {
-            1 => "1".to_string(),
-            batch_size => format!("{batch_size}, which leaves 1 of {n_images} images for the last batch"),
-        };
-        Err(Error::setting(
-            "batch_size",
-            found,
-            format!(
-                "2 or more images in every batch, since {} has one value of an image in each channel",
-                planned.layer
-            ),
-            format!("choose batch_size {fitting}, or another number of images"),
-        ))
-    }
-
-    /// Sets libtorch's switches for a GPU as these settings ask.
-    pub(super) fn set_switches(&self, device: tch::Device) {
-        cuda::allow(device, self.precision == Precision::Tf32, !self.deterministic);
-    }
-
-    /// Whether a batch of `n_images` at most fits into the memory of the device, as far as that is known.
-    pub(super) fn check_memory(&self, plan: &Plan, n_images: usize, device: tch::Device) -> Result<()> {
-        let n_values = plan.fewest_values_held();
-        let n_bytes = memory::bytes_of(&[self.batch_size.min(n_images), n_values, size_of::<f32>()]);
-        let doing = format!("training {}", plan.name);
-        let next_step = format!("choose a smaller batch_size than {} or a smaller network", self.batch_size);
-        match device {
-            tch::Device::Cpu => memory::check(&doing, n_bytes, &next_step),
-            _ => memory::check_free(&doing, n_bytes, cuda::free_memory(device), &next_step),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -427,31 +379,6 @@ mod tests {
     fn endless_time_is_an_error() {
         let message = "setting max_seconds: found inf, wanted a number above 0; leave it out for no limit";
         check_refused(Training::default().max_seconds(f64::INFINITY), message);
-    }
-
-    #[test]
-    fn batches_that_leave_one_value_to_batch_norm_are_an_error() {
-        let check = |architecture: &str, batch_size: usize, n_images: usize| {
-            let architecture = crate::model::Architecture::parse(architecture, "Linear(8, 3072)").unwrap();
-            let plan = architecture.plan([3, 32, 32]).unwrap();
-            let checked = Training::default().batch_size(batch_size).check_batch_statistics(&plan, n_images);
-            checked.map_err(|error| error.to_string())
-        };
-        let after_linear = "Linear(3072, 64) / BatchNorm2d(64) / ReLU() / Linear(64, 8)";
-        assert_eq!(
-            check(after_linear, 32, 33).unwrap_err(),
-            "setting batch_size: found 32, which leaves 1 of 33 images for the last batch, wanted 2 or more images in \
-             every batch, since BatchNorm2d(64) has one value of an image in each channel; \
-             choose batch_size 31, or another number of images"
-        );
-        for (batch_size, n_images) in [(32, 34), (32, 32), (33, 33), (500, 33), (2, 4)] {
-            check(after_linear, batch_size, n_images).unwrap();
-        }
-        // Of 3 images only one batch of all leaves none alone.
-        assert!(check(after_linear, 2, 3).unwrap_err().contains("choose batch_size 3, "));
-        assert!(check(after_linear, 1, 100).unwrap_err().starts_with("setting batch_size: found 1, wanted 2 or more"));
-        // Four values of an image in each channel.
-        check("Conv2d(3, 8, 16, 16) / BatchNorm2d(8) / Linear(32, 8)", 32, 33).unwrap();
     }
 
     #[test]

@@ -135,9 +135,7 @@ fn map_with(
         let (name, n_dimensions) = (name.into(), values.ncols());
         Ok(Map { name, n_dimensions, points, dip, p_value: one_group.p_value(dip) })
     };
-    let n_pixels: usize = images.shape().iter().product();
-    let pixels = images.to_array().into_shape_with_order((images.len(), n_pixels)).expect("pixels in standard order");
-    let mut maps = vec![map("pixels", pixels)?];
+    let mut maps = vec![map("pixels", images.points())?];
     for model in models {
         maps.push(map(model.name(), model.encode(images)?.values)?);
     }

@@ -1,5 +1,6 @@
 //! Batch norm by libtorch's own operation.
 
+use crate::device::copied;
 use tch::{TchError, Tensor};
 
 /// Share of the newest batch in the running mean and variance: PyTorch's default.
@@ -21,8 +22,7 @@ pub(super) fn batch_norm(
     let corrects = is_training && n_copies > 1;
     let mut without_copies = running_variance.shallow_clone();
     if corrects {
-        without_copies = running_variance.f_empty_like()?;
-        without_copies.f_copy_(running_variance)?;
+        without_copies = copied(running_variance)?;
     }
     let normed = x.f_batch_norm(
         Some(weight),

@@ -19,7 +19,7 @@ pub(crate) use forward::{LatentDistribution, Mode};
 pub(crate) use randomness::{Draws, StepRandomness};
 
 use super::Plan;
-use crate::device::{Precision, Purpose, generator, without_gradients};
+use crate::device::{Precision, Purpose, copied, generator, without_gradients};
 use crate::error::TorchContext;
 use crate::{Error, Result, memory};
 use built::{BuiltPart, Kernels, initial_parameters, initial_statistics};
@@ -133,10 +133,7 @@ impl Network {
 
     /// Copies of all trained values and running statistics.
     pub(crate) fn snapshot(&self) -> Result<[Tensor; 2]> {
-        let copy = |tensor: &Tensor| {
-            let copied = tensor.f_empty_like().and_then(|mut copy| copy.f_copy_(tensor).map(|()| copy));
-            copied.doing("copying the weights")
-        };
+        let copy = |tensor: &Tensor| copied(tensor).doing("copying the weights");
         Ok([copy(&self.parameters)?, copy(&self.statistics)?])
     }
 

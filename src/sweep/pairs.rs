@@ -1,8 +1,9 @@
-//! Several pairs at once on a GPU, of which one small network keeps little busy.
+//! The pairs of a sweep: one after another, or several at once on a GPU, of which one small network keeps little busy.
 
 use super::{Pair, SweepProgress, SweepRow, SweepSettings};
-use crate::Result;
 use crate::data::Split;
+use crate::train::Progress;
+use crate::{Error, Result};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,6 +16,28 @@ const N_ON_A_GPU: usize = 4;
 /// How many pairs are trained at the same time on this device.
 pub(super) fn n_at_once(device: tch::Device) -> usize {
     if device == tch::Device::Cpu { 1 } else { N_ON_A_GPU }
+}
+
+/// Trains and scores for `pairs`, each with its number, until one is interrupted.
+pub(super) fn train_in_turn(
+    (settings, split): (&SweepSettings, &Split),
+    pairs: &[(usize, &Pair)],
+    n_pairs: usize,
+    mut observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
+    mut save: impl FnMut(SweepRow) -> Result<()>,
+) -> Result<()> {
+    for &(number, held_out) in pairs {
+        let tell = |training: &Progress| {
+            let training = training.clone();
+            observe(&SweepProgress { number, n_pairs, held_out: held_out.clone(), training })
+        };
+        match settings.row(split, held_out, tell) {
+            Ok(Some(row)) => save(row)?,
+            Ok(None) | Err(Error::Interrupted { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 enum Message {
@@ -39,7 +62,7 @@ pub(super) fn train_side_by_side(
         loop {
             let next = left.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(&(number, held_out)) = next.filter(|_| !is_stopping.load(Ordering::Relaxed)) else { return };
-            let tell = |training: &crate::train::Progress| {
+            let tell = |training: &Progress| {
                 let training = training.clone();
                 let progress = SweepProgress { number, n_pairs, held_out: held_out.clone(), training };
                 // Nobody listens once the sweep is at its end.
@@ -84,7 +107,7 @@ fn listen(
                 }
             }
             Message::Row(Ok(Some(row))) => save(row)?,
-            Message::Row(Ok(None) | Err(crate::Error::Interrupted { .. })) => {
+            Message::Row(Ok(None) | Err(Error::Interrupted { .. })) => {
                 is_stopping.store(true, Ordering::Relaxed);
             }
             Message::Row(Err(error)) => return Err(error),
@@ -150,7 +173,7 @@ mod tests {
             Ok(())
         });
         assert!(ended.is_ok() && n_saved == 0);
-        let failing = |_| Err(crate::Error::data("saving", "a full disk", "room", "make some"));
+        let failing = |_| Err(Error::data("saving", "a full disk", "room", "make some"));
         let go_on = |_: &_| ControlFlow::Continue(());
         assert!(train_side_by_side((&settings, &split), &numbered, 2, pairs.len(), go_on, failing).is_err());
     }

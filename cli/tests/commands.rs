@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{RUN, fail, left_in, succeed};
+use common::{RUN, diabolo, fail, left_in, succeed};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -33,7 +33,11 @@ fn a_run_is_trained_shown_scored_and_ranked() {
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!((lines[0], lines.len()), ("image,mse,anomaly", 2001));
     assert!(lines[1].starts_with("0,0.") && lines.iter().filter(|line| line.ends_with(",1")).count() == 400);
-    assert_eq!(succeed(here, &["score", "runs/cnn", "scenes"]), table);
+    // Two epochs taught it nothing, which is said beside the table.
+    let output = diabolo(here, &["score", "runs/cnn", "scenes"]).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), table);
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(warning.starts_with("warning: small has learnt nothing yet: ") && warning.lines().count() == 1, "{warning}");
 
     let said = succeed(here, &["rank", "runs/cnn", "scenes", "--count", "2", "--figures", "pictures"]);
     assert_eq!(said.matches("MSE").count(), 4, "{said}");

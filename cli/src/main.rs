@@ -2,6 +2,7 @@
 
 mod configuration;
 mod detector;
+mod grade;
 mod images;
 mod output;
 mod progress;
@@ -85,6 +86,9 @@ A folder of image files and a .bin file are read a part at a time and may be lar
         /// What to train, on which data, for which pairs
         file: PathBuf,
     },
+    /// Rank the scores that a class has handed in: a table, a page and a CSV file
+    #[command(after_help = GRADE_HELP)]
+    Grade(grade::Grade),
     /// Show a run: its network, its losses and whether it is finished
     #[command(after_help = "Example:
   diabolo show runs/cnn --figure loss.svg")]
@@ -130,6 +134,15 @@ const FIT_HELP: &str = r#"Examples:
 
 The threshold is made of the images after --calibrate: normal ones that training has not seen, 99 or more for 0.01. Of new
 normal images at most that share is called anomalies, on average over such folders."#;
+
+const GRADE_HELP: &str = r#"Examples:
+  diabolo grade submissions --truth truth.csv
+  diabolo grade submissions --truth truth.csv --public 0.5 --seed 7
+  diabolo grade submissions --truth truth.csv --public 0.5 --seed 7 --only-public --out leaderboard
+
+A submission is what `scores.write_csv("prediction.csv")?` writes in a notebook: the columns id and anomaly, a line for each
+test image, higher is more anomalous. submissions/b09901001.csv is a student's only try; submissions/b09901001/*.csv are
+several, of which the last that can be read counts. Students in one group cannot be told apart by these images."#;
 
 const SWEEP_HELP: &str = r#"Example of a file:
   folder = "runs"                      # the results go here
@@ -180,6 +193,7 @@ fn run(command: Command, device: Option<Device>) -> Result<()> {
         }
         Command::Score { run, images, out } => images::score(&run, device, &images, out.as_deref()),
         Command::Rank { run, images, count, figures } => images::rank(&run, device, &images, count, figures.as_deref()),
+        Command::Grade(options) => grade::grade(&options),
         Command::Sweep { file } => train::sweep(&file, device),
         Command::Show { run, figure } => show(&run, device, figure.as_deref()),
         Command::Completions { shell } => {

@@ -93,7 +93,7 @@ pub fn auc_interval(scores: &[f64], anomalies: &[bool], n_resamples: usize, seed
 
 /// Bounds of an AUC from pairs of an anomaly and a normal image that share no image: each is won with the AUC as its
 /// chance. `value` is 0 or 1 (all are lost, or won), or there is one pair only, where Markov's inequality bounds the chance.
-fn of_separate_pairs(value: f64, n_pairs: usize) -> [f64; 2] {
+pub(super) fn of_separate_pairs(value: f64, n_pairs: usize) -> [f64; 2] {
     let of_all = |value: f64| 0.025f64.powf(1.0 / n_pairs as f64) * value;
     [of_all(value), 1.0 - of_all(1.0 - value)]
 }

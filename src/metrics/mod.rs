@@ -14,7 +14,7 @@ pub use conformal::{ConformalThreshold, conformal_p_values, conformal_threshold,
 pub use confusion::{Confusion, Positive, confusion, f1_at_prevalence};
 pub use curves::{PrecisionRecallCurve, RocCurve, average_precision, precision_recall_curve, roc_curve};
 pub use interval::{Interval, auc_interval};
-pub use paired::{AucComparison, auc_difference_interval, compare_aucs};
+pub use paired::{AucComparison, auc_difference_interval, compare_aucs, delong_interval};
 pub use pixels::{per_region_overlap, pixel_auc};
 pub use regression::LinearFit;
 pub use spread::{Spread, dip_statistic, spread};

@@ -1,6 +1,6 @@
 //! Comparison of two scores of the same images by their AUCs: DeLong's test and the paired bootstrap.
 
-use super::interval::{Interval, Places, check_n_resamples, draw, percentiles};
+use super::interval::{Interval, Places, check_n_resamples, draw, of_separate_pairs, percentiles};
 use super::{check_both_kinds, roc_auc};
 use crate::{Error, Result, interrupt};
 use rand::SeedableRng;
@@ -89,6 +89,40 @@ pub fn compare_aucs(first: &[f64], second: &[f64], anomalies: &[bool]) -> Result
     Ok(AucComparison { first, second, difference, standard_error, p_value })
 }
 
+/// AUC with DeLong's 95 % confidence interval: in one sort, where [`auc_interval`](super::auc_interval) draws many
+/// resamples. The two differ by little with more than about fifty images of a kind.
+///
+/// Where no spread is seen, for an AUC of exactly 0 or 1, the interval is that of Clopper and Pearson over as many separate
+/// pairs of an anomaly and a normal image as there are, as in [`auc_interval`](super::auc_interval).
+///
+/// # Errors
+/// As [`compare_aucs`].
+///
+/// # Source
+/// DeLong, DeLong and Clarke-Pearson, 1988; the variance is that of [`compare_aucs`] for one score.
+///
+/// # Example
+/// ```
+/// use diabolo::metrics::delong_interval;
+/// let anomalies: Vec<bool> = (0..100).map(|n| n >= 50).collect();
+/// let scores: Vec<f64> = (0..100).map(|n| f64::from(n % 50 + n / 2)).collect();
+/// let auc = delong_interval(&scores, &anomalies)?;
+/// assert!(0.5 < auc.low && auc.low < auc.value && auc.value < auc.high && auc.high < 1.0);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+pub fn delong_interval(scores: &[f64], anomalies: &[bool]) -> Result<Interval> {
+    check_at_least_two("measuring the interval of an AUC", scores, anomalies)?;
+    let value = roc_auc(scores, anomalies)?;
+    let Placements { of_anomalies, of_normal } = Placements::of(scores, anomalies);
+    if value == 0.0 || value == 1.0 {
+        let [low, high] = of_separate_pairs(value, of_anomalies.len().min(of_normal.len()));
+        return Ok(Interval { value, low, high });
+    }
+    let variance = |shares: &[f64]| variance_of_difference(shares, &vec![0.5; shares.len()]) / shares.len() as f64;
+    let half_width = NORMAL_975 * (variance(&of_anomalies) + variance(&of_normal)).sqrt();
+    Ok(Interval { value, low: (value - half_width).max(0.0), high: (value + half_width).min(1.0) })
+}
+
 /// The difference of the AUCs of two scores of the same images with its 95 % confidence interval by the paired bootstrap:
 /// anomalies and normal images are drawn again with replacement, each kind as often as there are of it, and both AUCs are
 /// those of the same draw.
@@ -135,11 +169,16 @@ pub fn auc_difference_interval(
 
 /// Two scores of every image, and at least two images of either kind.
 fn check_pair(first: &[f64], second: &[f64], anomalies: &[bool]) -> Result<()> {
-    let counts = check_both_kinds(DOING, first, anomalies)?;
-    check_both_kinds(DOING, second, anomalies)?;
+    check_at_least_two(DOING, first, anomalies)?;
+    check_both_kinds(DOING, second, anomalies).map(drop)
+}
+
+/// Variances are those of two or more images of either kind.
+fn check_at_least_two(doing: &str, scores: &[f64], anomalies: &[bool]) -> Result<()> {
+    let counts = check_both_kinds(doing, scores, anomalies)?;
     if counts.n_anomalies < 2 || counts.n_normal < 2 {
         let found = format!("{} anomalies and {} normal images", counts.n_anomalies, counts.n_normal);
-        return Err(Error::data(DOING, found, "at least two of each", "score more images"));
+        return Err(Error::data(doing, found, "at least two of each", "score more images"));
     }
     Ok(())
 }
@@ -211,6 +250,30 @@ mod tests {
     fn one_anomaly_has_no_spread_to_compare() {
         let message = compare_aucs(&[1.0, 2.0, 3.0], &[2.0, 1.0, 3.0], &[false, false, true]).unwrap_err().to_string();
         assert!(message.contains("found 1 anomalies and 2 normal images, wanted at least two of each"), "{message}");
+    }
+
+    #[test]
+    fn an_interval_of_one_auc_is_that_of_the_definition() {
+        // sum over pairs, and statistics.variance, in Python:
+        // normal, anomalies = [1, 2, 3, 5], [2, 4, 6]
+        // won = lambda a, b: (a > b) + (a == b) / 2
+        // v10 = [sum(won(a, n) for n in normal) / 4 for a in anomalies]
+        // v01 = [sum(won(a, n) for a in anomalies) / 3 for n in normal]
+        // (variance(v10) / 3 + variance(v01) / 4) ** 0.5
+        let labels = [false, false, false, false, true, true, true];
+        let found = delong_interval(&[1.0, 2.0, 3.0, 5.0, 2.0, 4.0, 6.0], &labels).unwrap();
+        assert_eq!(found.value, 17.0 / 24.0);
+        let standard_error = 0.230_739_551_747_724_3;
+        assert!((found.value - found.low - NORMAL_975 * standard_error).abs() < 1e-12, "{found:?}");
+        assert_eq!(found.high, 1.0, "no AUC is more");
+    }
+
+    #[test]
+    fn a_perfect_auc_is_not_certain_of_six_images() {
+        let found = delong_interval(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &ANOMALIES).unwrap();
+        assert_eq!(found, crate::metrics::auc_interval(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &ANOMALIES, 40, 0).unwrap());
+        let message = delong_interval(&[1.0, 2.0, 3.0], &[false, false, true]).unwrap_err().to_string();
+        assert!(message.contains("wanted at least two of each"), "{message}");
     }
 
     #[test]

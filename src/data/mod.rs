@@ -6,8 +6,8 @@
 //! [`open`] recognises a source by name or by path and returns a [`Split`]; [`Split::hold_out`] turns it into the
 //! report's experiment. Nothing is downloaded unless [`download`] is called; nothing is drawn here.
 
-mod blocks;
 mod arrays;
+mod blocks;
 mod cifar;
 mod class_folders;
 mod classes;

@@ -74,7 +74,7 @@ pub fn compare_aucs(first: &[f64], second: &[f64], anomalies: &[bool]) -> Result
     let value = first - second;
     let [variance, of_normal] =
         [(&of_first.of_anomalies, &of_second.of_anomalies), (&of_first.of_normal, &of_second.of_normal)]
-            .map(|(a, b)| variance_of_difference(a, b) / a.len() as f64);
+            .map(|(a, b)| variance_of_mean(a.iter().zip(b).map(|(a, b)| a - b)));
     let standard_error = (variance + of_normal).sqrt();
     let n_pairs = of_first.of_anomalies.len().min(of_first.of_normal.len()) as f64;
     let (half_width, p_value) = if value == 0.0 {
@@ -118,8 +118,8 @@ pub fn delong_interval(scores: &[f64], anomalies: &[bool]) -> Result<Interval> {
         let [low, high] = of_separate_pairs(value, of_anomalies.len().min(of_normal.len()));
         return Ok(Interval { value, low, high });
     }
-    let variance = |shares: &[f64]| variance_of_difference(shares, &vec![0.5; shares.len()]) / shares.len() as f64;
-    let half_width = NORMAL_975 * (variance(&of_anomalies) + variance(&of_normal)).sqrt();
+    let [variance, of_normal] = [of_anomalies, of_normal].map(|shares| variance_of_mean(shares.into_iter()));
+    let half_width = NORMAL_975 * (variance + of_normal).sqrt();
     Ok(Interval { value, low: (value - half_width).max(0.0), high: (value + half_width).min(1.0) })
 }
 
@@ -215,13 +215,13 @@ impl Placements {
     }
 }
 
-/// Variance of `a - b`, divided by n - 1.
-fn variance_of_difference(a: &[f64], b: &[f64]) -> f64 {
-    let n = a.len() as f64;
-    let mean = a.iter().zip(b).map(|(a, b)| a - b).sum::<f64>() / n;
-    let squares: f64 = a.iter().zip(b).map(|(a, b)| (a - b - mean).powi(2)).sum();
-    // Rounding leaves equal differences a variance of some units in the last place, squared.
-    if squares <= n * 1e-30 { 0.0 } else { squares / (n - 1.0) }
+/// Variance of the mean of `values`, from their variance divided by n - 1.
+fn variance_of_mean(values: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.clone().sum::<f64>() / n;
+    let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+    // Rounding leaves equal values a variance of some units in the last place, squared.
+    if squares <= n * 1e-30 { 0.0 } else { squares / (n - 1.0) / n }
 }
 
 #[cfg(test)]

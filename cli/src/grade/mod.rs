@@ -1,5 +1,6 @@
 //! `diabolo grade`: the files of scores of a class become a table, a page and a CSV file.
 
+mod columns;
 mod page;
 mod ranking;
 mod submissions;
@@ -172,12 +173,14 @@ fn write_csv(class: &Class, output: &mut dyn Write, doing: &str) -> Result<Strin
     }
     // Who has an accepted file too has a row already.
     for refused in class.refused.iter().filter(|refused| refused.counts) {
-        let mut row = vec![String::new(); columns.len()];
-        row[0] = for_spreadsheets(&refused.student);
-        row[10] = refused.n_tries.to_string();
-        row[11] = for_spreadsheets(&refused.file);
-        row[12] = refused.refusal.to_string();
-        write(&row)?;
+        let cell = |column: &&str| match *column {
+            "student" => for_spreadsheets(&refused.student),
+            "tries" => refused.n_tries.to_string(),
+            "file" => for_spreadsheets(&refused.file),
+            "refusal" => refused.refusal.to_string(),
+            _ => String::new(),
+        };
+        write(&columns.iter().map(cell).collect::<Vec<_>>())?;
     }
     table.flush().context(doing.to_string())?;
     Ok(String::new())

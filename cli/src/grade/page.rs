@@ -1,10 +1,9 @@
 //! The page of a class: one file that needs no other, and asks nobody for anything.
 
-use super::ranking::{Class, Ranked};
+use super::ranking::{Class, Ranked, SIGNIFICANCE};
 use super::submissions::{Reason, Refused};
 use super::{Half, to_next};
 use diabolo::metrics::Interval;
-use std::fmt::Write;
 
 const STYLE: &str = include_str!("page.css");
 /// Width of the drawing of an interval; its height is that of a line.
@@ -100,8 +99,7 @@ fn refusals(refused: &[Refused]) -> String {
     let mut section = String::from("<h2>Refused files</h2>\n");
     for files in refused.chunk_by(|a, b| a.refusal.reason == b.refusal.reason) {
         let reason: Reason = files[0].refusal.reason;
-        write!(section, "<h3>{}: {}</h3>\n<ul>\n", sentence(reason.in_words()), files.len())
-            .expect("a string takes text");
+        section += &format!("<h3>{}: {}</h3>\n<ul>\n", sentence(reason.in_words()), files.len());
         for Refused { student, file, counts, refusal, .. } in files {
             let another = if *counts { "" } else { " Another try of this student counts." };
             let line = format!("{} ({}): {}.{another}", escaped(student), escaped(file), escaped(&refusal.found));
@@ -136,8 +134,8 @@ fn how(class: &Class) -> String {
          <p>All students scored the same images, so their AUCs rise and fall together, and differences are known better \
          than the AUCs themselves: each is compared with the next rank by DeLong's paired test.</p>\n\
          <p>A group begins with its best; those after it belong to it as long as the same test does not tell them from \
-         that one (p-value of 0.05 or more). The order within a group may be chance: other test images could turn it around. \
-         With many students some are told apart by chance too, about one comparison in twenty.</p>\n\
+         that one (p-value of {SIGNIFICANCE} or more). The order within a group may be chance: other test images could turn it \
+         around. With many students some are told apart by chance too, about one comparison in twenty.</p>\n\
          <p>{halves} The last file of a student that can be read counts.</p>\n"
     )
 }

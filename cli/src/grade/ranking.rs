@@ -60,15 +60,14 @@ impl Class {
         };
         let ranking: Vec<usize> = (0..truth.ids.len()).filter(|&image| counts(image)).collect();
         let anomalies = of(&truth.anomalies, &ranking);
+        let public_images = public.map(|public| Vec::from_iter((0..public.len()).filter(|&image| public[image])));
+        let public_half = public_images.map(|images| (of(&truth.anomalies, &images), images));
 
         let scored: Result<Vec<Scored>> = accepted
             .into_par_iter()
             .map(|Submission { student, file, n_tries, scores: all }| {
                 let scores = of(&all, &ranking);
-                let public_auc = public.map(|public| {
-                    let images: Vec<usize> = (0..all.len()).filter(|&image| public[image]).collect();
-                    roc_auc(&of(&all, &images), &of(&truth.anomalies, &images))
-                });
+                let public_auc = public_half.as_ref().map(|(anomalies, images)| roc_auc(&of(&all, images), anomalies));
                 let auc = delong_interval(&scores, &anomalies)?;
                 Ok(Scored { student, file, n_tries, scores, auc, public_auc: public_auc.transpose()? })
             })

@@ -1,7 +1,8 @@
 //! The students' files: which there are, and what is wrong with those that are refused.
 
+use super::columns::{ID_COLUMNS, names_of, position_of, without_mark};
 use super::relative;
-use super::truth::{ID_COLUMNS, Truth, without_mark};
+use super::truth::Truth;
 use anyhow::{Context, Result};
 use diabolo::files::expand_home;
 use rayon::prelude::*;
@@ -217,11 +218,11 @@ fn read_scores(text: &[u8], truth: &Truth) -> Result<Vec<f64>, Refusal> {
     }
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text);
     let Ok(headers) = reader.headers() else { return refuse(Reason::NotCsv, "no first line") };
-    let headers: Vec<String> = headers.iter().map(str::to_lowercase).collect();
-    let column = |names: &[&str]| names.iter().find_map(|name| headers.iter().position(|header| header == name));
-    let (Some(id_column), Some(score_column)) = (column(&ID_COLUMNS), column(&SCORE_COLUMNS)) else {
-        let first_line: String = headers.join(",").chars().take(60).collect();
-        let hint = if headers.len() < 2 { "; columns are separated by commas" } else { "" };
+    let names = names_of(headers);
+    let columns = (position_of(&ID_COLUMNS, &names), position_of(&SCORE_COLUMNS, &names));
+    let (Some(id_column), Some(score_column)) = columns else {
+        let first_line: String = names.join(",").chars().take(60).collect();
+        let hint = if names.len() < 2 { "; columns are separated by commas" } else { "" };
         return refuse(Reason::Columns, format!("the first line is {first_line:?}, wanted \"id,anomaly\"{hint}"));
     };
     let mut scores = vec![f64::NAN; truth.ids.len()];
@@ -236,7 +237,7 @@ fn read_scores(text: &[u8], truth: &Truth) -> Result<Vec<f64>, Refusal> {
         }
         let line = n_rows + 1;
         let (Some(id), Some(score)) = (record.get(id_column), record.get(score_column)) else {
-            return refuse(Reason::NotCsv, format!("line {line} has {} columns, not {}", record.len(), headers.len()));
+            return refuse(Reason::NotCsv, format!("line {line} has {} columns, not {}", record.len(), names.len()));
         };
         let score_text = String::from_utf8_lossy(score);
         let Some(score) = score_text.parse().ok().filter(|score: &f64| !score.is_nan()) else {

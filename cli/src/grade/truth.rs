@@ -1,5 +1,6 @@
 //! Which test images are anomalies, and which of them are public.
 
+use super::columns::{ID_COLUMNS, names_of, position_of, without_mark};
 use anyhow::{Context, Result, bail};
 use diabolo::files::expand_home;
 use rand::SeedableRng;
@@ -8,8 +9,6 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// The name of an image in the first column, in the order of preference.
-pub const ID_COLUMNS: [&str; 3] = ["id", "image", "file"];
 /// Two of either kind are compared in either half.
 const LEAST_OF_A_KIND: usize = 4;
 
@@ -35,10 +34,10 @@ impl Truth {
     /// Reads the text of such a file.
     pub fn read(text: &[u8]) -> Result<Self> {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(without_mark(text));
-        let headers: Vec<String> = reader.headers()?.iter().map(str::to_lowercase).collect();
-        let column = |names: &[&str]| names.iter().find_map(|name| headers.iter().position(|header| header == name));
-        let (Some(id), Some(label)) = (column(&ID_COLUMNS), column(&["anomaly", "label"])) else {
-            bail!("found the columns {headers:?}, wanted id and anomaly; a first line says `id,anomaly`");
+        let names = names_of(reader.headers()?);
+        let columns = (position_of(&ID_COLUMNS, &names), position_of(&["anomaly", "label"], &names));
+        let (Some(id), Some(label)) = columns else {
+            bail!("found the columns {names:?}, wanted id and anomaly; a first line says `id,anomaly`");
         };
         let mut truth = Self { ids: Vec::new(), anomalies: Vec::new(), places: HashMap::new() };
         for (record, line) in reader.records().zip(2..) {
@@ -95,11 +94,6 @@ impl Truth {
         }
         Ok(is_public)
     }
-}
-
-/// A text without the mark by which some programs say that it is UTF-8.
-pub fn without_mark(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -62,6 +62,7 @@ pub mod detector;
 pub mod evaluation;
 pub mod sweep;
 pub mod views;
+pub mod check;
 pub mod display;
 pub mod notebook;
 pub mod shortcuts;

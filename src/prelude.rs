@@ -1,5 +1,6 @@
 //! The one `use` that a notebook needs.
 
+pub use crate::check::{Checks, check};
 pub use crate::data::{Images, OpenOptions, PixelRange, Split};
 pub use crate::detector::ways::*;
 pub use crate::detector::{Detections, Detector, ErrorMaps, FitOptions};

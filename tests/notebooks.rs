@@ -33,6 +33,7 @@ fn check_between(report: &Value, pointer: &str, low: f64, high: f64) {
 fn the_notebooks_run_and_say_what_they_should() {
     let (folder, report) = report("report_of_scenes", &["--quick"]);
 
+    check_nothing_on_stderr(&folder);
     assert_eq!(report["data"]["name"], "scenes");
     assert_eq!(report["data"]["held_out"], serde_json::json!(["moon", "mushroom"]));
     assert_eq!((&report["data"]["n_train"], &report["data"]["n_test"]), (&6400.into(), &2000.into()));
@@ -127,6 +128,20 @@ fn the_notebooks_run_and_say_what_they_should() {
     assert!(page.contains("calls everything normal") && page.contains("0.889") && page.contains("0.333"));
     let page = std::fs::read_to_string(folder.join("03_maps.html")).unwrap();
     assert!(page.contains("one round cloud") && page.contains("t-SNE, perplexity 30, seed 7"));
+}
+
+/// A warning there would look like a failure, and in a test cell of a course it is one: nbgrader gives no points for it.
+fn check_nothing_on_stderr(folder: &Path) {
+    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let notebooks: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "ipynb")).collect();
+    assert!(notebooks.len() > 5, "only {} notebooks", notebooks.len());
+    for path in notebooks {
+        let notebook: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let cells = notebook["cells"].as_array().unwrap().iter();
+        let mut outputs = cells.flat_map(|cell| cell["outputs"].as_array().into_iter().flatten());
+        let loud = outputs.find(|output| output["name"] == "stderr");
+        assert!(loud.is_none(), "{}: {loud:?}", path.display());
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `evcxr_display` for every public value.
 
-use super::{REPORT, show};
+use super::{REPORT, print_line, show};
 use crate::Result;
+use crate::check::Checks;
 use crate::data::{Images, Split};
 use crate::detector::{Detections, Detector, ErrorMaps, Verification};
 use crate::evaluation::{Baseline, Comparison, Evaluation, FitOn, ScoreTable};
@@ -253,6 +254,15 @@ impl Sweep {
         let row = |(held_out, auc)| json!({"held_out": held_out, "model": self.model(), "auc": auc});
         let report = json!({"sweep": self.aucs(&reconstruction).map(row).collect::<Vec<_>>()});
         Page::new(self.to_string()).html(&self.table().to_html()).report(&report).show();
+    }
+}
+
+impl Checks {
+    /// Prints a line for each test and shows the points alone: the number that nbgrader reads.
+    pub fn evcxr_display(&self) {
+        let points = self.points().to_string();
+        print_line(&self.to_string());
+        show(&[("text/plain", &points)], &points);
     }
 }
 

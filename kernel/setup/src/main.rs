@@ -6,6 +6,7 @@ mod bench;
 mod cache;
 mod clean;
 mod commands;
+mod course;
 mod doctor;
 mod files;
 mod finding;
@@ -35,6 +36,7 @@ use clap::{Parser, Subcommand};
   cargo diabolo report                    run every notebook, then open target/report/index.html
   cargo diabolo report --data cifar10     the same on CIFAR-10
   cargo diabolo lab                       open the notebooks in JupyterLab
+  cargo diabolo course                    assignments for a class, for nbgrader
   cargo diabolo test                      the crate's tests
   cargo diabolo fuzz                      a minute of damaged files for every door
   cargo diabolo bench                     its speed beside PyTorch's and scikit-learn's")]
@@ -53,6 +55,8 @@ enum Command {
     Report(report::Options),
     /// Set up, then open JupyterLab on the notebooks
     Lab(lab::Options),
+    /// Assignments for a class, handed out and graded by nbgrader
+    Course(course::Options),
     /// Set up, then run `cargo test --workspace`
     Test(testing::Options),
     /// Throw damaged files at everything that opens files
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lab(options) => lab::run(&options),
+        Command::Course(options) => course::run(&options),
         Command::Test(options) => testing::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),

@@ -23,6 +23,7 @@ use crate::setup::{self, Ready};
 use crate::workspace::Workspace;
 use executor::Executor;
 use gather::Gathered;
+pub use gather::text_of;
 
 /// The variables by which notebooks learn the options; none is set for an option that was not given.
 const DATA_VARIABLE: &str = "DIABOLO_NOTEBOOK_DATA";

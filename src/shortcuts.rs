@@ -2,7 +2,9 @@
 
 pub use crate::background::{bias_table, brightness_table};
 pub use crate::data::{open, open_with, surface_masks, write_surfaces};
-pub use crate::notebook::{labelled_notebook_data, notebook_data, notebook_data_with_classes, quick_or_full};
+pub use crate::notebook::{
+    full_length, labelled_notebook_data, notebook_data, notebook_data_with_classes, quick_or_full,
+};
 pub use crate::views::{
     compare, compare_over_pairs, constant_models, diffusion_map, f1_against_prevalence, latent_map, nearest_pairs,
     pca_map, precision_recall, roc, roc_axes,

@@ -35,6 +35,11 @@ fn show(blocks: &[Block<'_>], terminal: &str) {
     let _ = write_blocks(&mut std::io::stdout().lock(), blocks);
 }
 
+/// Shows a paragraph of text.
+pub(crate) fn show_text(text: &str) {
+    show(&[("text/html", &format!("<p>{}</p>", crate::figure::escape(text))), ("text/plain", text)], text);
+}
+
 /// Prints a line, but ends no training where standard output is closed, as by `| head -1`.
 fn print_line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");

@@ -117,10 +117,9 @@ impl Autoencoder {
             "variance_explained": learnt.map(|learnt| learnt.variance_explained),
             "variance_explained_normal": learnt.and_then(|learnt| learnt.variance_explained_normal),
             "reconstruction_variance": learnt.map(|learnt| learnt.reconstruction_variance),
+            // Null where there is none: a later model of the same name takes the warning of an earlier one back.
+            "warning": learnt.and_then(|learnt| learnt.warning()),
         }}});
-        if let Some(nothing) = learnt.and_then(|learnt| learnt.warning()) {
-            report["models"][self.name()]["warning"] = json!(nothing);
-        }
         // A time limit was asked for; everything else that ends a training early is a failure of the report.
         let is_as_asked =
             matches!(self.history().stopped_because, StoppedBecause::Finished | StoppedBecause::TimeLimit { .. });

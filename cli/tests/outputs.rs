@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 /// A folder with a trained run in `runs/cnn`, of a network that has learnt enough not to be warned of.
 fn trained() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let run = RUN.replace("epochs = 2", "epochs = 40\nlearning_rate = 1e-2");
+    let run = RUN.replace("epochs = 2", "epochs = 20\nbatch_size = 16");
     fs::write(folder.path().join("run.toml"), run).unwrap();
     succeed(folder.path(), &["train", "run.toml"]);
     folder

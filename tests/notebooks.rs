@@ -49,15 +49,21 @@ fn the_notebooks_run_and_say_what_they_should() {
     check_between(&report, "/models/conv/loss_first", 0.19, 0.21);
     check_between(&report, "/models/conv/mse_mean", 0.030, 0.046);
     check_between(&report, "/models/conv/auc_reconstruction", 0.58, 0.68);
-    check_between(&report, "/models/fcn/mse_mean", 0.062, 0.085);
-    check_between(&report, "/models/fcn/auc_reconstruction", 0.58, 0.68);
-    check_between(&report, "/models/report_cnn/loss_first", 0.45, 0.50);
-    check_between(&report, "/models/report_cnn/loss_last", 0.20, 0.29);
-    check_between(&report, "/models/report_cnn/auc_reconstruction", 0.50, 0.61);
-
+    // The report's settings, which learn nothing so soon, and that is said.
+    check_between(&report, "/models/report_cnn_sgd/loss_first", 0.45, 0.50);
+    check_between(&report, "/models/report_cnn_sgd/loss_last", 0.20, 0.35);
+    let warning = report["models"]["report_cnn_sgd"]["warning"].as_str().unwrap();
+    assert!(warning.contains("has learnt nothing yet"), "{warning}");
+    // The full-length models are opened, so that a score of another sign or a constant network is far outside.
+    for (model, mse, auc, explained) in [("fcn", 0.07754, 0.6511, 0.5604), ("report_cnn", 0.10314, 0.6133, 0.4153)] {
+        let of = |key: &str| format!("/models/{model}/{key}");
+        check_between(&report, &of("mse_mean"), mse - 0.001, mse + 0.001);
+        check_between(&report, &of("auc_reconstruction"), auc - 0.005, auc + 0.005);
+        check_between(&report, &of("variance_explained"), explained - 0.005, explained + 0.005);
+        assert_eq!(report["models"][model]["warning"], Value::Null, "{model}");
+    }
     // A network that gives one picture for all explains nothing of their variance.
     check_between(&report, "/models/conv/variance_explained", 0.7, 0.85);
-    check_between(&report, "/models/fcn/variance_explained", 0.5, 0.67);
 
     // Question 2: every way has an AUC, fitted on the training codes and on the test codes. A score of the wrong sign has
     // one less each of these.
@@ -76,16 +82,19 @@ fn the_notebooks_run_and_say_what_they_should() {
         check_between(&report, &format!("/models/report_cnn/{fit}/{key}"), auc - 0.04, auc + 0.04);
     }
     check_between(&report, "/models/fcn/auc/debiased", 0.58, 0.67);
-    // Which pair: three of 45 for fcn, and the nearest of them for report_cnn.
+    // Which pair: three of `scenes` for question 5 and ten for the bias, and the 45 of CIFAR-10 that come with the notebooks.
     let sweep = report["sweep"].as_array().unwrap();
-    let pairs_of = |model: &str| sweep.iter().filter(|row| row["model"] == model).count();
-    assert_eq!((pairs_of("fcn"), pairs_of("report_cnn")), (3, 1), "{sweep:?}");
-    for row in sweep {
-        assert_eq!(row["held_out"].as_array().unwrap().len(), 2, "{row}");
-        assert!((0.4..0.6).contains(&row["auc"].as_f64().unwrap()), "{row}");
-    }
-    let boat_and_star = sweep.iter().find(|row| row["held_out"] == serde_json::json!(["boat", "star"])).unwrap();
-    check_between(boat_and_star, "/auc", 0.41, 0.47);
+    let auc_of = |first: &str, second: &str| {
+        let rows = sweep.iter().filter(|row| row["held_out"] == serde_json::json!([first, second]));
+        rows.map(|row| row["auc"].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(sweep.len() >= 55 && sweep.iter().all(|row| row["model"] == "fcn"), "{sweep:?}");
+    let boat_and_star = auc_of("boat", "star");
+    assert!(
+        !boat_and_star.is_empty() && boat_and_star.iter().all(|auc| (0.41..0.47).contains(auc)),
+        "{boat_and_star:?}"
+    );
+    assert_eq!(auc_of("automobile", "ship").iter().map(|auc| format!("{auc:.4}")).collect::<Vec<_>>(), ["0.5987"]);
 
     check_between(&report, "/models/night/mse_mean", 0.03, 0.08);
 

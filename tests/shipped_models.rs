@@ -75,7 +75,8 @@ fn their_list_has_the_numbers_of_those_of_scenes() {
     let Some(folder) = models() else { return };
     let list = std::fs::read_to_string(folder.join("README.md")).unwrap();
     for (name, model, data) in of_scenes(&folder) {
-        let (explained, auc) = (model.history().learnt.unwrap().variance_explained, model.score(data.test()).unwrap().auc());
+        let (explained, auc) =
+            (model.history().learnt.unwrap().variance_explained, model.score(data.test()).unwrap().auc());
         let numbers = format!("| {explained:.4} | {:.4} |", auc.unwrap());
         assert!(list.lines().any(|line| line.contains(&name) && line.ends_with(&numbers)), "{name}: {numbers}");
     }

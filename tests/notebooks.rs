@@ -51,7 +51,7 @@ fn the_notebooks_run_and_say_what_they_should() {
     check_between(&report, "/models/conv/auc_reconstruction", 0.58, 0.68);
     // The report's settings, which learn nothing so soon, and that is said.
     check_between(&report, "/models/report_cnn_sgd/loss_first", 0.45, 0.50);
-    check_between(&report, "/models/report_cnn_sgd/loss_last", 0.20, 0.35);
+    check_between(&report, "/models/report_cnn_sgd/loss_last", 0.25, 0.40);
     let warning = report["models"]["report_cnn_sgd"]["warning"].as_str().unwrap();
     assert!(warning.contains("has learnt nothing yet"), "{warning}");
     // The full-length models are opened, so that a score of another sign or a constant network is far outside.
@@ -65,23 +65,23 @@ fn the_notebooks_run_and_say_what_they_should() {
     // A network that gives one picture for all explains nothing of their variance.
     check_between(&report, "/models/conv/variance_explained", 0.7, 0.85);
 
-    // Question 2: every way has an AUC, fitted on the training codes and on the test codes. A score of the wrong sign has
-    // one less each of these.
+    // Question 2: every way has an AUC, fitted on the training codes and on the test codes. The model is the same everywhere,
+    // so that these differ by rounding and by the starts of K-means alone.
     for (fit, key, auc) in [
-        ("auc", "reconstruction", 0.550),
-        ("auc", "kmeans_3", 0.564),
-        ("auc", "kmeans_5", 0.564),
-        ("auc", "pca_2", 0.561),
-        ("auc", "pca_3", 0.567),
-        ("auc", "mahalanobis", 0.570),
-        ("auc_fitted_on_test", "kmeans_3", 0.570),
-        ("auc_fitted_on_test", "kmeans_5", 0.560),
-        ("auc_fitted_on_test", "pca_2", 0.550),
-        ("auc_fitted_on_test", "pca_3", 0.561),
+        ("auc", "reconstruction", 0.613),
+        ("auc", "kmeans_3", 0.490),
+        ("auc", "kmeans_5", 0.505),
+        ("auc", "pca_2", 0.499),
+        ("auc", "pca_3", 0.514),
+        ("auc", "mahalanobis", 0.530),
+        ("auc_fitted_on_test", "kmeans_3", 0.489),
+        ("auc_fitted_on_test", "kmeans_5", 0.507),
+        ("auc_fitted_on_test", "pca_2", 0.499),
+        ("auc_fitted_on_test", "pca_3", 0.511),
     ] {
-        check_between(&report, &format!("/models/report_cnn/{fit}/{key}"), auc - 0.04, auc + 0.04);
+        check_between(&report, &format!("/models/report_cnn/{fit}/{key}"), auc - 0.01, auc + 0.01);
     }
-    check_between(&report, "/models/fcn/auc/debiased", 0.58, 0.67);
+    check_between(&report, "/models/fcn/auc/debiased", 0.62, 0.645);
     // Which pair: three of `scenes` for question 5 and ten for the bias, and the 45 of CIFAR-10 that come with the notebooks.
     let sweep = report["sweep"].as_array().unwrap();
     let auc_of = |first: &str, second: &str| {

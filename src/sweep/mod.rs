@@ -532,6 +532,34 @@ mod tests {
     }
 
     #[test]
+    fn the_one_file_of_the_version_before_is_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (experiment, split) = (small().seeds(&[7, 0]), drawn());
+        let settings = SweepSettings::new(&experiment, &split).unwrap();
+        let mut rows = sweep_of("fcn", &[("dots", "waves", "reconstruction", 0.9)]).rows;
+        rows[0].seed = 7;
+        let before = Sweep { format_version: 2, ..Sweep::new(settings.clone(), rows) };
+        let path = settings.file_of_earlier_versions(folder.path());
+        let json = serde_json::to_string(&before).unwrap().replace("],\"seed\":7,", "],");
+        assert!(json.contains("\"waves\"],\"auc\""), "as that version wrote it, without seeds: {json}");
+        std::fs::write(&path, &json).unwrap();
+        assert_eq!(Sweep::open(&path).unwrap(), before);
+
+        let mut trained = Vec::new();
+        let pairs = [["dots".to_string(), "waves".to_string()]];
+        let sweep = run(&experiment, &split, &pairs, folder.path(), |progress| {
+            trained.push(progress.seed);
+            ControlFlow::Continue(())
+        });
+        let sweep = sweep.unwrap();
+        trained.dedup();
+        assert_eq!(trained, [0], "that of seed 7 is there");
+        assert_eq!((&sweep.rows[0], sweep.rows.len()), (&before.rows[0], 2));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), json, "and the file stays as it was");
+        assert_eq!(Sweep::open(folder.path()).unwrap(), sweep);
+    }
+
+    #[test]
     fn a_stop_at_any_point_leaves_whole_rows() {
         let pairs = drawn().class_pairs(2).unwrap();
         let sweep = |folder: &Path| run(&small(), &drawn(), &pairs, folder, |_| ControlFlow::Continue(())).unwrap();

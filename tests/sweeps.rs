@@ -200,7 +200,12 @@ fn tables_and_figures_have_mean_spread_and_interval_over_seeds() {
         run(&experiment.seeds(seeds), &split, &pairs, folder.path(), go_on).unwrap()
     };
     let several = sweep("fcn", &[0, 1, 2]);
-    let aucs: Vec<f64> = several.rows.iter().filter(|row| row.held_out == pairs[0]).map(|row| row.auc["reconstruction"].unwrap()).collect();
+    let aucs: Vec<f64> = several
+        .rows
+        .iter()
+        .filter(|row| row.held_out == pairs[0])
+        .map(|row| row.auc["reconstruction"].unwrap())
+        .collect();
     let mean = aucs.iter().sum::<f64>() / 3.0;
     let deviation = (aucs.iter().map(|auc| (auc - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
     // scipy.stats.t.ppf(0.975, 2)
@@ -219,7 +224,9 @@ fn tables_and_figures_have_mean_spread_and_interval_over_seeds() {
     assert!(several.to_string().contains("3 pairs of held-out classes, up to 3 seeds each"), "{several}");
 
     // The nearest pair is that of the means, of which the first seed's may be another.
-    let distance = |pair: &Pair| (several.over_seeds(&Reconstruction).iter().find(|(of, _)| *of == pair).unwrap().1.mean - 0.59329).abs();
+    let distance = |pair: &Pair| {
+        (several.over_seeds(&Reconstruction).iter().find(|(of, _)| *of == pair).unwrap().1.mean - 0.59329).abs()
+    };
     let nearest = pairs.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
     assert_eq!(several.nearest_to_report(1), [nearest.clone()]);
 
@@ -240,13 +247,18 @@ fn two_parts_with_other_settings_are_not_one_sweep() {
     let [first, second] = [1, 2].map(|number| Part::new(number, 2).unwrap());
     part(1, "small", first).unwrap();
     let message = part(2, "small", second).unwrap_err().to_string();
-    for wanted in ["running a part of a sweep", "with other settings: epochs 1 there, and 2 here", "name another folder"] {
+    for wanted in
+        ["running a part of a sweep", "with other settings: epochs 1 there, and 2 here", "name another folder"]
+    {
         assert!(message.contains(wanted), "{message}");
     }
     // Another network is not taken for a slip; but a folder of two sweeps is not opened as one.
     part(2, "other", first).unwrap();
     let message = Sweep::open(folder.path()).unwrap_err().to_string();
-    assert!(message.contains("found 2 sweeps (sweep-other-drawn-") && message.contains("sweep-small-drawn-"), "{message}");
+    assert!(
+        message.contains("found 2 sweeps (sweep-other-drawn-") && message.contains("sweep-small-drawn-"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -268,7 +280,10 @@ fn foreign_and_damaged_files_in_the_folder_are_named() {
     fs::write(&item, whole.replace("\"epochs\": 2", "\"epochs\": 3")).unwrap();
     check_refused(&item, &["results of other settings: epochs 3 there, and 2 here"]);
     fs::write(&item, whole.replace("\"seed\": 0", "\"seed\": 4")).unwrap();
-    check_refused(&item, &["found results of dots, rings with seed 4, wanted those of the training that it is named after"]);
+    check_refused(
+        &item,
+        &["found results of dots, rings with seed 4, wanted those of the training that it is named after"],
+    );
     fs::write(&item, &whole).unwrap();
 
     let foreign = inside.join("copy of results.json");

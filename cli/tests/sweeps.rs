@@ -26,9 +26,8 @@ fn parts_of_an_array_job_are_merged_by_show() {
     assert!(said.contains("3 of 4 trainings are missing: boat, car with seed 0; boat, car with seed 1"), "{said}");
 
     // The other two at the same time.
-    let others = ["1/3", "3/3"].map(|part| {
-        diabolo(here, &["sweep", "sweep.toml", "--part", part]).stdout(Stdio::null()).spawn().unwrap()
-    });
+    let others = ["1/3", "3/3"]
+        .map(|part| diabolo(here, &["sweep", "sweep.toml", "--part", part]).stdout(Stdio::null()).spawn().unwrap());
     for mut other in others {
         assert!(other.wait().unwrap().success());
     }

@@ -110,7 +110,8 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     let cell_height_px = if half_widths.is_empty() { 30 } else { 30 + BODY.line_px() };
     let widest = |labels: &[String]| labels.iter().map(|label| BODY.width_px(label)).max().unwrap_or(0).min(LABEL_PX);
     let label_px = widest(y_labels);
-    let in_cells = [number(low), number(high)].into_iter().chain(half_widths.iter().flatten().filter_map(finite).map(interval));
+    let in_cells =
+        [number(low), number(high)].into_iter().chain(half_widths.iter().flatten().filter_map(finite).map(interval));
     let cell_px = in_cells.map(|text| BODY.width_px(&text)).fold(widest(x_labels).min(80), i32::max) + 8;
     let (n_columns, n_rows) = (x_labels.len() as i32, y_labels.len() as i32);
     let mut canvas = Canvas::new(title, (label_px + 8 + n_columns * cell_px).max(320) + 2 * MARGIN_PX);

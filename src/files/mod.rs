@@ -104,7 +104,8 @@ pub(crate) fn unlock_and_remove(lock: Lock, path: &Path) {
 /// # Errors
 /// [`Error::File`] naming the folder.
 pub(crate) fn list_folder(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::file("reading the folder", folder, "give the path of a folder that may be read", source);
+    let failed =
+        |source| Error::file("reading the folder", folder, "give the path of a folder that may be read", source);
     let entries = fs::read_dir(folder).map_err(failed)?;
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>().map_err(failed)?;

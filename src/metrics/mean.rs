@@ -78,7 +78,13 @@ mod tests {
     #[test]
     fn quantiles_are_those_of_scipy() {
         // scipy.stats.t.ppf(0.975, degrees_of_freedom)
-        let of_scipy = [(1, 12.706_204_736_4), (2, 4.302_652_729_9), (4, 2.776_445_105_2), (9, 2.262_157_162_7), (99, 1.984_216_951_6)];
+        let of_scipy = [
+            (1, 12.706_204_736_4),
+            (2, 4.302_652_729_9),
+            (4, 2.776_445_105_2),
+            (9, 2.262_157_162_7),
+            (99, 1.984_216_951_6),
+        ];
         for (degrees_of_freedom, quantile) in of_scipy {
             assert!((quantile_975(degrees_of_freedom) - quantile).abs() < 1e-9, "{degrees_of_freedom}");
         }

@@ -44,7 +44,9 @@ impl SweepFolder {
         let path = settings.folder(within);
         let mut plan = match Self::open(&path) {
             Ok(folder) => folder.plan,
-            Err(error) if is_not_there(&error) => Plan { format_version: FORMAT_VERSION, settings: settings.clone(), items: Vec::new() },
+            Err(error) if is_not_there(&error) => {
+                Plan { format_version: FORMAT_VERSION, settings: settings.clone(), items: Vec::new() }
+            }
             Err(error) => return Err(error),
         };
         check_same(&path.join(PLAN), &plan.settings, &settings)?;
@@ -60,7 +62,8 @@ impl SweepFolder {
     }
 
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let plan = read_versioned(&path.join(PLAN), "a sweep's plan", FORMAT_VERSION, "run the sweep in another folder")?;
+        let plan =
+            read_versioned(&path.join(PLAN), "a sweep's plan", FORMAT_VERSION, "run the sweep in another folder")?;
         Ok(Self { path: path.into(), plan })
     }
 
@@ -73,7 +76,8 @@ impl SweepFolder {
         match (found.pop(), found.len()) {
             (Some(only), 0) => Self::open(&only),
             (last, _) => {
-                let names = found.iter().chain(&last).map(|path| path.file_name().unwrap_or_default().display().to_string());
+                let names =
+                    found.iter().chain(&last).map(|path| path.file_name().unwrap_or_default().display().to_string());
                 let found = match &last {
                     Some(_) => format!("{} sweeps ({})", found.len() + 1, Vec::from_iter(names).join(", ")),
                     None => "no sweep".into(),
@@ -173,7 +177,9 @@ impl SweepFolder {
         match (found.rows.pop(), found.rows.len()) {
             (Some(row), 0) if self.item_path(&row.item()) == path => Ok(row),
             (last, n_others) => {
-                let found = last.filter(|_| n_others == 0).map_or("results of other than one training".into(), |row| format!("results of {}", row.item()));
+                let found = last
+                    .filter(|_| n_others == 0)
+                    .map_or("results of other than one training".into(), |row| format!("results of {}", row.item()));
                 Err(Error::format(path, found, "those of the training that it is named after", MOVE_AWAY))
             }
         }

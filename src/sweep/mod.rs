@@ -293,7 +293,8 @@ fn adopt_earlier_versions(
         }
         let without_identity = settings.without_identity().file_of_earlier_versions(within);
         if without_identity.exists() {
-            note = Some(format!("{} was not used: {OF_UNKNOWN_IMAGES}; Sweep::open shows it", without_identity.display()));
+            note =
+                Some(format!("{} was not used: {OF_UNKNOWN_IMAGES}; Sweep::open shows it", without_identity.display()));
         }
     }
     Ok(note)
@@ -469,7 +470,8 @@ mod tests {
             let held_out = pair.map(|class| settings.classes[class].clone());
             settings.item_file_name(&Item { held_out, seed })
         };
-        let names = [name_of([0, 3], 0), name_of([1, 3], 0), name_of([2, 3], 0), name_of([3, 2], 0), name_of([3, 2], 1)];
+        let names =
+            [name_of([0, 3], 0), name_of([1, 3], 0), name_of([2, 3], 0), name_of([3, 2], 0), name_of([3, 2], 1)];
         assert_eq!(names[0], format!("0-3-a-b-{}-seed-0.json", "x".repeat(40)));
         assert!(names.iter().all(|name| !name.contains(['/', ':'])), "{names:?}");
         assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());

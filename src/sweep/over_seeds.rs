@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_pair_with_more_seeds_counts_no_more_in_the_mean_over_pairs() {
-        let rows = [("a", "b", "reconstruction", 0.2), ("a", "b", "reconstruction", 0.4), ("a", "c", "reconstruction", 0.7)];
+        let rows =
+            [("a", "b", "reconstruction", 0.2), ("a", "b", "reconstruction", 0.4), ("a", "c", "reconstruction", 0.7)];
         let sweep = sweep_of("fcn", &rows);
         let found = sweep.over_seeds(&Reconstruction);
         assert_eq!((found.len(), found[0].1.n, found[1].1.n, sweep.n_seeds()), (2, 2, 1, 2));

@@ -11,7 +11,6 @@ use std::str::FromStr;
 /// use diabolo::sweep::Part;
 /// let part: Part = "3/45".parse()?;
 /// assert_eq!(part, Part::new(3, 45)?);
-/// assert_eq!((part.number(), part.n_parts()), (3, 45));
 /// assert_eq!(part.to_string(), "3/45");
 /// for wrong in ["0/3", "4/3", "3", "x"] {
 ///     assert!(wrong.parse::<Part>().is_err());
@@ -32,21 +31,19 @@ impl Part {
     ///
     /// # Errors
     /// [`Error::Setting`] when there is no such part.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::sweep::Part;
+    /// assert_eq!(Part::new(3, 45)?.to_string(), "3/45");
+    /// assert!(Part::new(0, 45).is_err(), "parts count from 1");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
     pub fn new(number: usize, n_parts: usize) -> Result<Self> {
         match (1..=n_parts).contains(&number) {
             true => Ok(Self { number, n_parts }),
             false => Err(no_such_part(&format!("{number}/{n_parts}"))),
         }
-    }
-
-    /// Which part, from 1.
-    pub fn number(&self) -> usize {
-        self.number
-    }
-
-    /// How many parts there are.
-    pub fn n_parts(&self) -> usize {
-        self.n_parts
     }
 
     /// This part of a list: every `n_parts`-th, so that what is to be done first is spread over all parts.
@@ -74,7 +71,12 @@ impl fmt::Display for Part {
 }
 
 fn no_such_part(found: &str) -> Error {
-    Error::setting("part", found, "a part from 1 and how many there are, as in 3/45", "the parts of three are 1/3, 2/3 and 3/3")
+    Error::setting(
+        "part",
+        found,
+        "a part from 1 and how many there are, as in 3/45",
+        "the parts of three are 1/3, 2/3 and 3/3",
+    )
 }
 
 #[cfg(test)]
@@ -95,7 +97,8 @@ mod tests {
     fn a_part_that_is_not_there_is_refused_with_those_that_are() {
         for found in ["0/3", "4/3", "1/0", "3", "x", "-1/3", "1/3/3", ""] {
             let message = found.parse::<Part>().unwrap_err().to_string();
-            let wanted = format!("setting part: found {found}, wanted a part from 1 and how many there are, as in 3/45");
+            let wanted =
+                format!("setting part: found {found}, wanted a part from 1 and how many there are, as in 3/45");
             assert!(message.starts_with(&wanted), "{message}");
         }
     }

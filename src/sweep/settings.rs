@@ -195,7 +195,8 @@ impl SweepSettings {
 
     /// The results file of one training. The classes' numbers keep apart what would have one name.
     pub(super) fn item_file_name(&self, item: &Item) -> String {
-        let number_of = |class: &String| self.classes.iter().position(|known| known == class).unwrap_or(self.classes.len());
+        let number_of =
+            |class: &String| self.classes.iter().position(|known| known == class).unwrap_or(self.classes.len());
         let [first, second] = &item.held_out;
         let short = |class: &str| plain(class).chars().take(40).collect::<String>();
         let (numbers, names) = ([number_of(first), number_of(second)], [short(first), short(second)]);

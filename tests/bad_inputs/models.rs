@@ -406,7 +406,11 @@ fn sweep_cases() -> Vec<Case> {
             },
             &["setting seeds: found none, wanted one or more"],
         ),
-        case("a folder without a sweep", |f| Sweep::open(f), &["opening the sweep in", "found no sweep", "results file"]),
+        case(
+            "a folder without a sweep",
+            |f| Sweep::open(f),
+            &["opening the sweep in", "found no sweep", "results file"],
+        ),
         case(
             "results of a sweep that are damaged",
             |f| {

@@ -107,10 +107,6 @@ impl SweepFolder {
         Ok(())
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn item_path(&self, item: &Item) -> PathBuf {
         self.path.join(self.plan.settings.item_file_name(item))
     }

@@ -3,6 +3,7 @@
 //! Every training has a results file of its own, so that a later call resumes with those that are missing, and any number of
 //! processes and machines may do one sweep together.
 
+mod earlier;
 mod folder;
 mod over_seeds;
 mod part;
@@ -10,7 +11,8 @@ mod report;
 mod settings;
 mod trainings;
 
-use folder::{MOVE_AWAY, SweepFolder, is_not_there};
+use earlier::{OF_UNKNOWN_IMAGES, adopt_earlier_versions};
+use folder::{MOVE_AWAY, SweepFolder};
 pub use part::Part;
 pub(crate) use report::compared_with_report;
 pub use report::{REPORT_AUCS, nearest_to_report};
@@ -18,7 +20,6 @@ pub use settings::{Experiment, SweepSettings};
 use trainings::{Tell, n_at_once, train_in_turn, train_side_by_side};
 
 use crate::data::Split;
-use crate::evaluation::Evaluation;
 use crate::files::{expand_home, make_folder};
 use crate::run::read_versioned;
 use crate::train::{Progress, StoppedBecause};
@@ -269,39 +270,6 @@ pub fn run_part(
     Ok(sweep)
 }
 
-/// Gives the rows of the version before, which had one file for all, files of their own; says what of older versions is not
-/// used.
-fn adopt_earlier_versions(
-    folder: &SweepFolder,
-    within: &Path,
-    settings: &SweepSettings,
-    seeds: &[u64],
-) -> Result<Option<String>> {
-    let mut note = None;
-    for settings in seeds.iter().map(|&seed| settings.with_seed(seed)) {
-        let path = settings.file_of_earlier_versions(within);
-        match Sweep::read(&path) {
-            Ok(earlier) => {
-                if let Some(difference) = earlier.settings.difference(&settings) {
-                    let found = format!("results of other settings: {difference}");
-                    return Err(Error::format(&path, found, "those asked for", "move the file away"));
-                }
-                earlier.rows.into_iter().filter(|row| !folder.has(&row.item())).try_for_each(|row| folder.save(row))?;
-            }
-            Err(error) if is_not_there(&error) => {}
-            Err(error) => return Err(error),
-        }
-        let without_identity = settings.without_identity().file_of_earlier_versions(within);
-        if without_identity.exists() {
-            note =
-                Some(format!("{} was not used: {OF_UNKNOWN_IMAGES}; Sweep::open shows it", without_identity.display()));
-        }
-    }
-    Ok(note)
-}
-
-const OF_UNKNOWN_IMAGES: &str = "results of an earlier version, which do not say of which images they are";
-
 impl Item {
     /// All pairs with the first seed, then with the next; none twice.
     fn all(pairs: &[Pair], seeds: &[u64]) -> Vec<Self> {
@@ -429,9 +397,9 @@ impl fmt::Display for Sweep {
 mod tests {
     use super::*;
     use crate::data::Images;
+    use crate::evaluation::Evaluation;
     use crate::interrupt::stop_after_checks;
     use crate::model::Architecture;
-    use crate::run::write_json;
     use crate::train::Training;
 
     pub(super) fn sweep_of(model: &str, rows: &[(&str, &str, &str, f64)]) -> Sweep {
@@ -496,69 +464,20 @@ mod tests {
     }
 
     /// 48 grey images in three classes.
-    fn drawn() -> Split {
+    pub(super) fn drawn() -> Split {
         let draw = |(n, _, y, x): (usize, usize, usize, usize)| ([40 * (x % 2), 4 * y * x, 25 * y][n % 3] + n) as u8;
         let images = Images::from_bytes(ndarray::Array4::from_shape_fn((48, 1, 8, 8), draw)).unwrap();
         let images = images.with_classes(&["dots", "rings", "waves"], (0..48).map(|n| n % 3).collect()).unwrap();
         Split::new("drawn", images.clone(), images).unwrap()
     }
 
-    fn small() -> Experiment {
+    pub(super) fn small() -> Experiment {
         let architecture = Architecture::parse("Linear(64, 4)", "Linear(4, 64) / Tanh()").unwrap();
         Experiment::new(
             architecture.named("small"),
             Training::default().epochs(2),
             &[Evaluation::Reconstruction, Evaluation::Pca(9), Evaluation::KMeans(2)],
         )
-    }
-
-    #[test]
-    fn results_that_do_not_say_of_which_images_stay_readable_and_are_not_gone_on_with() {
-        let folder = tempfile::tempdir().unwrap();
-        let (experiment, split) = (small(), drawn());
-        let settings = SweepSettings::new(&experiment, &split).unwrap().without_identity();
-        let held_out: Pair = ["dots".into(), "waves".into()];
-        let row = sweep_of("fcn", &[("dots", "waves", "reconstruction", 0.9)]).rows;
-        let older = Sweep { format_version: 1, ..Sweep::new(settings.clone(), row) };
-        let path = settings.file_of_earlier_versions(folder.path());
-        write_json(&path, &older).unwrap();
-        assert!(!std::fs::read_to_string(&path).unwrap().contains("fingerprint"), "as the version before wrote it");
-
-        let opened = Sweep::open(&path).unwrap();
-        assert_eq!(opened.rows, older.rows);
-        assert!(opened.to_string().contains("do not say of which images they are"), "{opened}");
-        let sweep = run(&experiment, &split, &[held_out], folder.path(), |_| ControlFlow::Continue(())).unwrap();
-        assert_ne!(sweep.rows, older.rows);
-        assert!(sweep.to_string().contains(&format!("{} was not used", path.display())), "{sweep}");
-        assert_eq!(Sweep::open(&path).unwrap(), opened, "and stays as it was");
-    }
-
-    #[test]
-    fn the_one_file_of_the_version_before_is_resumed() {
-        let folder = tempfile::tempdir().unwrap();
-        let (experiment, split) = (small().seeds(&[7, 0]), drawn());
-        let settings = SweepSettings::new(&experiment, &split).unwrap();
-        let mut rows = sweep_of("fcn", &[("dots", "waves", "reconstruction", 0.9)]).rows;
-        rows[0].seed = 7;
-        let before = Sweep { format_version: 2, ..Sweep::new(settings.clone(), rows) };
-        let path = settings.file_of_earlier_versions(folder.path());
-        let json = serde_json::to_string(&before).unwrap().replace("],\"seed\":7,", "],");
-        assert!(json.contains("\"waves\"],\"auc\""), "as that version wrote it, without seeds: {json}");
-        std::fs::write(&path, &json).unwrap();
-        assert_eq!(Sweep::open(&path).unwrap(), before);
-
-        let mut trained = Vec::new();
-        let pairs = [["dots".to_string(), "waves".to_string()]];
-        let sweep = run(&experiment, &split, &pairs, folder.path(), |progress| {
-            trained.push(progress.seed);
-            ControlFlow::Continue(())
-        });
-        let sweep = sweep.unwrap();
-        trained.dedup();
-        assert_eq!(trained, [0], "that of seed 7 is there");
-        assert_eq!((&sweep.rows[0], sweep.rows.len()), (&before.rows[0], 2));
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), json, "and the file stays as it was");
-        assert_eq!(Sweep::open(folder.path()).unwrap(), sweep);
     }
 
     #[test]

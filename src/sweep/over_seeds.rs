@@ -94,7 +94,6 @@ impl Sweep {
 #[cfg(test)]
 mod tests {
     use super::super::tests::sweep_of;
-    use super::*;
     use crate::evaluation::Evaluation::{Pca, Reconstruction};
 
     #[test]

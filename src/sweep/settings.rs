@@ -1,6 +1,6 @@
 //! The settings of a sweep: images, network, training and ways of scoring.
 
-use super::{Item, Pair, SweepRow};
+use super::{Item, SweepRow};
 use crate::data::{ImageShape, Split, fingerprint_of_all_classes};
 use crate::detector::FitOptions;
 use crate::evaluation::{Evaluation, FitOn, score_all};

@@ -23,7 +23,7 @@ use crate::data::Split;
 use crate::files::{expand_home, make_folder};
 use crate::run::read_versioned;
 use crate::train::{Progress, StoppedBecause};
-use crate::{Error, Result};
+use crate::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -174,8 +174,8 @@ pub struct SweepProgress {
 /// record which images they are of are neither used nor changed; the sweep says so, and [`Sweep::open`] reads them.
 ///
 /// # Errors
-/// [`Error::Data`] when classes are not known or a pair cannot be held out; [`Error::Setting`] without a seed;
-/// [`Error::File`] and [`Error::Format`] for the results files; those of [`crate::train::fit`] and
+/// [`crate::Error::Data`] when classes are not known or a pair cannot be held out; [`crate::Error::Setting`] without a
+/// seed; [`crate::Error::File`] and [`crate::Error::Format`] for the results files; those of [`crate::train::fit`] and
 /// [`crate::evaluation::evaluate`].
 ///
 /// # Example
@@ -207,8 +207,8 @@ pub fn run(
 /// any machines that share `folder`; [`Sweep::open`] reads what all of them have done.
 ///
 /// # Errors
-/// As [`run`]; [`Error::Data`] when `folder` holds a sweep of the same network and data with other settings, since parts in
-/// one folder are to be parts of one sweep.
+/// As [`run`]; [`crate::Error::Data`] when `folder` holds a sweep of the same network and data with other settings, since
+/// parts in one folder are to be parts of one sweep.
 ///
 /// # Example
 /// ```
@@ -307,8 +307,8 @@ impl Sweep {
     /// Of a folder it has the results that are there, whoever made them, and says what is [missing](Sweep::missing).
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be read, [`Error::Format`] when a file is damaged, belongs to another sweep, or was
-    /// written by a newer version, and [`Error::Data`] when there is no sweep, or more than one.
+    /// [`crate::Error::File`] when it cannot be read, [`crate::Error::Format`] when a file is damaged, belongs to another
+    /// sweep, or was written by a newer version, and [`crate::Error::Data`] when there is no sweep, or more than one.
     ///
     /// # Example
     /// ```

@@ -132,7 +132,7 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
             canvas.rectangle(cell, colour_of(value));
             let lettering = BODY.anchor(Anchor::Middle).colour(legible_on(colour_of(value)));
             let mut write = |down_px: i32, text: &str| {
-                canvas.text((left_of(column) + cell_px / 2, baseline + down_px), cell_px - 4, text, lettering.clone());
+                canvas.text((left_of(column) + cell_px / 2, baseline + down_px), cell_px - 4, text, lettering);
             };
             match half_width_of(row, column) {
                 None => write(0, &number(value)),

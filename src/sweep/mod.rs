@@ -19,11 +19,11 @@ pub use report::{REPORT_AUCS, nearest_to_report};
 pub use settings::{Experiment, SweepSettings};
 use trainings::{Tell, n_at_once, train_in_turn, train_side_by_side};
 
+use crate::Result;
 use crate::data::Split;
 use crate::files::{expand_home, make_folder};
 use crate::run::read_versioned;
 use crate::train::{Progress, StoppedBecause};
-use crate::Result;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

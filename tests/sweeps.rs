@@ -228,7 +228,7 @@ fn tables_and_figures_have_mean_spread_and_interval_over_seeds() {
         (several.over_seeds(&Reconstruction).iter().find(|(of, _)| *of == pair).unwrap().1.mean - 0.59329).abs()
     };
     let nearest = pairs.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap();
-    assert_eq!(several.nearest_to_report(1), [nearest.clone()]);
+    assert_eq!(several.nearest_to_report(1), std::slice::from_ref(nearest));
 
     let one = sweep("fcn", &[1]);
     assert_eq!(one.table().headers, ["held out", "reconstruction"]);

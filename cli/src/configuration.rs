@@ -36,6 +36,9 @@ pub struct Sweeping {
     /// Held-out classes; none for all pairs.
     #[serde(default)]
     pub pairs: Vec<[String; 2]>,
+    /// Seeds of the trainings for each pair; none for that of `training`.
+    #[serde(default)]
+    pub seeds: Vec<u64>,
     #[serde(default = "only_reconstruction")]
     pub evaluations: Vec<Evaluation>,
 }

@@ -11,7 +11,8 @@ mod train;
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::{Shell, generate};
-use diabolo::prelude::Device;
+use diabolo::prelude::{Device, Sweep};
+use diabolo::sweep::Part;
 use output::{READER_IS_GONE, is_reader_gone, say, tell};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,17 +86,21 @@ A folder of image files and a .bin file are read a part at a time and may be lar
     Sweep {
         /// What to train, on which data, for which pairs
         file: PathBuf,
+        /// Only a part of the trainings, as in 3/45; the others may run at the same time, on any machines that share the folder
+        #[arg(long, value_name = "I/N")]
+        part: Option<Part>,
     },
     /// Rank the scores that a class has handed in: a table, a page and a CSV file
     #[command(after_help = GRADE_HELP)]
     Grade(grade::Grade),
-    /// Show a run: its network, its losses and whether it is finished
-    #[command(after_help = "Example:
-  diabolo show runs/cnn --figure loss.svg")]
+    /// Show a run or a sweep: a run's network, losses and whether it is finished; a sweep's AUCs and what of it is missing
+    #[command(after_help = "Examples:
+  diabolo show runs/cnn --figure loss.svg
+  diabolo show runs --figure pairs.svg      a folder with one sweep, or the sweep's own folder or results file")]
     Show {
-        /// The run folder
+        /// The run folder, or the sweep's
         run: PathBuf,
-        /// A file for the loss curve, as SVG
+        /// A file for the loss curve or the heat map, as SVG
         #[arg(long, value_name = "FILE")]
         figure: Option<PathBuf>,
     },
@@ -148,6 +153,7 @@ const SWEEP_HELP: &str = r#"Example of a file:
   folder = "runs"                      # the results go here
   architecture = "fcn"
   pairs = [["cat", "dog"], ["ship", "truck"]]  # left out: all pairs of classes
+  seeds = [0, 1, 2]                    # left out: that of training
   evaluations = ["reconstruction", { k_means = 3 }, { pca = 2 }]
 
   [data]
@@ -156,7 +162,10 @@ const SWEEP_HELP: &str = r#"Example of a file:
   [training]
   epochs = 5
 
-Paths are relative to this file."#;
+Paths are relative to this file. On one machine or many, with one folder:
+  diabolo sweep sweep.toml --part 1/2    and elsewhere, at the same time or later
+  diabolo sweep sweep.toml --part 2/2
+  diabolo show runs                      what is there, and what is missing"#;
 
 fn main() -> ExitCode {
     let CommandLine { command, device } = CommandLine::parse();
@@ -194,7 +203,7 @@ fn run(command: Command, device: Option<Device>) -> Result<()> {
         Command::Score { run, images, out } => images::score(&run, device, &images, out.as_deref()),
         Command::Rank { run, images, count, figures } => images::rank(&run, device, &images, count, figures.as_deref()),
         Command::Grade(options) => grade::grade(&options),
-        Command::Sweep { file } => train::sweep(&file, device),
+        Command::Sweep { file, part } => train::sweep(&file, part, device),
         Command::Show { run, figure } => show(&run, device, figure.as_deref()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -205,6 +214,14 @@ fn run(command: Command, device: Option<Device>) -> Result<()> {
 }
 
 fn show(folder: &Path, device: Option<Device>, figure: Option<&Path>) -> Result<()> {
+    if Sweep::is_at(folder) {
+        let sweep = Sweep::open(folder)?;
+        train::show_sweep(&sweep)?;
+        if let (Some(path), Some(evaluation)) = (figure, sweep.settings.evaluations.first()) {
+            sweep.heat_map(evaluation.clone())?.save(path)?;
+        }
+        return Ok(());
+    }
     let run = images::open_run(folder, device)?;
     say(&run)?;
     if let Some(path) = figure {
@@ -240,6 +257,6 @@ mod tests {
         let train: Train = configuration::parse(&example(TRAIN_HELP)).unwrap();
         assert_eq!(train.data.hold_out, ["cat", "dog"]);
         let sweep: Sweeping = configuration::parse(&example(SWEEP_HELP)).unwrap();
-        assert_eq!((sweep.pairs.len(), sweep.evaluations.len()), (2, 3));
+        assert_eq!((sweep.pairs.len(), sweep.seeds.len(), sweep.evaluations.len()), (2, 3, 3));
     }
 }

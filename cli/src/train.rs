@@ -6,7 +6,7 @@ use crate::progress::Bar;
 use anyhow::{Result, bail};
 use diabolo::prelude::Device;
 use diabolo::run::fit_in;
-use diabolo::sweep::{self, Experiment};
+use diabolo::sweep::{self, Experiment, Part, Sweep, SweepProgress};
 use diabolo::train::StoppedBecause;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -32,23 +32,38 @@ pub fn train(file: &Path, device: Option<Device>) -> Result<()> {
     }
 }
 
-/// Trains for one pair of held-out classes after another.
-pub fn sweep(file: &Path, device: Option<Device>) -> Result<()> {
-    let Sweeping { folder, architecture, data, mut training, mut pairs, evaluations } = configuration::read(file)?;
+/// Trains for one pair of held-out classes after another, with one seed after another; only for a part of them if one is
+/// given.
+pub fn sweep(file: &Path, part: Option<Part>, device: Option<Device>) -> Result<()> {
+    let Sweeping { folder, architecture, data, mut training, mut pairs, mut seeds, evaluations } =
+        configuration::read(file)?;
     training.device = device.unwrap_or(training.device);
     let split = data.split()?;
     if pairs.is_empty() {
         pairs = split.class_pairs(usize::MAX)?;
     }
-    let mut bar = Bar::new(pairs.len());
-    let experiment = Experiment::new(architecture, training, &evaluations);
-    let swept = sweep::run(&experiment, &split, &pairs, &folder, |progress| {
-        let pair = progress.held_out.join(", ");
-        bar.show(progress.number - 1, || {
-            format!("pair {}/{} ({pair}), {}", progress.number, progress.n_pairs, progress.training)
+    if seeds.is_empty() {
+        seeds.push(training.seed);
+    }
+    let experiment = Experiment::new(architecture, training, &evaluations).seeds(&seeds);
+    let mut bar = None;
+    let observe = |progress: &SweepProgress| {
+        let SweepProgress { number, n_trainings, held_out, seed, training } = progress;
+        let bar = bar.get_or_insert_with(|| Bar::new(*n_trainings));
+        bar.show(number - 1, || {
+            format!("training {number}/{n_trainings} ({}, seed {seed}), {training}", held_out.join(", "))
         });
         ControlFlow::Continue(())
-    })?;
-    drop(bar);
-    say(format_args!("{swept}\n{}", swept.table()))
+    };
+    let Some(part) = part else {
+        return show_sweep(&sweep::run(&experiment, &split, &pairs, &folder, observe)?);
+    };
+    let swept = sweep::run_part(&experiment, &split, &pairs, part, &folder, observe)?;
+    say(format_args!("part {part} of the sweep in {}", folder.display()))?;
+    show_sweep(&swept)
+}
+
+/// Prints the results of a sweep, and what is missing.
+pub fn show_sweep(sweep: &Sweep) -> Result<()> {
+    say(format_args!("{sweep}\n{}", sweep.table()))
 }

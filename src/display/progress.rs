@@ -126,13 +126,13 @@ impl SweepProgressBar {
 
     /// To be called after every step.
     pub(crate) fn step(&mut self, progress: &SweepProgress) {
-        let SweepProgress { number, n_pairs, held_out, training } = progress;
+        let SweepProgress { number, n_trainings, held_out, seed, training } = progress;
         let is_end = training.step == training.n_steps && training.epoch == training.n_epochs;
         if is_end || self.0.is_due() {
             let epochs_done = (training.epoch - 1) as f64 + training.step as f64 / training.n_steps as f64;
-            let share = ((number - 1) as f64 + epochs_done / training.n_epochs as f64) / *n_pairs as f64;
+            let share = ((number - 1) as f64 + epochs_done / training.n_epochs as f64) / *n_trainings as f64;
             let text = format!(
-                "{}: pair {number}/{n_pairs} ({}), epoch {}/{}",
+                "{}: training {number}/{n_trainings} ({}, seed {seed}), epoch {}/{}",
                 training.name,
                 held_out.join(", "),
                 training.epoch,

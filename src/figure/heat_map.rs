@@ -17,6 +17,7 @@ use plotters::style::RGBColor;
 ///     x_labels: classes.clone(),
 ///     y_labels: classes,
 ///     values: vec![vec![None, Some(0.62)], vec![Some(0.62), None]],
+///     half_widths: Vec::new(),
 ///     value_title: "AUC".into(),
 ///     decimals: 2,
 ///     middle: Some(0.5),
@@ -34,6 +35,8 @@ pub struct HeatMap {
     pub y_labels: Vec<String>,
     /// One row for each of `y_labels`, one value for each of `x_labels`; `None` and what is not finite stay empty.
     pub values: Vec<Vec<Option<f64>>>,
+    /// Half widths of the values' intervals, one for each value or none at all; they stand below the values, as in "±0.010".
+    pub half_widths: Vec<Vec<Option<f64>>>,
     /// What the values are, as in "AUC".
     pub value_title: String,
     /// Decimals of the numbers in the cells; more than 17 say no more.
@@ -56,6 +59,7 @@ pub struct HeatMap {
 ///     x_labels: vec!["boat".into()],
 ///     y_labels: vec!["car".into()],
 ///     values: vec![vec![None]],
+///     half_widths: Vec::new(),
 ///     value_title: "AUC".into(),
 ///     decimals: 2,
 ///     middle: Some(0.5),
@@ -66,15 +70,15 @@ pub struct HeatMap {
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub fn heat_map(map: &HeatMap) -> Result<Figure> {
-    const CELL_HEIGHT_PX: i32 = 30;
     const LABEL_PX: i32 = 160;
-    let HeatMap { title, x_labels, y_labels, values, value_title, decimals, middle } = map;
+    let HeatMap { title, x_labels, y_labels, values, half_widths, value_title, decimals, middle } = map;
     let decimals = (*decimals).min(17);
-    if values.len() != y_labels.len() || values.iter().any(|row| row.len() != x_labels.len()) {
+    let fits = |table: &[Vec<_>]| table.len() == y_labels.len() && table.iter().all(|row| row.len() == x_labels.len());
+    if !fits(values) || !(half_widths.is_empty() || fits(half_widths)) {
         return Err(Error::data(
             format!("drawing \"{title}\""),
             format!("{} rows of {:?} values", values.len(), values.iter().map(Vec::len).collect::<Vec<_>>()),
-            format!("{} rows of {}", y_labels.len(), x_labels.len()),
+            format!("{} rows of {}, and as many half widths or none", y_labels.len(), x_labels.len()),
             "give a value or None for every pair of labels",
         ));
     }
@@ -101,9 +105,14 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
     };
 
     let number = |value: f64| format!("{value:.decimals$}");
+    let interval = |value: f64| format!("\u{b1}{value:.decimals$}");
+    let half_width_of = |row: usize, column: usize| finite(half_widths.get(row)?.get(column)?);
+    let cell_height_px = if half_widths.is_empty() { 30 } else { 30 + BODY.line_px() };
     let widest = |labels: &[String]| labels.iter().map(|label| BODY.width_px(label)).max().unwrap_or(0).min(LABEL_PX);
     let label_px = widest(y_labels);
-    let cell_px = widest(x_labels).min(80).max(BODY.width_px(&number(low))).max(BODY.width_px(&number(high))) + 8;
+    let in_cells =
+        [number(low), number(high)].into_iter().chain(half_widths.iter().flatten().filter_map(finite).map(interval));
+    let cell_px = in_cells.map(|text| BODY.width_px(&text)).fold(widest(x_labels).min(80), i32::max) + 8;
     let (n_columns, n_rows) = (x_labels.len() as i32, y_labels.len() as i32);
     let mut canvas = Canvas::new(title, (label_px + 8 + n_columns * cell_px).max(320) + 2 * MARGIN_PX);
     let left = MARGIN_PX + label_px + 8;
@@ -113,19 +122,28 @@ pub fn heat_map(map: &HeatMap) -> Result<Figure> {
         canvas.text((left_of(column) + cell_px / 2, top - 6), cell_px - 4, label, BODY.anchor(Anchor::Middle));
     }
     for (row, (label, values)) in y_labels.iter().zip(values).enumerate() {
-        let top = top + row as i32 * CELL_HEIGHT_PX;
-        let baseline = top + CELL_HEIGHT_PX / 2 + 4;
+        let top = top + row as i32 * cell_height_px;
+        let baseline = top + cell_height_px / 2 + 4;
         canvas.text((left - 8, baseline), label_px, label, BODY.anchor(Anchor::End));
         for (column, value) in values.iter().enumerate() {
             let Some(value) = finite(value) else { continue };
             // A picture of one pixel a cell would be blurred into one by programs that do not know crisp enlarging.
-            let cell = Rect { left: left_of(column), top, width: cell_px - 1, height: CELL_HEIGHT_PX - 1 };
+            let cell = Rect { left: left_of(column), top, width: cell_px - 1, height: cell_height_px - 1 };
             canvas.rectangle(cell, colour_of(value));
             let lettering = BODY.anchor(Anchor::Middle).colour(legible_on(colour_of(value)));
-            canvas.text((left_of(column) + cell_px / 2, baseline), cell_px - 4, &number(value), lettering);
+            let mut write = |down_px: i32, text: &str| {
+                canvas.text((left_of(column) + cell_px / 2, baseline + down_px), cell_px - 4, text, lettering);
+            };
+            match half_width_of(row, column) {
+                None => write(0, &number(value)),
+                Some(half_width) => {
+                    write(-BODY.line_px() / 2, &number(value));
+                    write(BODY.line_px() - BODY.line_px() / 2, &interval(half_width));
+                }
+            }
         }
     }
-    canvas.bottom_px = top + n_rows * CELL_HEIGHT_PX + 10;
+    canvas.bottom_px = top + n_rows * cell_height_px + 10;
     colour_scale_of(&mut canvas, colour_at, &number(scale_low), &format!("{}: {value_title}", number(scale_high)))?;
 
     let n_shown = all().count();
@@ -156,6 +174,7 @@ mod tests {
             x_labels: vec!["cat".into(), "dog".into()],
             y_labels: vec!["cat".into(), "dog".into()],
             values,
+            half_widths: Vec::new(),
             value_title: "AUC".into(),
             decimals: 2,
             middle: None,
@@ -170,6 +189,16 @@ mod tests {
         assert_eq!((svg.matches(">0.25<").count(), svg.matches(">0.75<").count()), (2, 1));
         assert!(svg.contains(">0.75: AUC<") && !svg.contains("NaN"));
         assert_eq!(figure.alt(), "AUC by pair: 2 values of AUC, lowest 0.25 (cat, dog), highest 0.75 (dog, cat)");
+    }
+
+    #[test]
+    fn half_widths_stand_below_their_values() {
+        let values = vec![vec![None, Some(0.25)], vec![Some(0.75), None]];
+        let half_widths = vec![vec![None, Some(0.0125)], vec![None, None]];
+        let figure = heat_map(&HeatMap { half_widths, ..map(values.clone()) }).unwrap();
+        let svg = String::from_utf8_lossy(figure.bytes()).into_owned();
+        assert_eq!((svg.matches(">\u{b1}0.01<").count(), svg.matches('\u{b1}').count()), (1, 1));
+        assert!(heat_map(&HeatMap { half_widths: vec![vec![None]], ..map(values) }).is_err());
     }
 
     #[test]

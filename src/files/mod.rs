@@ -91,6 +91,29 @@ pub(crate) fn lock(path: &Path) -> Result<Lock> {
     })
 }
 
+/// Removes the file of a lock that is held, and gives the lock back. Whoever waits for it has to look once more whether there
+/// is anything left to do.
+pub(crate) fn unlock_and_remove(lock: Lock, path: &Path) {
+    // One that stays is locked again by the next who comes.
+    let _ = fs::remove_file(path);
+    drop(lock);
+}
+
+/// What lies in a folder, by name; hidden files are left out, among them those that are being written.
+///
+/// # Errors
+/// [`Error::File`] naming the folder.
+pub(crate) fn list_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed =
+        |source| Error::file("reading the folder", folder, "give the path of a folder that may be read", source);
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>().map_err(failed)?;
+    paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
+    paths.sort_unstable();
+    Ok(paths)
+}
+
 /// A number that follows from some bytes (FNV-1a), the same in every version and build.
 pub(crate) fn fingerprint(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

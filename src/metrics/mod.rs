@@ -4,6 +4,7 @@ mod conformal;
 mod confusion;
 mod curves;
 mod interval;
+mod mean;
 mod paired;
 mod pixels;
 mod regression;
@@ -14,6 +15,7 @@ pub use conformal::{ConformalThreshold, conformal_p_values, conformal_threshold,
 pub use confusion::{Confusion, Positive, confusion, f1_at_prevalence};
 pub use curves::{PrecisionRecallCurve, RocCurve, average_precision, precision_recall_curve, roc_curve};
 pub use interval::{Interval, auc_interval};
+pub use mean::{MeanOfValues, mean_of_values};
 pub use paired::{AucComparison, auc_difference_interval, compare_aucs, delong_interval};
 pub use pixels::{per_region_overlap, pixel_auc};
 pub use regression::LinearFit;

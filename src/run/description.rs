@@ -88,7 +88,7 @@ impl Description {
 }
 
 /// The first place where two JSON values differ, as in "seed 0 there, and 7 here".
-fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
+pub(crate) fn first_difference(name: &str, found: &Value, wanted: &Value) -> Option<String> {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => {
             let names: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();

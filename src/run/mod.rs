@@ -10,6 +10,7 @@ mod tensors;
 
 pub use crate::data::DataDescription;
 pub use background::BackgroundTraining;
+pub(crate) use description::first_difference;
 pub use folder::{Run, fit_in};
 pub(crate) use json::{read_versioned, write_json};
 

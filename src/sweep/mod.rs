@@ -1,30 +1,39 @@
-//! Sweeps: one network trained for each pair of held-out classes.
+//! Sweeps: one network trained for each pair of held-out classes, with one seed or with several.
 //!
-//! The results of a pair are saved as soon as it is done, and a later call resumes with the pairs that are missing.
+//! Every training has a results file of its own, so that a later call resumes with those that are missing, and any number of
+//! processes and machines may do one sweep together.
 
-mod pairs;
+mod earlier;
+mod folder;
+mod over_seeds;
+mod part;
 mod report;
 mod settings;
+mod trainings;
 
-use pairs::{n_at_once, train_in_turn, train_side_by_side};
+use earlier::{OF_UNKNOWN_IMAGES, adopt_earlier_versions};
+use folder::{MOVE_AWAY, SweepFolder};
+pub use part::Part;
 pub(crate) use report::compared_with_report;
 pub use report::{REPORT_AUCS, nearest_to_report};
 pub use settings::{Experiment, SweepSettings};
+use trainings::{Tell, n_at_once, train_in_turn, train_side_by_side};
 
+use crate::Result;
 use crate::data::Split;
-use crate::evaluation::Evaluation;
-use crate::files::{Lock, expand_home, lock, make_folder};
-use crate::run::{read_versioned, write_json};
+use crate::files::{expand_home, make_folder};
+use crate::run::read_versioned;
 use crate::train::{Progress, StoppedBecause};
-use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A change that older code would misread raises the number: from 2 on the settings say which images they are of.
-const FORMAT_VERSION: u32 = 2;
+/// A change that older code would misread raises the number: from 2 on the settings say which images they are of, from 3 on
+/// a row says its seed.
+const FORMAT_VERSION: u32 = 3;
 
 /// Two classes that training does not see.
 ///
@@ -37,6 +46,23 @@ const FORMAT_VERSION: u32 = 2;
 /// # Ok::<(), diabolo::Error>(())
 /// ```
 pub type Pair = [String; 2];
+
+/// One training of a sweep.
+///
+/// # Example
+/// ```
+/// use diabolo::sweep::Item;
+/// let item = Item { held_out: ["cat".into(), "dog".into()], seed: 7 };
+/// assert_eq!(item.to_string(), "cat, dog with seed 7");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// The classes that this training does not see.
+    pub held_out: Pair,
+    /// Its seed.
+    pub seed: u64,
+}
 
 /// The results of a sweep, complete or so far.
 ///
@@ -58,14 +84,18 @@ pub struct Sweep {
     format_version: u32,
     /// What was trained and measured for each pair.
     pub settings: SweepSettings,
-    /// One for each pair that is done, in the order in which they were done.
+    /// One for each pair and seed that is done, in the order in which they were asked for: all pairs with the first seed,
+    /// then with the next.
     pub rows: Vec<SweepRow>,
+    /// What was asked for and is not done.
+    #[serde(skip)]
+    pub missing: Vec<Item>,
     /// What a reader should know besides.
     #[serde(skip)]
-    note: Option<String>,
+    notes: Vec<String>,
 }
 
-/// The results for one pair of held-out classes.
+/// The results for one pair of held-out classes and one seed.
 ///
 /// # Example
 /// ```
@@ -84,6 +114,9 @@ pub struct Sweep {
 pub struct SweepRow {
     /// The classes that training did not see.
     pub held_out: Pair,
+    /// The seed of the training.
+    #[serde(default)]
+    pub seed: u64,
     /// AUC for each evaluation's key, as in "kmeans_3"; `None` where the codes do not allow that evaluation.
     pub auc: BTreeMap<String, Option<f64>>,
     /// Mean loss of the last epoch; `None` where none was finished.
@@ -109,7 +142,7 @@ pub struct SweepRow {
 /// let experiment = Experiment::new(small, Training::default().epochs(1), &[Reconstruction]);
 /// let pairs = data.class_pairs(2)?;
 /// run(&experiment, &data, &pairs, folder.path(), |progress| {
-///     told.push((progress.number, progress.n_pairs, progress.held_out.clone()));
+///     told.push((progress.number, progress.n_trainings, progress.held_out.clone()));
 ///     std::ops::ControlFlow::Continue(())
 /// })?;
 /// assert_eq!(told, [(1, 2, pairs[0].clone()), (2, 2, pairs[1].clone())], "one step for each");
@@ -117,28 +150,33 @@ pub struct SweepRow {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SweepProgress {
-    /// The pair under way, from 1.
+    /// The training under way, from 1.
     pub number: usize,
-    /// Pairs asked for.
-    pub n_pairs: usize,
+    /// Trainings asked for: one for each pair and seed.
+    pub n_trainings: usize,
     /// The classes that this training does not see.
     pub held_out: Pair,
+    /// Its seed.
+    pub seed: u64,
     /// Progress of the training.
     pub training: Progress,
 }
 
-/// Trains and scores one network for each pair, and keeps the results in a file in `folder`.
+/// Trains and scores one network for each pair with each seed, and keeps the results in a folder in `folder`, a file for
+/// each training.
 ///
-/// The file's name follows from the experiment and from the images, so that another number of epochs, another size of the
-/// images or another draw of test images is another file. Pairs that it holds already are not trained again. When
-/// `observe` breaks or the user presses stop, the pairs done so far come back; the next call goes on with the others.
+/// The folder's name follows from the experiment and from the images, so that another number of epochs, another size of the
+/// images or another draw of test images is another folder; other pairs and other seeds are not. What is there already is
+/// not trained again, and a training that another process is at work on is left to it. When `observe` breaks or the user
+/// presses stop, what is done so far comes back; the next call goes on with the rest.
 ///
-/// Results of versions that did not record which images they are of are neither used nor changed; the sweep says so, and
-/// [`Sweep::open`] reads them.
+/// The results file of the version before is read, and its rows get files of their own. Results of versions that did not
+/// record which images they are of are neither used nor changed; the sweep says so, and [`Sweep::open`] reads them.
 ///
 /// # Errors
-/// [`Error::Data`] when classes are not known, a pair cannot be held out, or the same sweep is at work; [`Error::File`] and
-/// [`Error::Format`] for the results file; those of [`crate::train::fit`] and [`crate::evaluation::evaluate`].
+/// [`crate::Error::Data`] when classes are not known or a pair cannot be held out; [`crate::Error::Setting`] without a
+/// seed; [`crate::Error::File`] and [`crate::Error::Format`] for the results files; those of [`crate::train::fit`] and
+/// [`crate::evaluation::evaluate`].
 ///
 /// # Example
 /// ```
@@ -147,9 +185,10 @@ pub struct SweepProgress {
 /// use std::ops::ControlFlow;
 /// # let folder = tempfile::tempdir().unwrap();
 /// # let runs = folder.path();
-/// let experiment = Experiment::new(small, Training::default().epochs(1), &[Reconstruction]);
+/// let experiment = Experiment::new(small, Training::default().epochs(1), &[Reconstruction]).seeds(&[0, 1]);
 /// let pairs = data.class_pairs(3)?;
 /// let sweep = run(&experiment, &data, &pairs, runs, |_| ControlFlow::Continue(()))?;
+/// assert_eq!(sweep.rows.len(), 6, "three pairs with two seeds");
 /// let found = run(&experiment, &data, &pairs, runs, |_| unreachable!("nothing is trained again"))?;
 /// assert_eq!(found, sweep);
 /// # Ok::<(), diabolo::Error>(())
@@ -161,48 +200,115 @@ pub fn run(
     folder: impl AsRef<Path>,
     observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
 ) -> Result<Sweep> {
-    let folder = &expand_home(folder.as_ref())?;
+    run_part(experiment, split, pairs, Part::WHOLE, folder, observe)
+}
+
+/// The same for a part of the trainings, and with the results of that part. All parts of a sweep may run at the same time, on
+/// any machines that share `folder`; [`Sweep::open`] reads what all of them have done.
+///
+/// # Errors
+/// As [`run`]; [`crate::Error::Data`] when `folder` holds a sweep of the same network and data with other settings, since
+/// parts in one folder are to be parts of one sweep.
+///
+/// # Example
+/// ```
+#[doc = include_str!("../example.txt")]
+/// use diabolo::sweep::{Experiment, Part, run_part};
+/// use std::ops::ControlFlow;
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let runs = folder.path();
+/// let experiment = Experiment::new(small, Training::default().epochs(1), &[Reconstruction]);
+/// let pairs = data.class_pairs(3)?;
+/// let first = run_part(&experiment, &data, &pairs, Part::new(1, 2)?, runs, |_| ControlFlow::Continue(()))?;
+/// assert_eq!((first.rows.len(), Sweep::open(runs)?.missing.len()), (2, 1));
+/// run_part(&experiment, &data, &pairs, Part::new(2, 2)?, runs, |_| ControlFlow::Continue(()))?;
+/// assert_eq!(Sweep::open(runs)?.rows.len(), 3);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+pub fn run_part(
+    experiment: &Experiment,
+    split: &Split,
+    pairs: &[Pair],
+    part: Part,
+    folder: impl AsRef<Path>,
+    observe: impl FnMut(&SweepProgress) -> ControlFlow<()>,
+) -> Result<Sweep> {
+    let within = &expand_home(folder.as_ref())?;
     let settings = SweepSettings::new(experiment, split)?;
-    let path = settings.path(folder);
-    let older = settings.without_identity().path(folder);
-    make_folder(folder)?;
-    let lock = lock(&path.with_extension("lock"))?;
-    if let Lock::Busy = lock {
-        let (doing, found) = (format!("writing {}", path.display()), "another sweep of these settings at work");
-        return Err(Error::data(doing, found, "one at a time", "wait for it, or stop it"));
+    // Whichever part a pair is in that cannot be held out, all of them say so.
+    pairs.iter().try_for_each(|pair| split.hold_out(&pair.each_ref().map(String::as_str)).map(drop))?;
+    make_folder(within)?;
+    if part != Part::WHOLE {
+        SweepFolder::check_parts_are_alone(within, &settings)?;
     }
-    let mut sweep = Sweep::resume(settings, &path)?;
-    if older.exists() {
-        let older = older.display();
-        sweep.note = Some(format!("{older} was not used: {OF_UNKNOWN_IMAGES}; Sweep::open shows it"));
-    }
-    let is_missing = |(_, held_out): &(usize, &Pair)| !sweep.rows.iter().any(|row| row.held_out == **held_out);
-    let missing: Vec<(usize, &Pair)> = (1..).zip(pairs).filter(is_missing).collect();
-    let settings = sweep.settings.clone();
-    let save = |row| {
-        sweep.rows.push(row);
-        write_json(&path, &sweep)
+    let items = Item::all(pairs, &experiment.seeds);
+    let folder = SweepFolder::begin(within, settings.clone(), &items)?;
+    let note = adopt_earlier_versions(&folder, within, &settings, &experiment.seeds)?;
+
+    let asked = part.of(items);
+    let to_do: Vec<(usize, Item)> = (1..).zip(asked.iter().cloned()).filter(|(_, item)| !folder.has(item)).collect();
+    let n_elsewhere = AtomicUsize::new(0);
+    let work = |item: &Item, tell: Tell| {
+        let Some(claim) = folder.claim(item)? else {
+            n_elsewhere.fetch_add(1, Ordering::Relaxed);
+            return Ok(ControlFlow::Continue(()));
+        };
+        let Some(row) = settings.row(split, item, tell)? else { return Ok(ControlFlow::Break(())) };
+        folder.save(row)?;
+        claim.end();
+        Ok(ControlFlow::Continue(()))
     };
     match n_at_once(settings.training.device.choose()?.device) {
-        1 => train_in_turn((&settings, split), &missing, pairs.len(), observe, save)?,
-        n_at_once => train_side_by_side((&settings, split), &missing, n_at_once, pairs.len(), observe, save)?,
+        1 => train_in_turn(&to_do, asked.len(), work, observe)?,
+        n_at_once => train_side_by_side(&to_do, n_at_once, asked.len(), work, observe)?,
     }
-    // Only what was asked for: the file may hold more.
-    sweep.rows.retain(|row| pairs.contains(&row.held_out));
+    let mut sweep = folder.read(&asked)?;
+    let n_elsewhere = n_elsewhere.into_inner();
+    let at_work = (n_elsewhere > 0 && !sweep.missing.is_empty())
+        .then(|| format!("{n_elsewhere} of them were left to other processes, which were at work on them"));
+    sweep.notes = at_work.into_iter().chain(note).collect();
     Ok(sweep)
 }
 
-const OF_UNKNOWN_IMAGES: &str = "results of an earlier version, which do not say of which images they are";
+impl Item {
+    /// All pairs with the first seed, then with the next; none twice.
+    fn all(pairs: &[Pair], seeds: &[u64]) -> Vec<Self> {
+        let mut items = Vec::new();
+        for &seed in seeds {
+            for held_out in pairs {
+                let item = Self { held_out: held_out.clone(), seed };
+                if !items.contains(&item) {
+                    items.push(item);
+                }
+            }
+        }
+        items
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} with seed {}", self.held_out.join(", "), self.seed)
+    }
+}
+
+impl SweepRow {
+    fn item(&self) -> Item {
+        Item { held_out: self.held_out.clone(), seed: self.seed }
+    }
+}
 
 impl Sweep {
     fn new(settings: SweepSettings, rows: Vec<SweepRow>) -> Self {
-        Self { format_version: FORMAT_VERSION, settings, rows, note: None }
+        Self { format_version: FORMAT_VERSION, settings, rows, missing: Vec::new(), notes: Vec::new() }
     }
 
-    /// Opens a results file.
+    /// Opens a sweep: its own folder, a folder in which it is the only one, or a results file as earlier versions wrote it.
+    /// Of a folder it has the results that are there, whoever made them, and says what is [missing](Sweep::missing).
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be read, [`Error::Format`] when it is damaged or was written by a newer version.
+    /// [`crate::Error::File`] when it cannot be read, [`crate::Error::Format`] when a file is damaged, belongs to another
+    /// sweep, or was written by a newer version, and [`crate::Error::Data`] when there is no sweep, or more than one.
     ///
     /// # Example
     /// ```
@@ -211,89 +317,76 @@ impl Sweep {
     /// let pairs = data.class_pairs(1)?;
     /// let runs = folder.path().to_str().unwrap();
     /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
-    /// let mut files = folder.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
-    /// let file = files.find(|path| path.extension().is_some_and(|ending| ending == "json")).unwrap();
-    /// assert_eq!(Sweep::open(file)?, sweep);
+    /// assert_eq!(Sweep::open(runs)?, sweep);
     /// assert!(Sweep::open("no/such/file.json").is_err());
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let mended_by = "delete it and run the sweep again";
-        let mut sweep: Self = read_versioned(path.as_ref(), "a sweep's results", FORMAT_VERSION, mended_by)?;
+        let path = &expand_home(path.as_ref())?;
+        if path.is_dir() {
+            return SweepFolder::find(path)?.read_all();
+        }
+        let mut sweep = Self::read(path)?;
         if sweep.settings.fingerprint.is_none() {
-            sweep.note = Some(OF_UNKNOWN_IMAGES.into());
+            sweep.notes.push(OF_UNKNOWN_IMAGES.into());
         }
         Ok(sweep)
     }
 
-    /// The results in the file at `path`, or none yet.
-    fn resume(settings: SweepSettings, path: &Path) -> Result<Self> {
-        let found = match Self::open(path) {
-            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Self::new(settings, Vec::new()));
-            }
-            found => found?,
-        };
-        match found.settings == settings {
-            true => Ok(found),
-            false => Err(Error::format(path, "results of other settings", "those asked for", "move the file away")),
+    /// Whether [`Sweep::open`] is the way to open this: a file, or a folder that is a sweep's or holds one or more, and is no
+    /// [`Run`](crate::run::Run)'s.
+    ///
+    /// # Example
+    /// ```
+    #[doc = include_str!("../example.txt")]
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// let runs = folder.path();
+    /// assert!(!Sweep::is_at(runs));
+    /// sweep(small, &data, Training::default().epochs(1), &data.class_pairs(1)?, &[Reconstruction], runs)?;
+    /// assert!(Sweep::is_at(runs));
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn is_at(path: impl AsRef<Path>) -> bool {
+        expand_home(path.as_ref()).is_ok_and(|path| path.is_file() || folder::is_of_sweeps(&path))
+    }
+
+    /// A results file: of one training, or of all as earlier versions wrote it.
+    fn read(path: &Path) -> Result<Self> {
+        let mut sweep: Self = read_versioned(path, "a sweep's results", FORMAT_VERSION, MOVE_AWAY)?;
+        if sweep.format_version < 3 {
+            let seed = sweep.settings.training.seed;
+            sweep.rows.iter_mut().for_each(|row| row.seed = seed);
         }
+        Ok(sweep)
     }
 
     /// Name of the network.
     pub fn model(&self) -> &str {
         &self.settings.architecture.name
     }
-
-    /// AUC of one evaluation, by pair.
-    ///
-    /// # Example
-    /// ```
-    #[doc = include_str!("../example.txt")]
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let runs = folder.path().to_str().unwrap();
-    /// let pairs = data.class_pairs(3)?;
-    /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
-    /// for (held_out, auc) in sweep.aucs(&Reconstruction) {
-    ///     println!("{}: {auc:.3}", held_out.join(", "));
-    ///     assert!((0.0..=1.0).contains(&auc));
-    /// }
-    /// assert_eq!(sweep.aucs(&KMeans(3)).count(), 0, "not asked for");
-    /// # Ok::<(), diabolo::Error>(())
-    /// ```
-    pub fn aucs<'a>(&'a self, evaluation: &Evaluation) -> impl Iterator<Item = (&'a Pair, f64)> {
-        let key = evaluation.key();
-        self.rows.iter().filter_map(move |row| Some((&row.held_out, (*row.auc.get(&key)?)?)))
-    }
-
-    /// Mean AUC of one evaluation over the pairs; `None` where no pair has one.
-    ///
-    /// # Example
-    /// ```
-    #[doc = include_str!("../example.txt")]
-    /// # let folder = tempfile::tempdir().unwrap();
-    /// # let runs = folder.path().to_str().unwrap();
-    /// let pairs = data.class_pairs(1)?;
-    /// let sweep = sweep(small, &data, Training::default().epochs(1), &pairs, &[Reconstruction], runs)?;
-    /// assert_eq!(sweep.auc_mean(&Reconstruction), sweep.rows[0].auc["reconstruction"]);
-    /// assert_eq!(sweep.auc_mean(&KMeans(3)), None);
-    /// # Ok::<(), diabolo::Error>(())
-    /// ```
-    pub fn auc_mean(&self, evaluation: &Evaluation) -> Option<f64> {
-        let aucs: Vec<f64> = self.aucs(evaluation).map(|(_, auc)| auc).collect();
-        (!aucs.is_empty()).then(|| aucs.iter().sum::<f64>() / aucs.len() as f64)
-    }
 }
 
 impl fmt::Display for Sweep {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} on {}: {} pairs of held-out classes", self.model(), self.settings.data, self.rows.len())?;
+        write!(f, "{} on {}: {} pairs of held-out classes", self.model(), self.settings.data, self.pairs().len())?;
+        if self.n_seeds() > 1 {
+            write!(f, ", up to {} seeds each", self.n_seeds())?;
+        }
         for evaluation in &self.settings.evaluations {
             if let Some(mean) = self.auc_mean(evaluation) {
                 write!(f, "\n  {evaluation}: mean AUC {mean:.4}")?;
             }
         }
-        if let Some(note) = &self.note {
+        if !self.missing.is_empty() {
+            const MOST_SHOWN: usize = 8;
+            let n_asked = self.rows.len() + self.missing.len();
+            let shown = Vec::from_iter(self.missing.iter().take(MOST_SHOWN).map(Item::to_string));
+            write!(f, "\n  {} of {n_asked} trainings are missing: {}", self.missing.len(), shown.join("; "))?;
+            if self.missing.len() > MOST_SHOWN {
+                write!(f, "; and {} more", self.missing.len() - MOST_SHOWN)?;
+            }
+        }
+        for note in &self.notes {
             write!(f, "\n  {note}")?;
         }
         Ok(())
@@ -304,15 +397,15 @@ impl fmt::Display for Sweep {
 mod tests {
     use super::*;
     use crate::data::Images;
-    use crate::evaluation::FitOn;
+    use crate::evaluation::Evaluation;
     use crate::interrupt::stop_after_checks;
     use crate::model::Architecture;
     use crate::train::Training;
-    use std::path::PathBuf;
 
     pub(super) fn sweep_of(model: &str, rows: &[(&str, &str, &str, f64)]) -> Sweep {
-        let row = |&(first, second, key, auc): &(&str, &str, &str, f64)| SweepRow {
+        let row = |(seed, &(first, second, key, auc)): (u64, &(&str, &str, &str, f64))| SweepRow {
             held_out: [first.into(), second.into()],
+            seed,
             auc: [(key.to_string(), Some(auc)), ("pca_9".into(), None)].into(),
             loss_last: Some(0.1),
             stopped_because: StoppedBecause::Finished,
@@ -322,85 +415,69 @@ mod tests {
         let architecture = Architecture { name: model.into(), ..Architecture::fcn() };
         let experiment = Experiment::new(architecture, Training::default(), &[Evaluation::Reconstruction]);
         let settings = SweepSettings::new(&experiment, &crate::data::open("scenes").unwrap()).unwrap();
-        Sweep::new(settings, rows.iter().map(row).collect())
+        Sweep::new(settings, (0..).zip(rows).map(row).collect())
     }
 
     #[test]
-    fn a_null_does_not_count_in_a_mean() {
-        let sweep = sweep_of("fcn", &[("a", "b", "reconstruction", 0.4), ("a", "c", "reconstruction", 0.6)]);
-        assert_eq!(sweep.auc_mean(&Evaluation::Reconstruction), Some(0.5));
-        assert_eq!(sweep.auc_mean(&Evaluation::Pca(9)), None);
-    }
-
-    #[test]
-    fn other_settings_are_another_file() {
+    fn other_settings_are_another_folder_and_another_seed_is_not() {
         let settings = sweep_of("fcn", &[]).settings;
         let longer = SweepSettings { training: Training::default().epochs(99), ..settings.clone() };
-        let folder = Path::new("runs");
-        assert_ne!(settings.path(folder), longer.path(folder));
-        assert_eq!(settings.path(folder), settings.clone().path(folder));
+        let within = Path::new("runs");
+        assert_ne!(settings.folder(within), longer.folder(within));
+        assert_eq!(settings.folder(within), settings.with_seed(7).folder(within));
         let outside = SweepSettings { data: "../../elsewhere".into(), ..settings };
-        assert_eq!(outside.path(folder).parent(), Some(folder));
+        assert_eq!(outside.folder(within).parent(), Some(within));
     }
 
     #[test]
-    fn results_of_other_settings_are_refused() {
+    fn names_of_classes_that_look_alike_as_files_stay_apart() {
+        let mut settings = sweep_of("fcn", &[]).settings;
+        let long = "x".repeat(300);
+        settings.classes = ["a/b", "a:b", "../a", &long].map(String::from).to_vec();
+        let name_of = |pair: [usize; 2], seed| {
+            let held_out = pair.map(|class| settings.classes[class].clone());
+            settings.item_file_name(&Item { held_out, seed })
+        };
+        let names =
+            [name_of([0, 3], 0), name_of([1, 3], 0), name_of([2, 3], 0), name_of([3, 2], 0), name_of([3, 2], 1)];
+        assert_eq!(names[0], format!("0-3-a-b-{}-seed-0.json", "x".repeat(40)));
+        assert!(names.iter().all(|name| !name.contains(['/', ':'])), "{names:?}");
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn all_pairs_come_with_the_first_seed_before_the_next() {
+        let [one, two]: [Pair; 2] = [["a".into(), "b".into()], ["a".into(), "c".into()]];
+        let items = Item::all(&[one.clone(), two.clone(), one.clone()], &[7, 0, 7]);
+        let named: Vec<String> = items.iter().map(Item::to_string).collect();
+        assert_eq!(named, ["a, b with seed 7", "a, c with seed 7", "a, b with seed 0", "a, c with seed 0"]);
+    }
+
+    #[test]
+    fn damaged_and_newer_results_are_called_so() {
         let folder = tempfile::tempdir().unwrap();
-        let sweep = sweep_of("fcn", &[("a", "b", "reconstruction", 0.4)]);
         let path = folder.path().join("results.json");
-        write_json(&path, &sweep).unwrap();
-        assert_eq!(Sweep::resume(sweep.settings.clone(), &path).unwrap(), sweep);
-        let other = SweepSettings { fit_on: FitOn::Train, ..sweep.settings };
-        assert!(Sweep::resume(other, &path).unwrap_err().to_string().contains("results of other settings"));
-        std::fs::write(&path, "{\"format_version\": 3}").unwrap();
-        assert!(Sweep::open(&path).unwrap_err().to_string().contains("format 3"));
+        std::fs::write(&path, "{\"format_version\": 4}").unwrap();
+        assert!(Sweep::open(&path).unwrap_err().to_string().contains("format 4"));
         std::fs::write(&path, "{\"format_version\": 1, ").unwrap();
         assert!(Sweep::open(&path).unwrap_err().to_string().contains("damaged"));
     }
 
     /// 48 grey images in three classes.
-    fn drawn() -> Split {
+    pub(super) fn drawn() -> Split {
         let draw = |(n, _, y, x): (usize, usize, usize, usize)| ([40 * (x % 2), 4 * y * x, 25 * y][n % 3] + n) as u8;
         let images = Images::from_bytes(ndarray::Array4::from_shape_fn((48, 1, 8, 8), draw)).unwrap();
         let images = images.with_classes(&["dots", "rings", "waves"], (0..48).map(|n| n % 3).collect()).unwrap();
         Split::new("drawn", images.clone(), images).unwrap()
     }
 
-    fn files(folder: &Path) -> Vec<PathBuf> {
-        let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
-        let mut found: Vec<PathBuf> = paths.filter(|path| path.extension().is_some_and(|end| end == "json")).collect();
-        found.sort();
-        found
-    }
-
-    fn small() -> Experiment {
+    pub(super) fn small() -> Experiment {
         let architecture = Architecture::parse("Linear(64, 4)", "Linear(4, 64) / Tanh()").unwrap();
         Experiment::new(
             architecture.named("small"),
             Training::default().epochs(2),
             &[Evaluation::Reconstruction, Evaluation::Pca(9), Evaluation::KMeans(2)],
         )
-    }
-
-    #[test]
-    fn results_that_do_not_say_of_which_images_stay_readable_and_are_not_gone_on_with() {
-        let folder = tempfile::tempdir().unwrap();
-        let (experiment, split) = (small(), drawn());
-        let settings = SweepSettings::new(&experiment, &split).unwrap().without_identity();
-        let held_out: Pair = ["dots".into(), "waves".into()];
-        let row = sweep_of("fcn", &[("dots", "waves", "reconstruction", 0.9)]).rows;
-        let older = Sweep { format_version: 1, ..Sweep::new(settings.clone(), row) };
-        let path = settings.path(folder.path());
-        write_json(&path, &older).unwrap();
-        assert!(!std::fs::read_to_string(&path).unwrap().contains("fingerprint"), "as the version before wrote it");
-
-        let opened = Sweep::open(&path).unwrap();
-        assert_eq!(opened.rows, older.rows);
-        assert!(opened.to_string().contains("do not say of which images they are"), "{opened}");
-        let sweep = run(&experiment, &split, &[held_out], folder.path(), |_| ControlFlow::Continue(())).unwrap();
-        assert_ne!(sweep.rows, older.rows);
-        assert!(sweep.to_string().contains(&format!("{} was not used", path.display())), "{sweep}");
-        assert_eq!(Sweep::open(&path).unwrap(), opened, "and stays as it was");
     }
 
     #[test]
@@ -414,7 +491,7 @@ mod tests {
             stop_after_checks(Some(n_checks));
             let stopped = aucs(&sweep(folder.path()));
             let n_left = stop_after_checks(None).unwrap();
-            let kept = files(folder.path()).first().map_or(Vec::new(), |path| aucs(&Sweep::open(path).unwrap()));
+            let kept = Sweep::open(folder.path()).map_or(Vec::new(), |sweep| aucs(&sweep));
             assert_eq!(kept, stopped, "stopped at the check {n_checks}");
             (folder, stopped, n_left)
         };

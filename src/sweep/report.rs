@@ -42,7 +42,7 @@ impl Sweep {
 }
 
 /// The pairs of some sweeps, nearest to the report's AUCs first, each with the root of the mean squared difference from
-/// those of [`REPORT_AUCS`] that all pairs have: a pair that has more of them than another is not judged by more. Without
+/// those of [`REPORT_AUCS`] that all pairs have; of several seeds the mean counts. A pair that has more of them than another is not judged by more. Without
 /// a single one that all have there is nothing to compare, and the list is empty.
 ///
 /// # Example
@@ -82,10 +82,12 @@ pub(crate) fn compared_with_report(sweeps: &[&Sweep]) -> Vec<usize> {
 fn differences_by_pair(sweeps: &[&Sweep]) -> BTreeMap<Pair, BTreeMap<usize, f64>> {
     let mut differences: BTreeMap<Pair, BTreeMap<usize, f64>> = BTreeMap::new();
     for sweep in sweeps {
-        for row in &sweep.rows {
-            for (of_report, (model, key, reported)) in REPORT_AUCS.iter().enumerate() {
-                if let (true, Some(Some(auc))) = (*model == sweep.model(), row.auc.get(*key)) {
-                    differences.entry(row.held_out.clone()).or_default().insert(of_report, auc - reported);
+        for (of_report, (_, key, reported)) in
+            REPORT_AUCS.iter().enumerate().filter(|(_, (model, ..))| *model == sweep.model())
+        {
+            for pair in sweep.pairs() {
+                if let Some(auc) = sweep.auc_of(pair, key) {
+                    differences.entry(pair.clone()).or_default().insert(of_report, auc.mean - reported);
                 }
             }
         }

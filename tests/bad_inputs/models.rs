@@ -398,17 +398,18 @@ fn sweep_cases() -> Vec<Case> {
             &["making the folder"],
         ),
         case(
-            "a sweep at work elsewhere",
-            move |f| {
-                run(f, ["boat", "car"])?;
-                let lock = fs::read_dir(f).unwrap().map(|entry| entry.unwrap().path());
-                let lock =
-                    lock.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "lock")).unwrap();
-                let lock = fs::File::create(lock).unwrap();
-                lock.lock().unwrap();
-                run(f, ["boat", "car"])
+            "a sweep without a seed",
+            |f| {
+                let data = open("scenes").unwrap();
+                let experiment = sweep::Experiment::new(small(), quick(), &[Reconstruction]).seeds(&[]);
+                sweep::run(&experiment, &data, &data.class_pairs(1).unwrap(), f, |_| ControlFlow::Break(()))
             },
-            &["writing", "another sweep of these settings", "wait for it"],
+            &["setting seeds: found none, wanted one or more"],
+        ),
+        case(
+            "a folder without a sweep",
+            |f| Sweep::open(f),
+            &["opening the sweep in", "found no sweep", "results file"],
         ),
         case(
             "results of a sweep that are damaged",

@@ -257,6 +257,7 @@ fn figure_cases() -> Vec<Case> {
                     x_labels: vec!["a".into()],
                     y_labels: vec!["a".into(), "b".into()],
                     values: vec![vec![None]],
+                    half_widths: Vec::new(),
                     value_title: "AUC".into(),
                     decimals: 2,
                     middle: None,

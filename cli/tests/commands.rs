@@ -68,6 +68,24 @@ fn a_folder_of_photographs_is_scored_by_name() {
     assert_eq!(left_in(here), ["photographs", "run.toml", "runs"], "no table, and none in the making");
 }
 
+#[test]
+fn images_of_held_out_classes_are_the_anomalies_of_class_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    fs::write(here.join("run.toml"), RUN).unwrap();
+    succeed(here, &["train", "run.toml"]);
+    for (class, value) in [("boat", 10_u8), ("star", 30)] {
+        fs::create_dir_all(here.join("photographs").join(class)).unwrap();
+        let image = image::GrayImage::from_pixel(32, 32, image::Luma([value]));
+        image.save(here.join("photographs").join(class).join("1.png")).unwrap();
+    }
+    let table = succeed(here, &["score", "runs/cnn", "photographs"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (3, "image,mse,anomaly"), "{table}");
+    assert!(lines[1].starts_with("boat/1.png,") && lines[1].ends_with(",1"), "{table}");
+    assert!(lines[2].starts_with("star/1.png,") && lines[2].ends_with(",0"), "{table}");
+}
+
 /// Linux allows any bytes in names but a slash and a zero.
 #[cfg(target_os = "linux")]
 #[test]

@@ -375,4 +375,14 @@ mod tests {
         writer.join().unwrap().unwrap();
         assert_eq!(names_in(folder.path()), ["a", "b"]);
     }
+
+    #[test]
+    fn a_stop_ends_the_wait_for_a_folder_that_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = hold(folder.path()).unwrap();
+        interrupt::stop_after_checks(Some(2));
+        assert!(hold(folder.path()).is_none());
+        interrupt::stop_after_checks(None);
+        drop(held);
+    }
 }

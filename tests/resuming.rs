@@ -314,3 +314,16 @@ fn a_sweep_of_an_earlier_version_without_a_last_loss_is_opened() {
     let sweep = Sweep::open(path).unwrap();
     assert_eq!((sweep.rows.len(), sweep.rows[0].loss_last), (1, None));
 }
+
+/// The state is what a training goes on from; the model beside it is written from that again.
+#[test]
+fn a_damaged_model_beside_a_good_state_stops_nothing() {
+    let path = folder("damaged_model");
+    let training = quick(Optimizer::Adam, Keep::default());
+    train_and_kill(&path, training.clone(), (3, 1));
+    for file in ["model.json", "model.safetensors"] {
+        fs::write(path.join(file), "{\"format_version\": 1, ").unwrap();
+    }
+    assert_eq!(train(&path, training, |_| ()).history().epochs.len(), 4);
+    assert!(Run::open(&path).unwrap().is_finished);
+}

@@ -120,24 +120,6 @@ fn damaged_and_newer_folders_are_refused_with_what_is_wrong() {
     assert!(Run::open(path.join("nowhere")).unwrap_err().to_string().contains("nowhere/run.json"));
 }
 
-/// The state is what a training goes on from; the model beside it is written from that again.
-#[test]
-fn a_damaged_model_beside_a_good_state_stops_nothing() {
-    let (split, path) = (small_scenes(), folder("damaged_model"));
-    let training = Training::default().epochs(3).batch_size(64);
-    let train = |stop_in: usize| {
-        fit_in(&path, Architecture::fcn(), &split, training.clone(), |progress| {
-            if progress.epoch == stop_in { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-    };
-    train(2).unwrap();
-    for file in ["model.json", "model.safetensors"] {
-        std::fs::write(path.join(file), "{\"format_version\": 1, ").unwrap();
-    }
-    assert_eq!(train(0).unwrap().history().epochs.len(), 3);
-    assert!(Run::open(&path).unwrap().is_finished);
-}
-
 /// A full disk, by a limit on file sizes: the test starts itself again in a shell that has one.
 #[cfg(unix)]
 #[test]

@@ -35,17 +35,17 @@ pub fn train(file: &Path, device: Option<Device>) -> Result<()> {
 /// Trains for one pair of held-out classes after another, with one seed after another; only for a part of them if one is
 /// given.
 pub fn sweep(file: &Path, part: Option<Part>, device: Option<Device>) -> Result<()> {
-    let Sweeping { folder, architecture, data, mut training, mut pairs, mut seeds, evaluations } =
+    let Sweeping { folder, architecture, data, mut training, mut pairs, seeds, evaluations } =
         configuration::read(file)?;
     training.device = device.unwrap_or(training.device);
     let split = data.split()?;
     if pairs.is_empty() {
         pairs = split.class_pairs(usize::MAX)?;
     }
-    if seeds.is_empty() {
-        seeds.push(training.seed);
+    let mut experiment = Experiment::new(architecture, training, &evaluations);
+    if !seeds.is_empty() {
+        experiment = experiment.seeds(&seeds);
     }
-    let experiment = Experiment::new(architecture, training, &evaluations).seeds(&seeds);
     let mut bar = None;
     let observe = |progress: &SweepProgress| {
         let SweepProgress { number, n_trainings, held_out, seed, training } = progress;

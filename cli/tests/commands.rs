@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{RUN, diabolo, fail, left_in, succeed};
+use common::{RUN, diabolo, fail, left_in, succeed, trained};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -46,10 +46,8 @@ fn a_run_is_trained_shown_scored_and_ranked() {
 
 #[test]
 fn a_folder_of_photographs_is_scored_by_name() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     fs::create_dir_all(here.join("photographs/a, b")).unwrap();
     let save = |name: &str, side: u32, value: u8| {
         image::GrayImage::from_pixel(side, side + 7, image::Luma([value])).save(here.join("photographs").join(name))
@@ -70,10 +68,8 @@ fn a_folder_of_photographs_is_scored_by_name() {
 
 #[test]
 fn images_of_held_out_classes_are_the_anomalies_of_class_folders() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     for (class, value) in [("boat", 10_u8), ("star", 30)] {
         fs::create_dir_all(here.join("photographs").join(class)).unwrap();
         let image = image::GrayImage::from_pixel(32, 32, image::Luma([value]));
@@ -91,10 +87,8 @@ fn images_of_held_out_classes_are_the_anomalies_of_class_folders() {
 #[test]
 fn names_that_are_not_utf8_are_two_rows() {
     use std::os::unix::ffi::OsStrExt;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     fs::create_dir(here.join("photographs")).unwrap();
     for (name, value) in [(b"caf\xe8.png", 0), (b"caf\xe9.png", 255)] {
         let path = here.join("photographs").join(std::ffi::OsStr::from_bytes(name));
@@ -109,10 +103,8 @@ fn names_that_are_not_utf8_are_two_rows() {
 
 #[test]
 fn a_table_of_one_kind_says_why_there_is_no_auc() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     // Records of CIFAR-10, which has none of the classes that were held out.
     fs::write(here.join("cats.bin"), [3; 5 * 3073]).unwrap();
     let output = common::diabolo(here, &["score", "runs/cnn", "cats.bin"]).output().unwrap();
@@ -122,10 +114,8 @@ fn a_table_of_one_kind_says_why_there_is_no_auc() {
 
 #[test]
 fn a_folder_with_parts_is_scored_without_masks_and_training_images() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     let names = ["train/good/1", "test/good/2", "test/broken/3", "ground_truth/broken/3_mask"];
     for (name, value) in names.iter().zip([10_u8, 20, 30, 40]) {
         let path = here.join("bottle").join(name).with_extension("png");
@@ -147,10 +137,8 @@ fn a_folder_with_parts_is_scored_without_masks_and_training_images() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_table_that_does_not_fit_on_the_disk_is_an_error_that_names_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     let message = fail(here, 1, &["score", "runs/cnn", "scenes", "--out", "no/such/folder/scores.csv"]);
     assert!(message.contains("saving no/such/folder/scores.csv: No such file"), "{message}");
     let full = Command::new(env!("CARGO_BIN_EXE_diabolo"))
@@ -220,10 +208,8 @@ fn completions_know_the_commands() {
 fn a_hundred_thousand_images_need_little_memory() {
     const N_IMAGES: usize = 100_000;
     const MAX_MEMORY_KB: u64 = 700_000;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     fs::create_dir(here.join("images")).unwrap();
     for index in 0..N_IMAGES {
         // A file system allows a file only so many names.
@@ -259,10 +245,8 @@ fn a_hundred_thousand_images_need_little_memory() {
 
 #[test]
 fn a_detector_is_fitted_verified_and_scores_as_the_library_does() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = trained(RUN);
     let here = folder.path();
-    fs::write(here.join("run.toml"), RUN).unwrap();
-    succeed(here, &["train", "run.toml"]);
     let good = here.join("good");
     fs::create_dir(&good).unwrap();
     for number in 0..40u8 {

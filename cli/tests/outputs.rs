@@ -9,11 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 /// A folder with a trained run in `runs/cnn`, of a network that has learnt enough not to be warned of.
 fn trained() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let run = RUN.replace("epochs = 2", "epochs = 20\nbatch_size = 16");
-    fs::write(folder.path().join("run.toml"), run).unwrap();
-    succeed(folder.path(), &["train", "run.toml"]);
-    folder
+    common::trained(&RUN.replace("epochs = 2", "epochs = 20\nbatch_size = 16"))
 }
 
 /// Runs a command whose standard output nobody reads.

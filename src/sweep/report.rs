@@ -42,8 +42,8 @@ impl Sweep {
 }
 
 /// The pairs of some sweeps, nearest to the report's AUCs first, each with the root of the mean squared difference from
-/// those of [`REPORT_AUCS`] that all pairs have; of several seeds the mean counts. A pair that has more of them than another is not judged by more. Without
-/// a single one that all have there is nothing to compare, and the list is empty.
+/// those of [`REPORT_AUCS`] that all pairs have; of several seeds the mean counts. A pair that has more of them than another
+/// is not judged by more. Without a single one that all have there is nothing to compare, and the list is empty.
 ///
 /// # Example
 /// ```

@@ -43,6 +43,14 @@ first = 256
 epochs = 2
 "#;
 
+/// A folder with the run of a settings file such as [`RUN`] in `runs/cnn`.
+pub fn trained(run: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("run.toml"), run).unwrap();
+    succeed(folder.path(), &["train", "run.toml"]);
+    folder
+}
+
 /// Names in a folder, sorted.
 pub fn left_in(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());

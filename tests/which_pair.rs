@@ -1,4 +1,4 @@
-//! The numbers in docs/WHICH_PAIR.md and of the models in notebooks/models against the results that they are of.
+//! The numbers in docs/WHICH_PAIR.md against the sweep that they are of; those of single models: tests/shipped_models.rs.
 
 use diabolo::prelude::*;
 use std::path::Path;
@@ -46,46 +46,4 @@ fn the_words_about_pairs_follow_from_the_sweep() {
     let [since_50, since_10] = [50, 10].map(|since| sweep.rows.iter().map(|row| moved(row, since)).fold(0.0, f64::max));
     assert!(text.contains(&format!("no pair's AUC moves by more than {since_50:.3}")), "{since_50}");
     assert!(text.contains(&format!("from epoch 10 on none by more than {since_10:.3}")), "{since_10}");
-}
-
-/// Beside the notebooks, which a package of the crate lacks; what is scored needs the data.
-#[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn trained_models_are_what_their_list_says() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks/models");
-    if !folder.exists() {
-        eprintln!("skipped: the models are beside the notebooks, in the repository");
-        return;
-    }
-    let list = std::fs::read_to_string(folder.join("README.md")).unwrap();
-    for (name, n_epochs) in [("fcn_automobile_ship", 1000), ("report_cnn_adam_automobile_ship", 60)] {
-        let model = Autoencoder::open_on(folder.join(name), Device::Cpu).unwrap();
-        assert_eq!(model.history().epochs.len(), n_epochs);
-        let learnt = model.history().learnt.as_ref().unwrap();
-        let line = list.lines().find(|line| line.starts_with(&format!("| `{name}`"))).unwrap();
-        assert!(line.contains(&format!("| {:.4} |", learnt.variance_explained)), "{line}: {learnt:?}");
-        let Some(data) = std::env::var_os("DIABOLO_DATA") else {
-            eprintln!("not scored: DIABOLO_DATA does not name a folder with cifar-10-batches-bin/");
-            continue;
-        };
-        let data = open(Path::new(&data).join("cifar-10-batches-bin")).unwrap();
-        let data = data.hold_out(&["automobile", "ship"]).unwrap();
-        let auc = model.score(data.test()).unwrap().auc().unwrap();
-        assert!(line.ends_with(&format!("| {auc:.4} |")), "{line}: {auc}");
-        check_table_of_six(&model, &data);
-    }
-}
-
-/// The AUCs of the report that are this model's, beside those of the model.
-fn check_table_of_six(model: &Autoencoder, data: &Split) {
-    let text = std::fs::read_to_string(docs("WHICH_PAIR.md")).unwrap();
-    let ways = [Reconstruction, KMeans(3), KMeans(5), Pca(2), Pca(3)];
-    let table = score_table_fitted_on_test(model, data, &ways).unwrap();
-    for (name, key, reported) in diabolo::sweep::REPORT_AUCS.iter().filter(|(name, ..)| *name == model.name()) {
-        let way = ways.iter().find(|way| way.key() == *key).unwrap();
-        let auc = table.scores(way).unwrap().auc().unwrap();
-        let difference = 100.0 * (auc / reported - 1.0);
-        let line = format!("| `{name}`, {key} | {reported:.3} | {auc:.3} | {difference:+.1} % |");
-        assert!(text.contains(&line), "{line}");
-    }
 }

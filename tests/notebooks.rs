@@ -158,3 +158,13 @@ fn a_notebook_runs_on_the_front_of_evcxr_too() {
     let (_, report) = report("report_on_stock_front", &["--quick", "--only", "00_first_look", "--kernel", "evcxr"]);
     check_between(&report, "/models/conv/auc_reconstruction", 0.58, 0.68);
 }
+
+/// The code is the same in every language, so one notebook is enough: the crate, the data and the models are found from
+/// the other folder too.
+#[test]
+fn a_notebook_in_chinese_runs_as_the_english_one() {
+    let (folder, report) = report("report_in_chinese", &["--quick", "--only", "04_why_auc", "--language", "zh-TW"]);
+    check_between(&report, "/models/fcn/auc/reconstruction", 0.646, 0.656);
+    let page = std::fs::read_to_string(folder.join("04_why_auc.html")).unwrap();
+    assert!(page.contains("為什麼用 AUC") && page.contains("0.889"));
+}

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cache::Cache;
+use crate::language::Language;
 use crate::progress::Progress;
 use crate::python::{self, Locked, Python};
 use crate::setup;
@@ -21,6 +22,7 @@ const LAB: Locked = Locked {
 #[derive(Args)]
 #[command(after_help = "Examples:
   cargo diabolo lab                       install JupyterLab once, and open it in the browser
+  cargo diabolo lab --language zh-TW      the notebooks in Traditional Chinese
   cargo diabolo lab -- --no-browser       only print its address")]
 pub struct Options {
     /// Arguments for `jupyter lab`
@@ -29,6 +31,9 @@ pub struct Options {
     /// Print the address and open no browser
     #[arg(long)]
     no_browser: bool,
+    /// The language of the notebooks' text
+    #[arg(long, value_enum, default_value = "en", ignore_case = true)]
+    language: Language,
 }
 
 /// Runs `cargo diabolo lab` until JupyterLab ends.
@@ -38,7 +43,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     setup::ensure(&workspace, &progress)?;
     let python = ensure(&Cache::find()?, &progress)?;
     let mut command = python::command(&python);
-    command.args(["-m", "jupyterlab"]).arg(format!("--notebook-dir={}", workspace.root().join("notebooks").display()));
+    let notebooks = workspace.root().join(options.language.folder());
+    command.args(["-m", "jupyterlab"]).arg(format!("--notebook-dir={}", notebooks.display()));
     if options.no_browser {
         command.arg("--no-browser");
     }

@@ -14,6 +14,7 @@ mod fuzz;
 mod jupyter;
 mod kernel;
 mod lab;
+mod language;
 mod libtorch;
 mod machine;
 mod output;
@@ -36,6 +37,7 @@ use clap::{Parser, Subcommand};
   cargo diabolo report                    run every notebook, then open target/report/index.html
   cargo diabolo report --data cifar10     the same on CIFAR-10
   cargo diabolo lab                       open the notebooks in JupyterLab
+  cargo diabolo lab --language zh-TW      the same in Traditional Chinese
   cargo diabolo course                    assignments for a class, for nbgrader
   cargo diabolo test                      the crate's tests
   cargo diabolo fuzz                      a minute of damaged files for every door

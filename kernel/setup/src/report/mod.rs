@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::cache::Cache;
 use crate::files;
 use crate::kernel;
+use crate::language::Language;
 use crate::output::{say, tell};
 use crate::progress::{Progress, Step, words};
 use crate::setup::{self, Ready};
@@ -37,6 +38,7 @@ const MODE_VARIABLE: &str = "DIABOLO_NOTEBOOK_MODE";
   cargo diabolo report --data ../hw10                  on the homework's train.npy and test.npy
   cargo diabolo report --data cifar10 --hold-out ship,truck
   cargo diabolo report --only 05_which_pair            one notebook
+  cargo diabolo report --language zh-TW                in Traditional Chinese, into target/report-zh-TW
 
 The pages are in target/report/index.html, the numbers in target/report/report.json.")]
 pub struct Options {
@@ -60,6 +62,10 @@ pub struct Options {
     #[arg(long, value_name = "PART_OF_NAME")]
     only: Option<String>,
 
+    /// The language of the notebooks' text
+    #[arg(long, value_enum, default_value = "en", ignore_case = true)]
+    language: Language,
+
     /// Where to write, instead of target/report
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -80,7 +86,7 @@ struct Run {
 /// Runs `cargo diabolo report`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::required_for("report")?;
-    let mut notebooks = notebooks_in(&workspace.root().join("notebooks"))?;
+    let mut notebooks = notebooks_in(&workspace.root().join(options.language.folder()))?;
     if let Some(part) = &options.only {
         notebooks.retain(|path| name_of(path).contains(part));
         if notebooks.is_empty() {
@@ -89,7 +95,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let folder = Folder::prepare(match &options.out {
         Some(folder) => std::path::absolute(folder)?,
-        None => workspace.root().join("target/report"),
+        None => workspace.root().join(options.language.report_folder()),
     })?;
     let mut environment = notebook_environment(options)?;
 

@@ -7,7 +7,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The notebooks in the repository; none in a package of the crate, which lacks them.
+/// The notebooks in the repository, and that of the exercises' solutions; none in a package of the crate.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn notebooks() -> Vec<(PathBuf, Value)> {
     let Ok(entries) = std::fs::read_dir(root().join("notebooks")) else {
@@ -16,7 +16,10 @@ fn notebooks() -> Vec<(PathBuf, Value)> {
     };
     let paths =
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "ipynb"));
-    paths.map(|path| (path.clone(), serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())).collect()
+    paths
+        .chain([root().join("notebooks/course/solutions.ipynb")])
+        .map(|path| (path.clone(), serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()))
+        .collect()
 }
 
 /// A text of a notebook's JSON: a string, or a list of its lines.

@@ -137,6 +137,19 @@ pub enum Error {
         doing: String,
     },
 
+    /// Processes that are to train together cannot: start them in another way.
+    #[error("{doing}: found {found}, wanted {wanted}; {next_step}")]
+    Processes {
+        /// What was being done.
+        doing: String,
+        /// What the processes are.
+        found: String,
+        /// What they should be.
+        wanted: String,
+        /// What to try next.
+        next_step: String,
+    },
+
     /// A data set could not be downloaded: mend the network, or call again to go on where it ended.
     #[error("downloading {url}: {found}; {next_step}")]
     Download {
@@ -195,6 +208,17 @@ impl Error {
     ) -> Self {
         let (found, wanted) = (in_short(found), in_short(wanted));
         Self::Setting { name: name.into(), found, wanted, next_step: next_step.into() }
+    }
+
+    /// An [`Error::Processes`].
+    pub(crate) fn processes(
+        doing: impl Into<String>,
+        found: impl Into<String>,
+        wanted: impl Into<String>,
+        next_step: impl Into<String>,
+    ) -> Self {
+        let (found, wanted) = (in_short(found), in_short(wanted));
+        Self::Processes { doing: doing.into(), found, wanted, next_step: next_step.into() }
     }
 
     /// Says the batch size where it was too much for the memory.

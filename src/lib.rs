@@ -43,6 +43,7 @@
 pub mod error;
 mod interrupt;
 mod memory;
+pub mod together;
 pub mod files;
 pub mod data;
 pub mod device;

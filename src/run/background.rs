@@ -3,6 +3,7 @@
 use super::folder::{Begun, begin_in};
 use crate::data::Split;
 use crate::model::Architecture;
+use crate::together::alone;
 use crate::train::{Autoencoder, History, Loop, Progress, Training};
 use crate::{Error, Result, interrupt};
 use std::fmt;
@@ -77,7 +78,7 @@ impl BackgroundTraining {
     /// ```
     pub fn start(architecture: Architecture, split: &Split, training: Training) -> Result<Self> {
         let name = architecture.name.clone();
-        let mut training = Loop::begin(None, architecture, split, training)?;
+        let mut training = Loop::begin(None, architecture, split, training, alone())?;
         Ok(Self::spawn(name, training.history(), |shared| {
             let after_epoch = |training: &Loop| {
                 shared.watch(training);
@@ -112,7 +113,7 @@ impl BackgroundTraining {
         training: Training,
     ) -> Result<Self> {
         let name = architecture.name.clone();
-        Ok(match begin_in(folder.as_ref(), architecture, split, training)? {
+        Ok(match begin_in(folder.as_ref(), architecture, split, training, &alone())? {
             Begun::Ended(model) => {
                 Self { name, shared: Shared::new(model.history().clone()), outcome: Mutex::new(Outcome::Ended(model)) }
             }

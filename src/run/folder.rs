@@ -18,6 +18,7 @@ use crate::data::{DataDescription, Split};
 use crate::device::Device;
 use crate::files::{Lock, expand_home, lock, make_folder, write_whole};
 use crate::model::{Architecture, Network};
+use crate::together::{Together, alone};
 use crate::train::{Autoencoder, Checkpoint, History, Loop, Progress, StoppedBecause, Training};
 use crate::{Error, Result};
 use std::fmt;
@@ -25,6 +26,7 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Saving takes at most this share of a training's time.
@@ -102,7 +104,7 @@ pub fn fit_in(
     training: Training,
     observe: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Autoencoder> {
-    match begin_in(folder.as_ref(), architecture, split, training)? {
+    match begin_in(folder.as_ref(), architecture, split, training, &alone())? {
         Begun::Ended(model) => Ok(*model),
         Begun::UnderWay(training) => training.finish(observe, |_| ()),
     }
@@ -123,7 +125,13 @@ pub(super) struct InFolder {
 }
 
 /// Takes a folder and finds out how far the training in it is.
-pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split, training: Training) -> Result<Begun> {
+pub(super) fn begin_in(
+    folder: &Path,
+    architecture: Architecture,
+    split: &Split,
+    training: Training,
+    together: &Arc<dyn Together>,
+) -> Result<Begun> {
     training.check()?;
     let description = Description::new(&architecture, split, &training)?;
     let folder = &expand_home(folder)?;
@@ -149,7 +157,7 @@ pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split,
             return Ok(Begun::Ended(model));
         }
     };
-    let mut training = Loop::begin(start, architecture, split, training)?;
+    let mut training = Loop::begin(start, architecture, split, training, together.clone())?;
     // Only now: a training that cannot begin leaves no settings behind that the corrected one would differ from.
     description.save(folder)?;
     remove_older_model(folder, &training.history())?;
@@ -160,6 +168,11 @@ pub(super) fn begin_in(folder: &Path, architecture: Architecture, split: &Split,
 }
 
 impl InFolder {
+    /// What the training goes on from.
+    pub(super) fn checkpoint(&self) -> Result<Checkpoint> {
+        self.training.checkpoint()
+    }
+
     /// The history so far.
     pub(super) fn history(&self) -> History {
         self.training.history()

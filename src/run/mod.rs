@@ -7,11 +7,13 @@ mod json;
 mod model;
 mod state;
 mod tensors;
+mod together;
 
 pub use crate::data::DataDescription;
 pub use background::BackgroundTraining;
 pub(crate) use description::first_difference;
 pub use folder::{Run, fit_in};
+pub use together::fit_together;
 pub(crate) use json::{read_versioned, write_json};
 
 use crate::files::lfs;

@@ -24,6 +24,11 @@ pub(super) fn path_in(folder: &Path) -> PathBuf {
 }
 
 pub(super) fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
+    write_whole(&path_in(folder), &to_bytes(folder, checkpoint)?)
+}
+
+/// The content of the file.
+pub(super) fn to_bytes(folder: &Path, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
     let path = path_in(folder);
     let Checkpoint { last, kept, optimizer, history, unfinished } = checkpoint;
     let mut tensors = vec![
@@ -47,7 +52,7 @@ pub(super) fn save(folder: &Path, checkpoint: &Checkpoint) -> Result<()> {
         ("seconds_of_unfinished_epoch", unfinished.seconds.to_string()),
     ];
     let notes = notes.map(|(name, note)| (name.to_string(), note));
-    write_whole(&path, &serialize(&tensors, Some(notes.into()))?)
+    serialize(&tensors, Some(notes.into()))
 }
 
 /// The checkpoint in a folder; `None` where there is none yet.
@@ -60,8 +65,18 @@ pub(super) fn read(folder: &Path, description: &Description, plan: &Plan) -> Res
     if !path.exists() {
         return Ok(None);
     }
-    let damaged = |found: String| Error::format(&path, found, "the state of a training", START_ANEW);
-    let tensors::Saved { tensors, notes } = tensors::open(&path, START_ANEW)?;
+    of_saved(tensors::open(&path, START_ANEW)?, &path, description, plan).map(Some)
+}
+
+/// The checkpoint in the bytes of such a file of another process.
+pub(super) fn of_bytes(bytes: &[u8], folder: &Path, description: &Description) -> Result<Checkpoint> {
+    let path = path_in(folder);
+    of_saved(tensors::of_bytes(bytes, &path, START_ANEW)?, &path, description, &description.plan()?)
+}
+
+fn of_saved(saved: tensors::Saved, path: &Path, description: &Description, plan: &Plan) -> Result<Checkpoint> {
+    let damaged = |found: String| Error::format(path, found, "the state of a training", START_ANEW);
+    let tensors::Saved { tensors, notes } = saved;
     let note = |name: &str| notes.get(name).ok_or_else(|| damaged(format!("no {name}")));
     let version = note("format_version")?;
     if !(1..=FORMAT_VERSION).any(|known| version == &known.to_string()) {
@@ -107,7 +122,7 @@ pub(super) fn read(folder: &Path, description: &Description, plan: &Plan) -> Res
         losses: losses.into_iter().map(f64::from).collect(),
         seconds: seconds.ok_or_else(|| damaged("a time that is none".into()))?,
     };
-    Ok(Some(Checkpoint { last, kept, optimizer, history, unfinished }))
+    Ok(Checkpoint { last, kept, optimizer, history, unfinished })
 }
 
 /// Running means and variances of batch norm.

@@ -35,10 +35,14 @@ pub(super) fn serialize(tensors: &[(String, Tensor)], notes: Option<HashMap<Stri
 /// # Errors
 /// [`Error::File`] when it cannot be read, [`Error::Format`] when it is damaged.
 pub(super) fn open(path: &Path, mended_by: &str) -> Result<Saved> {
-    let bytes = read(path)?;
+    of_bytes(&read(path)?, path, mended_by)
+}
+
+/// The same of the file's bytes.
+pub(super) fn of_bytes(bytes: &[u8], path: &Path, mended_by: &str) -> Result<Saved> {
     let damaged = |found: String| Error::format(path, found, "whole safetensors weights", mended_by);
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let views = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
+    let views = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
     let tensors = views.iter().map(|(name, view)| {
         let tensor = tensor_of(&view).ok_or_else(|| damaged(format!("{name} of type {:?}", view.dtype())))?;
         Ok((name.to_string(), tensor))

@@ -114,7 +114,6 @@ impl Parts<'_> {
         let loss = loss.f_detach().doing("computing the loss")?;
         **is_between_steps = false;
         keeper.before_step_on_device(network, &loss, &views.epoch)?;
-        // The gradient is final here: processes that train together would average it at this line.
         optimizer.step_on_device(network.parameters(), &gradients, &views.corrections)?;
         Ok(loss)
     }

@@ -9,11 +9,7 @@ impl Training {
     /// Whether batch norm has more than one value of each channel in every batch. Of one value there is no variance: it would
     /// divide by zero, and the running variance would not be a number from then on.
     pub(super) fn check_batch_statistics(&self, plan: &Plan, n_images: usize) -> Result<()> {
-        let has_one_value = |planned: &&PlannedLayer| match planned.layer {
-            Layer::BatchNorm2d { channels } => planned.output.n_values() == channels,
-            _ => false,
-        };
-        let Some(planned) = plan.encoder.iter().chain(&plan.decoder).find(has_one_value) else { return Ok(()) };
+        let Some(planned) = norm_of_one_value(plan) else { return Ok(()) };
         let leaves_one = |batch_size: usize| batch_size.min(n_images) == 1 || n_images % batch_size == 1;
         if !leaves_one(self.batch_size) {
             return Ok(());
@@ -36,6 +32,25 @@ impl Training {
         ))
     }
 
+    /// The same of the images of each of several processes, where each has batch statistics of its own.
+    pub(super) fn check_statistics_of_each(&self, plan: &Plan, n_images: usize, n_processes: usize) -> Result<()> {
+        let Some(planned) = norm_of_one_value(plan) else { return Ok(()) };
+        let last = match n_images % self.batch_size {
+            0 => self.batch_size,
+            rest => rest,
+        };
+        let fewest = self.batch_size.min(n_images).min(last);
+        if fewest >= 2 * n_processes {
+            return Ok(());
+        }
+        Err(Error::setting(
+            "batch_size",
+            format!("{}, which gives {n_processes} processes {fewest} images in the smallest batch", self.batch_size),
+            format!("2 or more for each, since {} has one value of an image in each channel", planned.layer),
+            "start fewer processes, or choose a batch_size that leaves more images for the last batch",
+        ))
+    }
+
     /// Sets libtorch's switches for a GPU as these settings ask.
     pub(super) fn set_switches(&self, device: tch::Device) {
         cuda::allow(device, self.precision == Precision::Tf32, !self.deterministic);
@@ -52,6 +67,14 @@ impl Training {
             _ => memory::check_free(&doing, n_bytes, cuda::free_memory(device), &next_step),
         }
     }
+}
+
+/// The first batch norm that has one value of an image in each channel.
+fn norm_of_one_value(plan: &Plan) -> Option<&PlannedLayer> {
+    plan.encoder.iter().chain(&plan.decoder).find(|planned| match planned.layer {
+        Layer::BatchNorm2d { channels } => planned.output.n_values() == channels,
+        _ => false,
+    })
 }
 
 #[cfg(test)]
@@ -79,6 +102,12 @@ mod tests {
         // Of 3 images only one batch of all leaves none alone.
         assert!(check(after_linear, 2, 3).unwrap_err().contains("choose batch_size 3, "));
         assert!(check(after_linear, 1, 100).unwrap_err().starts_with("setting batch_size: found 1, wanted 2 or more"));
+        let of_each = |n_images: usize, n_processes: usize| {
+            let architecture = crate::model::Architecture::parse(after_linear, "Linear(8, 3072)").unwrap();
+            let plan = architecture.plan([3, 32, 32]).unwrap();
+            Training::default().batch_size(32).check_statistics_of_each(&plan, n_images, n_processes).is_ok()
+        };
+        assert!(of_each(36, 2) && of_each(64, 16) && !of_each(35, 2) && !of_each(64, 17));
         // Four values of an image in each channel.
         check("Conv2d(3, 8, 16, 16) / BatchNorm2d(8) / Linear(32, 8)", 32, 33).unwrap();
     }

@@ -125,7 +125,7 @@ mod tests {
         let data =
             Split::new("a few scenes", scenes.train().first(96).unwrap(), scenes.test().first(8).unwrap()).unwrap();
         let training = training.clone().device(Device::Cpu).batch_size(20);
-        let mut training = Loop::begin(None, Architecture::conv(), &data, training).unwrap();
+        let mut training = Loop::begin(None, Architecture::conv(), &data, training, crate::together::alone()).unwrap();
         if reading != Reading::AtOnce {
             training.as_on_a_gpu(data.train(), reading).unwrap();
         }

@@ -7,6 +7,7 @@ mod autoencoder;
 mod batches;
 mod checkpoint;
 mod device_steps;
+mod exchange;
 mod fitting;
 mod history;
 mod keeper;
@@ -30,6 +31,7 @@ pub(crate) use training_loop::Loop;
 use crate::Result;
 use crate::data::Split;
 use crate::model::Architecture;
+use crate::together::alone;
 use std::ops::ControlFlow;
 
 /// Trains a network to reconstruct the training images.
@@ -73,7 +75,7 @@ pub fn fit(
     training: Training,
     observe: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Autoencoder> {
-    let mut training = Loop::begin(None, architecture, split, training)?;
+    let mut training = Loop::begin(None, architecture, split, training, alone())?;
     training.run(observe, |_| Ok(()))?;
     training.into_model()
 }

@@ -4,6 +4,7 @@ use crate::device::host::filled;
 use crate::device::threads;
 use rand::Rng;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use std::ops::Range;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Random words that a thread works on at a time.
@@ -48,6 +49,17 @@ impl DropoutMask {
         // In this thread: libtorch's own may still spin from the layer before, and more of them would find no core.
         let words = (0..Self::n_words(n_values, probability)).map(|_| generator.next_u64()).collect();
         Self { words, n_values, rule: Rule::of(probability) }
+    }
+
+    /// The mask of some of these values.
+    pub(super) fn of_values(&self, range: Range<usize>) -> Self {
+        let (first_bit, n_bits) = (range.start * self.rule.n_bits, range.len() * self.rule.n_bits);
+        let (first_word, shift) = (first_bit / 64, first_bit % 64);
+        let word = |index: usize| {
+            let [low, high] = [0, 1].map(|next| self.words.get(first_word + index + next).copied().unwrap_or(0));
+            if shift == 0 { low } else { low >> shift | high << (64 - shift) }
+        };
+        Self { words: (0..n_bits.div_ceil(64)).map(word).collect(), n_values: range.len(), rule: self.rule }
     }
 
     /// Words that are drawn for so many values.
@@ -146,6 +158,17 @@ mod tests {
             let dropped = factors.iter().filter(|&&factor| factor == 0.0).count() as f64 / n as f64;
             assert!((dropped - probability).abs() < 0.005, "{dropped} dropped at {probability}");
             assert!((factors.iter().map(|&factor| f64::from(factor)).sum::<f64>() / n as f64 - 1.0).abs() < 0.02);
+        }
+    }
+
+    #[test]
+    fn the_mask_of_some_values_is_that_part_of_the_whole() {
+        for probability in [0.3, 0.5] {
+            let whole = Vec::<f32>::try_from(mask(1001, probability).factors(Device::Cpu).unwrap()).unwrap();
+            for range in [0..1001, 0..10, 64..200, 37..640, 990..1001, 1000..1001] {
+                let part = mask(1001, probability).of_values(range.clone()).factors(Device::Cpu).unwrap();
+                assert_eq!(Vec::<f32>::try_from(part).unwrap(), whole[range]);
+            }
         }
     }
 

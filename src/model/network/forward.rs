@@ -66,11 +66,11 @@ pub(super) fn forward(
         if let Mode::Training(randomness) = mode
             && part.kernels.fused_norm
             && let Some(fused) = FusedNorm::at(steps.iter().map(|step| (&part.layers[step.layer].layer, step.n_copies)))
-            && fused.takes(&x)
-            && let Some(generator) = randomness.generator()
+            && fused.takes(&x, randomness.share())
+            && randomness.draws_here()
         {
             let [trained, running] = [&built.trained, &built.running].map(|tensors| pair(tensors));
-            let passed = fused.forward(&x, trained, running, generator)?;
+            let passed = fused.forward(&x, trained, running, randomness)?;
             x = backward.cut(x, built.offset, passed)?;
             is_own = false;
             steps = &steps[fused.n_steps..];

@@ -9,10 +9,10 @@
 use super::batch_norm::{EPSILON, MOMENTUM};
 use super::channels_last::nhwc;
 use super::dropout::DropoutMask;
+use super::{Share, StepRandomness};
 use crate::device::host::{filled, values, values_mut};
 use crate::device::threads;
 use crate::model::Layer;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use std::array::from_fn;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -53,13 +53,13 @@ impl FusedNorm {
     }
 
     /// Whether it can do these features `[n, c, h, w]`: 32-bit ones on the host that fill the lanes, with a variance in
-    /// every channel.
-    pub(super) fn takes(&self, x: &Tensor) -> bool {
-        let n_values = x.numel();
-        x.device() == Device::Cpu
-            && x.kind() == Kind::Float
-            && n_values.is_multiple_of(N_LANES)
-            && n_values > x.size()[1] as usize
+    /// every channel. Of several processes, all take them or none does, however many images each has.
+    pub(super) fn takes(&self, x: &Tensor, share: Option<&Share>) -> bool {
+        let (fills, n_values) = match share {
+            None => (fills_lanes(x.numel()), x.numel()),
+            Some(share) => (fills_lanes(x.numel() / share.rows().len()), share.n_values(x.numel())),
+        };
+        x.device() == Device::Cpu && x.kind() == Kind::Float && fills && n_values > x.size()[1] as usize
     }
 
     /// Computes the output for features `[n, c, h, w]` and updates the running mean and variance. Gives the output, which
@@ -69,16 +69,18 @@ impl FusedNorm {
         x: &Tensor,
         [weight, bias]: [&Tensor; 2],
         [running_mean, running_variance]: [&Tensor; 2],
-        generator: &mut Xoshiro256PlusPlus,
+        randomness: &mut StepRandomness,
     ) -> Result<(Tensor, Saved), TchError> {
         let input = nhwc(&x.f_detach()?)?;
         // SAFETY: nobody writes over what the gradient needs.
         let x = unsafe { values(&input) };
         let channels = Channels { n: input.size()[3] as usize };
-        let n = (x.len() / channels.n) as f64;
+        let share = randomness.share().cloned();
+        let n = n_in_channel(channels, x.len(), share.as_ref());
 
-        let mean: Vec<f64> = channels.sums(x, &vec![0.0; channels.n], |x, _| x).iter().map(|sum| sum / n).collect();
-        let squares = channels.sums(x, &mean, |x, mean| (x - mean) * (x - mean));
+        let sums = over_all(share.as_ref(), channels.sums(x, &vec![0.0; channels.n], |x, _| x))?;
+        let mean: Vec<f64> = sums.iter().map(|sum| sum / n).collect();
+        let squares = over_all(share.as_ref(), channels.sums(x, &mean, |x, mean| (x - mean) * (x - mean)))?;
         move_running(running_mean, mean.iter().copied());
         // That of a sample, in which every value has its copies.
         let n_copies = self.n_copies as f64;
@@ -93,12 +95,13 @@ impl FusedNorm {
         let drop_probability = self.drop_probability.filter(|&probability| probability > 0.0);
         let saved = Saved {
             slope: self.slope.unwrap_or(1.0),
-            mask: drop_probability.map(|probability| DropoutMask::draw(x.len(), probability, generator)),
+            mask: drop_probability.and_then(|probability| randomness.mask(x.len(), probability)),
             mean: channels.tiled(&mean),
             factor: channels.tiled(&factor),
             shift: channels.tiled(&shift),
             inverse_deviation,
             channels,
+            share,
             input,
         };
         Ok((saved.output()?, saved))
@@ -109,6 +112,7 @@ impl FusedNorm {
 #[derive(Debug)]
 pub(super) struct Saved {
     channels: Channels,
+    share: Option<Share>,
     /// `[n, h, w, c]`.
     input: Tensor,
     mask: Option<DropoutMask>,
@@ -161,8 +165,10 @@ impl Saved {
     pub(super) fn gradients(self, by_output: &Tensor) -> Result<Gradients, TchError> {
         let Self { channels, mean, factor, shift, mask, slope, .. } = &self;
         let by_output = nhwc(by_output)?;
-        let n = (self.input.numel() / channels.n) as f64;
+        let share = self.share.as_ref();
+        let n = n_in_channel(*channels, self.input.numel(), share);
         let (mut plain, mut far) = (Vec::new(), Vec::new());
+        let mut failed = None;
         // SAFETY: nobody writes over what the gradient needs, nor over a gradient that is being read.
         let (x, by_output) = unsafe { (values(&self.input), values(&by_output)) };
         let by_x = filled(&self.input.size(), |by_x| {
@@ -188,6 +194,12 @@ impl Saved {
             });
             [plain, far] = [0, 1].map(|which| channels.folded(sums.iter().flatten().map(|sums| &sums[which])));
 
+            let of_all = over_all(share, [&plain[..], &far].concat());
+            let of_all = of_all.unwrap_or_else(|error| {
+                failed = Some(error);
+                vec![0.0; 2 * channels.n]
+            });
+            let (plain, far) = of_all.split_at(channels.n);
             let offset = channels.tiled(&plain.iter().map(|sum| sum / n).collect::<Vec<_>>());
             let rises = far.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum / n * inverse.powi(2));
             let rises = channels.tiled(&rises.collect::<Vec<_>>());
@@ -202,6 +214,10 @@ impl Saved {
                 }
             });
         })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        // Of the images here: the gradients of all processes are added up later.
         let by_weight: Vec<f64> = far.iter().zip(&self.inverse_deviation).map(|(sum, inverse)| sum * inverse).collect();
         Ok(Gradients {
             input: by_x.f_permute([0, 3, 1, 2])?,
@@ -209,6 +225,22 @@ impl Saved {
             bias: Tensor::f_from_slice(&plain)?.f_to_kind(Kind::Float)?,
         })
     }
+}
+
+/// Whether so many values fill whole vectors.
+pub(super) fn fills_lanes(n_values: usize) -> bool {
+    n_values.is_multiple_of(N_LANES)
+}
+
+/// Values of a channel in the whole minibatch, of which there are `n_values` of all channels here.
+fn n_in_channel(channels: Channels, n_values: usize, share: Option<&Share>) -> f64 {
+    (share.map_or(n_values, |share| share.n_values(n_values)) / channels.n) as f64
+}
+
+/// Sums over the images that are computed here, as sums over the whole minibatch.
+fn over_all(share: Option<&Share>, mut sums: Vec<f64>) -> Result<Vec<f64>, TchError> {
+    share.map_or(Ok(()), |share| share.sum(&mut sums))?;
+    Ok(sums)
 }
 
 /// Moves running statistics, `[c]`, towards those of a batch.
@@ -326,7 +358,7 @@ mod tests {
     #[test]
     fn a_variance_needs_two_values_and_lanes_are_full() {
         let fused = fused("BatchNorm2d(16)", 1).unwrap();
-        let takes = |shape: [i64; 4], kind| fused.takes(&Tensor::zeros(shape, (kind, Device::Cpu)));
+        let takes = |shape: [i64; 4], kind| fused.takes(&Tensor::zeros(shape, (kind, Device::Cpu)), None);
         assert!(takes([2, 16, 1, 1], Kind::Float) && takes([1, 3, 4, 4], Kind::Float));
         assert!(!takes([1, 16, 1, 1], Kind::Float) && !takes([5, 3, 1, 1], Kind::Float));
         assert!(!takes([2, 16, 1, 1], Kind::Double));
@@ -350,7 +382,7 @@ mod tests {
         let by_output = drawn(n, 0.1).view(shape);
 
         let running = [0.0, 1.0].map(|value| Tensor::full([n_channels], value, (Kind::Float, Device::Cpu)));
-        let (output, saved) = fused.forward(&x, [&weight, &bias], running.each_ref(), &mut generator()).unwrap();
+        let (output, saved) = fused.forward(&x, [&weight, &bias], running.each_ref(), &mut StepRandomness::new(1, 1, 1)).unwrap();
         let gradients = saved.gradients(&by_output).unwrap();
 
         let double = |tensor: &Tensor| tensor.to_kind(Kind::Double);

@@ -11,14 +11,16 @@ mod layout;
 mod linear;
 mod lowering;
 mod randomness;
+mod share;
 mod sub_pixel;
 mod tanh;
 
 pub(crate) use backward::Backward;
 pub(crate) use forward::{LatentDistribution, Mode};
 pub(crate) use randomness::{Draws, StepRandomness};
+pub(crate) use share::Share;
 
-use super::Plan;
+use super::{Layer, Plan};
 use crate::device::{Precision, Purpose, copied, generator, without_gradients};
 use crate::error::TorchContext;
 use crate::{Error, Result, memory};
@@ -186,6 +188,21 @@ impl Network {
             Ok(Pass { reconstruction, code, distribution, backward })
         };
         rebuild().doing("rebuilding images")
+    }
+
+    /// Whether the batch norms of a training in several processes are those of the whole minibatch; otherwise each process
+    /// has those of its images.
+    pub(crate) fn norms_whole_minibatch(&self, precision: Precision) -> bool {
+        let is_whole = |part: &BuiltPart| {
+            part.steps.iter().all(|step| match &part.layers[step.layer] {
+                built if matches!(built.layer, Layer::BatchNorm2d { .. }) => {
+                    let n_values = built.output.n_values() / step.n_copies;
+                    part.kernels.fused_norm && fused_norm::fills_lanes(n_values)
+                }
+                _ => true,
+            })
+        };
+        precision != Precision::Bfloat16 && [&self.encoder, &self.decoder].into_iter().all(is_whole)
     }
 
     /// Images `[n, c, h, w]` in the order in memory that this network computes with; values and shape stay.

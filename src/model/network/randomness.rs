@@ -3,8 +3,8 @@
 //! On a CPU each layer draws as its turn comes. On a GPU every upload costs a launch and, if it waits, the lead over the
 //! device; so there the same numbers are drawn in the same order before the step and go up together.
 
-use super::Network;
 use super::dropout::DropoutMask;
+use super::{Network, Share};
 use crate::device::{Purpose, generator, normal_values};
 use crate::model::Layer;
 use rand::Rng;
@@ -14,6 +14,8 @@ use tch::{Kind, TchError, Tensor};
 /// The random numbers of one training step, for the layers in the order in which these ask.
 pub(crate) struct StepRandomness {
     source: Source,
+    /// Of several processes that train together.
+    share: Option<Share>,
     /// PyTorch's noise for the bottleneck, `[n, latents]`, so that both sides draw the same.
     #[cfg(test)]
     noise: Option<Tensor>,
@@ -39,9 +41,22 @@ impl StepRandomness {
     fn from(source: Source) -> Self {
         Self {
             source,
+            share: None,
             #[cfg(test)]
             noise: None,
         }
+    }
+
+    /// For a part of the minibatch: the numbers of the whole are drawn, and those of these images taken, so that they do not
+    /// depend on the number of processes.
+    pub(crate) fn with_share(mut self, share: Option<Share>) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// The part of the minibatch that is computed here, where it is not all of it.
+    pub(crate) fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
     }
 
     #[cfg(test)]
@@ -50,20 +65,27 @@ impl StepRandomness {
         self
     }
 
-    /// For a layer that draws by itself; none where the numbers are drawn already.
-    pub(super) fn generator(&mut self) -> Option<&mut Xoshiro256PlusPlus> {
-        match &mut self.source {
-            Source::Generator(generator) => Some(generator),
-            Source::Drawn(_) => None,
-        }
+    /// Whether numbers are drawn when a layer asks.
+    pub(super) fn draws_here(&self) -> bool {
+        matches!(self.source, Source::Generator(_))
+    }
+
+    /// The mask of so many values of the images that are computed here; none where the numbers are drawn already.
+    pub(super) fn mask(&mut self, n_values: usize, probability: f64) -> Option<DropoutMask> {
+        let Source::Generator(generator) = &mut self.source else { return None };
+        Some(match &self.share {
+            None => DropoutMask::draw(n_values, probability, generator),
+            Some(share) => DropoutMask::draw(share.n_values(n_values), probability, generator)
+                .of_values(share.values(n_values)),
+        })
     }
 
     /// What dropout multiplies each value of `x` by. Drawn in one order in memory whatever that of `x`, which may differ
     /// between devices.
     pub(super) fn dropout_factors(&mut self, x: &Tensor, probability: f64) -> Result<Tensor, TchError> {
-        let factors = match &mut self.source {
-            Source::Generator(generator) => DropoutMask::draw(x.numel(), probability, generator).factors(x.device())?,
-            Source::Drawn(drawn) => next(drawn, x)?,
+        let factors = match self.mask(x.numel(), probability) {
+            Some(mask) => mask.factors(x.device())?,
+            None => self.next_drawn(x)?,
         };
         let factors = factors.f_to_kind(x.kind())?;
         match x.size()[..] {
@@ -79,16 +101,26 @@ impl StepRandomness {
             return Ok(noise.shallow_clone());
         }
         let noise = match &mut self.source {
-            Source::Generator(generator) => Tensor::f_from_slice(&normal_values(like.numel(), generator))?,
-            Source::Drawn(drawn) => next(drawn, like)?,
+            Source::Generator(generator) => match &self.share {
+                None => Tensor::f_from_slice(&normal_values(like.numel(), generator))?,
+                Some(share) => {
+                    let values = normal_values(share.n_values(like.numel()), generator);
+                    Tensor::f_from_slice(&values[share.values(like.numel())])?
+                }
+            },
+            Source::Drawn(_) => self.next_drawn(like)?,
         };
         noise.f_view(&like.size()[..])?.f_to(like.device())
     }
-}
 
-fn next(drawn: &mut std::vec::IntoIter<Tensor>, like: &Tensor) -> Result<Tensor, TchError> {
-    let fitting = drawn.next().filter(|drawn| drawn.numel() == like.numel());
-    fitting.ok_or_else(|| TchError::Torch(format!("no random numbers were drawn for {:?}", like.size())))
+    fn next_drawn(&mut self, like: &Tensor) -> Result<Tensor, TchError> {
+        let drawn = match &mut self.source {
+            Source::Generator(_) => None,
+            Source::Drawn(drawn) => drawn.next(),
+        };
+        let fitting = drawn.filter(|drawn| drawn.numel() == like.numel());
+        fitting.ok_or_else(|| TchError::Torch(format!("no random numbers were drawn for {:?}", like.size())))
+    }
 }
 
 /// Which random numbers a training step of so many images takes, in the order in which its layers ask for them.

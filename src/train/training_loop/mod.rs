@@ -3,10 +3,12 @@
 use crate::data::{Images, Split};
 use crate::device::cuda::Stream;
 use crate::error::TorchContext;
-use crate::model::{Architecture, Network, StepRandomness};
+use crate::model::{Architecture, Network, Share, StepRandomness};
+use crate::together::Together;
 use crate::train::batches::{TrainingImages, batch_on_host};
 use crate::train::checkpoint::{Checkpoint, UnfinishedEpoch};
 use crate::train::device_steps::{DeviceSteps, Parts};
+use crate::train::exchange::{Exchanged, Wish, check_processes, check_same_weights, exchange};
 use crate::train::keeper::Keeper;
 use crate::train::loss::minibatch_loss;
 use crate::train::losses::{Losses, Reading};
@@ -14,13 +16,22 @@ use crate::train::optimizer::OptimizerState;
 use crate::train::{Autoencoder, Epoch, History, Keep, Learnt, Progress, StoppedBecause, Training, Watched, learnt};
 use crate::{Error, Result, interrupt};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Instant;
+
+/// Said in the history of a training in several processes.
+const NORMS_OF_EACH: &str = "batch norm's statistics were those of each process's images, not of the whole minibatch";
 
 /// A training under way.
 pub(crate) struct Loop {
     architecture: Architecture,
     trained_on: String,
     training: Training,
+    together: Arc<dyn Together>,
+    /// What this process is to tell the others with the next step.
+    wish: Option<Wish>,
+    /// What any of them has told with the last.
+    wish_of_any: Option<Wish>,
     images: TrainingImages,
     device_steps: DeviceSteps,
     n_images: usize,
@@ -55,6 +66,7 @@ impl Loop {
         architecture: Architecture,
         split: &Split,
         training: Training,
+        together: Arc<dyn Together>,
     ) -> Result<Self> {
         training.check()?;
         let images = split.train();
@@ -69,6 +81,7 @@ impl Loop {
         let plan = architecture.plan(images.shape())?;
         training.check_batch_statistics(&plan, images.len())?;
         let chosen = training.device.choose()?;
+        check_processes(&*together, &training, images.len(), chosen.device)?;
         training.check_memory(&plan, images.len(), chosen.device)?;
         let network = Network::new(plan, training.seed, chosen.device)?;
         let reading = Reading::of(chosen.device);
@@ -86,7 +99,10 @@ impl Loop {
                 kept: None,
                 stopped_because: StoppedBecause::NotYet,
                 seconds: 0.0,
-                device: chosen.reason,
+                device: match together.size() {
+                    1 => chosen.reason,
+                    size => format!("{}, in {size} processes", chosen.reason),
+                },
                 learnt: None,
                 notes: Vec::new(),
             },
@@ -97,6 +113,9 @@ impl Loop {
             trained_on: split.name().into(),
             network,
             training,
+            together,
+            wish: None,
+            wish_of_any: None,
             started: Instant::now(),
             #[cfg(test)]
             failing_step: None,
@@ -104,6 +123,11 @@ impl Loop {
         };
         if let Some(checkpoint) = start {
             begun.go_on_from(checkpoint)?;
+        }
+        if begun.together.size() > 1 && !begun.network.norms_whole_minibatch(begun.training.precision) {
+            let size = begun.together.size();
+            begun.training.check_statistics_of_each(begun.network.plan(), begun.n_images, size)?;
+            begun.note(NORMS_OF_EACH);
         }
         Ok(begun)
     }
@@ -151,6 +175,8 @@ impl Loop {
             Ok(stopped_because) => stopped_because,
             // Nothing was learned yet, so nothing is lost by saying no.
             Err(error) if self.optimizer.n_steps() == 0 => return Err(error),
+            // The others wait for this process; what was learnt up to the last saved epoch is in the run folder.
+            Err(error) if self.together.size() > 1 => return Err(error),
             Err(error) => self.failed(&error),
         };
         self.history = History { stopped_because, ..self.history() };
@@ -169,6 +195,9 @@ impl Loop {
 
     /// What the weights that the model will have make of the test images.
     fn learnt(&self) -> Result<Option<Learnt>> {
+        if !self.is_first() {
+            return Ok(None);
+        }
         let checkpoint = self.checkpoint()?;
         let (weights, _) = checkpoint.best(self.training.keep);
         let network = self.network.with_snapshot(weights)?;
@@ -199,13 +228,21 @@ impl Loop {
         observe: &mut impl FnMut(&Progress) -> ControlFlow<()>,
         after_epoch: &mut impl FnMut(&Self) -> Result<()>,
     ) -> Result<StoppedBecause> {
+        check_same_weights(&*self.together, &self.network, self.history.epochs.len())?;
         while !self.is_done() {
-            if let Some(stopped_because) = self.run_epoch(observe)? {
+            let stopped_because = self.run_epoch(observe)?;
+            check_same_weights(&*self.together, &self.network, self.history.epochs.len())?;
+            if let Some(stopped_because) = stopped_because {
                 return Ok(stopped_because);
             }
             after_epoch(self)?;
         }
         Ok(StoppedBecause::Finished)
+    }
+
+    /// Whether this process measures and writes; it is the only one where one trains.
+    fn is_first(&self) -> bool {
+        self.together.rank() == 0
     }
 
     /// Whether no epoch is left.
@@ -295,16 +332,22 @@ impl Loop {
         let Self { network, optimizer, keeper, training, losses, .. } = self;
         match &self.images {
             TrainingImages::OnHost { images, order } => {
-                let batch = batch_on_host(images, &order[positions])?;
+                let share = Share::of(&self.together, positions.len());
+                let rows = share.as_ref().map_or(0..positions.len(), Share::rows);
+                let batch = batch_on_host(images, &order[positions][rows])?;
                 let batch = network.arranged(batch).doing("arranging a batch")?;
-                let randomness = StepRandomness::new(training.seed, epoch, step);
-                let (loss, backward) = minibatch_loss(network, &batch, randomness, training)?;
-                let gradients = backward.gradients(&loss)?;
+                let randomness = StepRandomness::new(training.seed, epoch, step).with_share(share.clone());
+                let (mut loss, backward) = minibatch_loss(network, &batch, randomness, training)?;
+                let mut gradients = backward.gradients(&loss)?;
                 self.is_between_steps = false;
+                if let Some(share) = &share {
+                    let all = exchange(&*self.together, share, network, &loss, &gradients, self.wish.take())?;
+                    let Exchanged { loss: of_all, gradient, wish } = all;
+                    (loss, gradients, self.wish_of_any) = (of_all, vec![gradient], wish);
+                }
                 losses.push(&loss)?;
                 if losses.first_not_finite().is_none() {
                     keeper.before_step(network, losses.newest(), epoch)?;
-                    // The gradient is final here: processes that train together would average it at this line.
                     optimizer.step(network.parameters(), &gradients)?;
                 }
             }
@@ -324,12 +367,21 @@ impl Loop {
     }
 
     /// Whether training is to end after the step that was just taken.
-    fn asked_to_stop(&self, control: ControlFlow<()>) -> Option<StoppedBecause> {
+    fn asked_to_stop(&mut self, control: ControlFlow<()>) -> Option<StoppedBecause> {
         let max_seconds = self.training.max_seconds.filter(|&limit| self.started.elapsed().as_secs_f64() >= limit);
-        match control.is_break() || interrupt::is_requested() {
-            true => Some(StoppedBecause::Interrupted),
-            false => max_seconds.map(|max_seconds| StoppedBecause::TimeLimit { max_seconds }),
+        let mut wish = match control.is_break() || interrupt::is_requested() {
+            true => Some(Wish::Interrupt),
+            false => max_seconds.map(|_| Wish::TimeLimit),
+        };
+        if self.together.size() > 1 {
+            // All stop after the same step, which is the next.
+            self.wish = wish;
+            wish = self.wish_of_any;
         }
+        wish.map(|wish| match (wish, self.training.max_seconds) {
+            (Wish::TimeLimit, Some(max_seconds)) => StoppedBecause::TimeLimit { max_seconds },
+            _ => StoppedBecause::Interrupted,
+        })
     }
 
     fn finish_epoch(&mut self, epoch: usize) -> Result<()> {
@@ -350,6 +402,9 @@ impl Loop {
 
     /// What the test images say after this epoch, where it is one to watch.
     fn watch(&self, epoch: usize) -> Result<Option<Watched>> {
+        if !self.is_first() {
+            return Ok(None);
+        }
         let is_due = |every: usize| epoch.is_multiple_of(every) || epoch == self.training.epochs;
         if !self.training.watch_every.is_some_and(is_due) {
             return Ok(None);
@@ -409,3 +464,5 @@ impl Loop {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together_tests;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::data::open;
 use crate::device::Device;
+use crate::together::alone;
 use crate::train::Kept;
 use tch::Tensor;
 
@@ -13,7 +14,7 @@ fn few() -> Split {
 
 fn begin(keep: Keep) -> Loop {
     let training = Training::default().epochs(3).batch_size(20).keep(keep).device(Device::Cpu);
-    Loop::begin(None, Architecture::conv(), &few(), training).unwrap()
+    Loop::begin(None, Architecture::conv(), &few(), training, alone()).unwrap()
 }
 
 fn seldom() -> Reading {

@@ -131,7 +131,10 @@ const TRAIN_HELP: &str = r#"Example of a file:
   seed = 0
   device = "auto"                      # or "cpu", { cuda = 0 }
 
-Paths are relative to this file. It is safe to press Ctrl-C: run the command again to go on where the last saved epoch ended."#;
+Paths are relative to this file. It is safe to press Ctrl-C: run the command again to go on where the last saved epoch ended.
+
+One training in several processes, on one machine or many, where the command was built with MPI (docs/CLUSTER.md):
+  mpirun -n 4 diabolo train run.toml"#;
 
 const FIT_HELP: &str = r#"Examples:
   diabolo fit runs/cnn --by kmeans_3 --out detectors/cnn

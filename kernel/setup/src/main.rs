@@ -17,6 +17,7 @@ mod lab;
 mod language;
 mod libtorch;
 mod machine;
+mod mpi;
 mod output;
 mod progress;
 mod python;
@@ -50,7 +51,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Find or install libtorch, build and register the kernel, and compile what cells need
-    Setup,
+    Setup(setup::Options),
     /// Look at every part and say what mends the broken ones
     Doctor(doctor::Options),
     /// Set up, run every notebook and write the report
@@ -76,7 +77,7 @@ fn main() -> ExitCode {
         arguments.remove(1);
     }
     let result = match Arguments::parse_from(arguments).command {
-        Command::Setup => setup::run(),
+        Command::Setup(options) => setup::run(&options),
         Command::Doctor(options) => doctor::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lab(options) => lab::run(&options),

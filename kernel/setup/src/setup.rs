@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use anyhow::Result;
+use clap::Args;
 
 use crate::cache::Cache;
 use crate::files;
@@ -13,10 +14,18 @@ use crate::jupyter;
 use crate::kernel;
 use crate::libtorch::{self, Candidates, Libtorch};
 use crate::machine;
+use crate::mpi;
 use crate::output::say;
 use crate::progress::{Progress, Stopped, words};
 use crate::python::Python;
 use crate::workspace::{self, Workspace};
+
+#[derive(Args)]
+pub struct Options {
+    /// Also compile the command line with MPI, for one training in several processes (docs/CLUSTER.md)
+    #[arg(long)]
+    mpi: bool,
+}
 
 /// What set-up provides.
 pub struct Ready {
@@ -29,9 +38,19 @@ pub struct Ready {
 }
 
 /// Runs `cargo diabolo setup`.
-pub fn run() -> Result<ExitCode> {
+pub fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
     match Workspace::find()? {
+        Some(workspace) if options.mpi => {
+            let cache = Cache::find()?;
+            ensure_libtorch(&workspace, &cache, &progress)?;
+            let program = mpi::build(&workspace, &cache, &progress)?;
+            say(format_args!(
+                "Ready after {}. Next: `mpirun -n 2 {} train run.toml`, as docs/CLUSTER.md says.",
+                words(progress.elapsed()),
+                program.display()
+            ))?;
+        }
         Some(workspace) => {
             ensure(&workspace, &progress)?;
             say(format_args!(

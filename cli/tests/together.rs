@@ -1,0 +1,218 @@
+//! `mpirun -n N diabolo train`: one model of several processes.
+//!
+//! Most of it wants the command with the feature `mpi`, and mpirun; what takes minutes wants `DIABOLO_TEST_LONG`.
+
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+mod common;
+
+use common::{diabolo, fail, left_in, succeed};
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Whether trainings can be started in several processes here; says so if not.
+fn has_mpi() -> bool {
+    let has_mpirun = Command::new("mpirun").arg("--version").output().is_ok_and(|output| output.status.success());
+    match (cfg!(feature = "mpi"), has_mpirun) {
+        (false, _) => eprintln!("skipped: the command was built without the feature mpi"),
+        (true, false) => eprintln!("skipped: there is no mpirun"),
+        (true, true) => return true,
+    }
+    false
+}
+
+fn is_long() -> bool {
+    let is_long = std::env::var_os("DIABOLO_TEST_LONG").is_some();
+    if !is_long {
+        eprintln!("skipped in part: what takes longer is run where DIABOLO_TEST_LONG is set");
+    }
+    is_long
+}
+
+/// The command in so many processes, as on a machine with too few cores, and as root.
+fn mpirun(folder: &Path, n_processes: usize, arguments: &[&str]) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(["-n", &n_processes.to_string(), env!("CARGO_BIN_EXE_diabolo")]).args(arguments).current_dir(folder);
+    let variables = [
+        ("OMP_NUM_THREADS", "1"),
+        ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
+        ("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"),
+        ("OMPI_MCA_rmaps_base_oversubscribe", "1"),
+        ("OMPI_MCA_hwloc_base_binding_policy", "none"),
+        ("OMPI_MCA_mpi_yield_when_idle", "1"),
+    ];
+    command.envs(variables);
+    command
+}
+
+/// A settings file for a run of its own; 37 images leave one for the last minibatch of 12.
+fn write_run(folder: &Path, name: &str, architecture: &str, epochs: usize, batch_size: usize) {
+    let text = format!(
+        "folder = \"{name}\"\narchitecture = \"{architecture}\"\n[data]\nopen = \"scenes\"\nhold_out = [\"boat\", \"car\"]\n\
+         first = 37\n[training]\nepochs = {epochs}\nbatch_size = {batch_size}\ndevice = \"cpu\"\n\
+         optimizer = {{ sgd = {{ momentum = 0.8 }} }}\n"
+    );
+    fs::write(folder.join(format!("{name}.toml")), text).unwrap();
+}
+
+/// Trains in one process or several; gives what it prints.
+#[track_caller]
+fn train(folder: &Path, name: &str, n_processes: usize) -> String {
+    let file = format!("{name}.toml");
+    match n_processes {
+        1 => {
+            let output = diabolo(folder, &["train", &file]).env("OMP_NUM_THREADS", "1").output().unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap()
+        }
+        _ => {
+            let Output { status, stdout, stderr } = mpirun(folder, n_processes, &["train", &file]).output().unwrap();
+            assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+            String::from_utf8(stdout).unwrap()
+        }
+    }
+}
+
+/// The mean losses of the epochs.
+fn losses(run: &Path) -> Vec<f64> {
+    let history = fs::read_to_string(run.join("history.csv")).unwrap();
+    let column = history.lines().next().unwrap().split(',').position(|name| name == "loss_mean").unwrap();
+    history.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect()
+}
+
+/// The test images in the order of their scores.
+fn ranking(folder: &Path, run: &str) -> Vec<usize> {
+    let scores = succeed(folder, &["score", run, "scenes"]);
+    let column = scores.lines().next().unwrap().split(',').position(|name| name == "score").unwrap();
+    let scores = scores.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().parse::<f64>().unwrap());
+    let mut ranked: Vec<(usize, f64)> = scores.enumerate().collect();
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    ranked.into_iter().map(|(image, _)| image).collect()
+}
+
+#[test]
+fn processes_that_do_not_know_each_other_are_refused_before_they_write() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), "run", "conv", 1, 12);
+    let mut command = diabolo(folder.path(), &["train", "run.toml"]);
+    let output = command.env("SLURM_STEP_NUM_TASKS", "3").output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    let wanted = match cfg!(feature = "mpi") {
+        true => "found 3 processes, of which each sees 1",
+        false => "found 3 processes, and a program that was built without MPI",
+    };
+    assert!(message.contains(wanted), "{message}");
+    assert_eq!(left_in(folder.path()), ["run.toml"]);
+}
+
+#[test]
+fn several_processes_give_the_losses_and_the_ranking_of_one() {
+    if !has_mpi() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let is_long = is_long();
+    let cases: &[(&str, &[usize])] = match is_long {
+        true => &[("fcn", &[2, 3]), ("conv", &[2, 3]), ("report_cnn", &[2, 3])],
+        false => &[("conv", &[3])],
+    };
+    for (architecture, numbers) in cases {
+        let one = format!("{architecture}_1");
+        write_run(folder, &one, architecture, 5, 12);
+        train(folder, &one, 1);
+        let (wanted, wanted_ranking) = (losses(&folder.join(&one)), ranking(folder, &one));
+        assert_eq!(wanted.len(), 5, "of four steps each");
+        for n_processes in *numbers {
+            let name = format!("{architecture}_{n_processes}");
+            write_run(folder, &name, architecture, 5, 12);
+            let printed = train(folder, &name, *n_processes);
+            assert_eq!(printed.matches(&format!("{architecture}: ")).count(), 1, "process 0 alone prints: {printed}");
+            for (found, wanted) in losses(&folder.join(&name)).iter().zip(&wanted) {
+                assert!(((found - wanted) / wanted).abs() < 1e-5, "{name}: {found}, not {wanted}");
+            }
+            assert_eq!(ranking(folder, &name), wanted_ranking, "{name}");
+        }
+    }
+}
+
+#[test]
+fn more_processes_than_images_in_a_minibatch_are_refused() {
+    if !has_mpi() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path(), "run", "conv", 1, 2);
+    let output = mpirun(folder.path(), 3, &["train", "run.toml"]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("found 2 images in a batch for 3 processes"), "{message}");
+    assert!(!folder.path().join("run/run.json").exists());
+}
+
+#[test]
+fn an_error_that_all_have_is_told_by_the_first() {
+    if !has_mpi() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = mpirun(folder.path(), 2, &["train", "none.toml"]).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && message.matches("none.toml").count() == 1, "{message}");
+    let alone = fail(folder.path(), 1, &["train", "none.toml"]);
+    assert!(message.contains(alone.trim()), "{message}");
+}
+
+/// The processes that mpirun has started.
+fn children(mpirun: &Child) -> Vec<String> {
+    let id = mpirun.id();
+    let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    children.split_whitespace().map(String::from).collect()
+}
+
+/// Waits until something is so, a minute at most.
+#[track_caller]
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_killed_process_ends_all_and_the_same_command_goes_on_bit_for_bit() {
+    if !has_mpi() || !is_long() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let epochs = 60;
+    write_run(folder, "whole", "report_cnn", epochs, 12);
+    train(folder, "whole", 2);
+    // Each process in turn, at points that differ.
+    for (number, (rank, n_epochs)) in [(0, 1), (1, 3), (0, 10), (1, 20), (1, 40)].into_iter().enumerate() {
+        let name = format!("killed_{number}");
+        write_run(folder, &name, "report_cnn", epochs, 12);
+        let file = format!("{name}.toml");
+        let mut command = mpirun(folder, 2, &["train", &file]);
+        let mut started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let history = folder.join(&name).join("history.csv");
+        wait_for("epochs", || fs::read_to_string(&history).is_ok_and(|text| text.lines().count() > n_epochs));
+        let processes = children(&started);
+        assert_eq!(processes.len(), 2, "{processes:?}");
+        assert!(Command::new("kill").args(["-9", &processes[rank]]).status().unwrap().success());
+        let killed = Instant::now();
+        let status = started.wait().unwrap();
+        assert!(!status.success() && killed.elapsed() < Duration::from_secs(10), "{status}, {:?}", killed.elapsed());
+        assert!(processes.iter().all(|process| !Path::new("/proc").join(process).join("exe").exists()));
+        train(folder, &name, 2);
+        let last = |name: &str| fs::read(folder.join(name).join("last.safetensors")).unwrap();
+        assert!(last(&name) == last("whole"), "{name}: other weights than those of a training that was never killed");
+        assert_eq!(losses(&folder.join(&name)), losses(&folder.join("whole")));
+    }
+}

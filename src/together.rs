@@ -261,7 +261,9 @@ mod mpi {
                 let mut received = sent.clone();
                 self.world.alltoall(&sent, &mut received).map_err(&doing)?;
                 let sums: Vec<T> = (0..n_each)
-                    .map(|index| rounded(received[index..].iter().step_by(n_each).map(|&value| value.into()).sum()))
+                    .map(|index| {
+                        rounded(received[index..].iter().step_by(n_each).map(|&value| -> f64 { value.into() }).sum())
+                    })
                     .collect();
                 self.world.allgather(&sums, &mut sent).map_err(&doing)?;
                 values.copy_from_slice(&sent[..values.len()]);
@@ -402,7 +404,10 @@ pub(crate) mod tests {
     #[test]
     fn processes_that_do_not_know_each_other_are_refused() {
         let message = check_not_singletons(3, 1).unwrap_err().to_string();
-        assert!(message.contains("3 processes, of which each sees 1") && message.contains("srun --mpi=pmix"), "{message}");
+        assert!(
+            message.contains("3 processes, of which each sees 1") && message.contains("srun --mpi=pmix"),
+            "{message}"
+        );
         check_not_singletons(3, 3).unwrap();
     }
 

@@ -13,8 +13,8 @@ pub use crate::data::DataDescription;
 pub use background::BackgroundTraining;
 pub(crate) use description::first_difference;
 pub use folder::{Run, fit_in};
-pub use together::fit_together;
 pub(crate) use json::{read_versioned, write_json};
+pub use together::fit_together;
 
 use crate::files::lfs;
 use crate::{Error, Result};

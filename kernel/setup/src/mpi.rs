@@ -62,6 +62,9 @@ mod tests {
         };
         assert_eq!(find(only_the_second).unwrap(), "pkg-config says 4.1.4");
         let message = find(|program, _| Err(anyhow!("cannot start `{program}`"))).unwrap_err().to_string();
-        assert!(message.contains("cannot start `mpicc`") && message.contains("apt install libopenmpi-dev"), "{message}");
+        assert!(
+            message.contains("cannot start `mpicc`") && message.contains("apt install libopenmpi-dev"),
+            "{message}"
+        );
     }
 }

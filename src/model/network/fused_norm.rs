@@ -382,7 +382,8 @@ mod tests {
         let by_output = drawn(n, 0.1).view(shape);
 
         let running = [0.0, 1.0].map(|value| Tensor::full([n_channels], value, (Kind::Float, Device::Cpu)));
-        let (output, saved) = fused.forward(&x, [&weight, &bias], running.each_ref(), &mut StepRandomness::new(1, 1, 1)).unwrap();
+        let (output, saved) =
+            fused.forward(&x, [&weight, &bias], running.each_ref(), &mut StepRandomness::new(1, 1, 1)).unwrap();
         let gradients = saved.gradients(&by_output).unwrap();
 
         let double = |tensor: &Tensor| tensor.to_kind(Kind::Double);

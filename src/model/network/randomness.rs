@@ -75,8 +75,9 @@ impl StepRandomness {
         let Source::Generator(generator) = &mut self.source else { return None };
         Some(match &self.share {
             None => DropoutMask::draw(n_values, probability, generator),
-            Some(share) => DropoutMask::draw(share.n_values(n_values), probability, generator)
-                .of_values(share.values(n_values)),
+            Some(share) => {
+                DropoutMask::draw(share.n_values(n_values), probability, generator).of_values(share.values(n_values))
+            }
         })
     }
 

@@ -39,7 +39,11 @@ fn check(architecture: &Architecture, training: &Training) {
         for (losses, of_process, history) in &found {
             for (step, (loss, wanted)) in losses.iter().zip(&wanted).enumerate() {
                 let error = ((loss - wanted) / wanted).abs();
-                assert!(error < 1e-5, "{}, {n_processes} processes, step {step}: {loss}, not {wanted}", architecture.name);
+                assert!(
+                    error < 1e-5,
+                    "{}, {n_processes} processes, step {step}: {loss}, not {wanted}",
+                    architecture.name
+                );
             }
             assert_eq!(losses.len(), 20);
             assert_eq!(*of_process, found[0].1, "the same bits in all");
@@ -49,7 +53,11 @@ fn check(architecture: &Architecture, training: &Training) {
                     0 => 0.0,
                     _ => it.abs().max().double_value(&[]),
                 });
-                assert!(error <= 1e-3 * largest, "{}, {n_processes} processes: {error} of {largest}", architecture.name);
+                assert!(
+                    error <= 1e-3 * largest,
+                    "{}, {n_processes} processes: {error} of {largest}",
+                    architecture.name
+                );
             }
         }
         assert!(found[0].2.learnt.is_some() && found[1].2.learnt.is_none(), "process 0 measures");
@@ -81,9 +89,8 @@ fn batch_norm_of_each_process_is_noted_and_stays_the_same_in_all() {
         "Linear(8, 3072)",
     );
     let by_libtorch = by_libtorch.unwrap();
-    let found = in_threads(3, |together| {
-        run(Loop::begin(None, by_libtorch.clone(), &few(), training(), together).unwrap())
-    });
+    let found =
+        in_threads(3, |together| run(Loop::begin(None, by_libtorch.clone(), &few(), training(), together).unwrap()));
     assert_eq!(found[0].2.notes, [NORMS_OF_EACH]);
     assert!(found.iter().all(|(losses, weights, _)| *losses == found[0].0 && *weights == found[0].1));
 }

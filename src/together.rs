@@ -234,7 +234,7 @@ mod mpi {
         let (before, of_hook) = (std::panic::take_hook(), mpi.world());
         std::panic::set_hook(Box::new(move |panic| {
             before(panic);
-            of_hook.abort(101)
+            of_hook.abort(101);
         }));
         Ok(Joined { together: Arc::new(World { world }), _mpi: Some(Guard(mpi)) })
     }

@@ -22,7 +22,7 @@ use crate::workspace::{self, Workspace};
 
 #[derive(Args)]
 pub struct Options {
-    /// Also compile the command line with MPI, for one training in several processes (docs/CLUSTER.md)
+    /// Only libtorch, and the command line compiled with MPI for one training in several processes (docs/CLUSTER.md)
     #[arg(long)]
     mpi: bool,
 }

@@ -86,7 +86,7 @@ fn losses(run: &Path) -> Vec<f64> {
 /// The scores of the test images.
 fn scores(folder: &Path, run: &str) -> Vec<f64> {
     let scores = succeed(folder, &["score", run, "scenes"]);
-    let column = scores.lines().next().unwrap().split(',').position(|name| name == "score").unwrap();
+    let column = scores.lines().next().unwrap().split(',').position(|name| name == "mse").unwrap();
     scores.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect()
 }
 

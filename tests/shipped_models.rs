@@ -88,23 +88,27 @@ fn models_are_what_their_list_says() {
         let auc = model.score(data.test()).unwrap().auc().unwrap();
         assert!(line.ends_with(&format!("| {auc:.4} |")), "{line}: {auc}");
         if name.ends_with("automobile_ship") {
-            check_table_of_six(&model, &data);
+            check_words_on_model(&model, &data);
         }
     }
 }
 
-/// The AUCs of the report that are this model's, beside those of the model.
-fn check_table_of_six(model: &Autoencoder, data: &Split) {
+/// What the text on held-out pairs says of this model.
+fn check_words_on_model(model: &Autoencoder, data: &Split) {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/WHICH_PAIR.md")).unwrap();
     let ways = [Reconstruction, KMeans(3), KMeans(5), Pca(2), Pca(3)];
-    let table = score_table_fitted_on_test(model, data, &ways).unwrap();
-    for (name, key, reported) in diabolo::sweep::REPORT_AUCS.iter().filter(|(name, ..)| *name == model.name()) {
-        let way = ways.iter().find(|way| way.key() == *key).unwrap();
-        let auc = table.scores(way).unwrap().auc().unwrap();
-        let difference = 100.0 * (auc / reported - 1.0);
-        let line = format!("| `{name}`, {key} | {reported:.3} | {auc:.3} | {difference:+.1} % |");
-        assert!(text.contains(&line), "{line}");
-    }
+    let ways = if model.name() == "fcn" { &ways[..1] } else { &ways };
+    let table = score_table_fitted_on_test(model, data, ways).unwrap();
+    let aucs: Vec<f64> = ways.iter().map(|way| table.scores(way).unwrap().auc().unwrap()).collect();
+    let words = match aucs[..] {
+        [auc] => format!("`fcn` has {auc:.3} after the report's 1000 epochs"),
+        [auc, of_three, of_five, of_two_axes, of_three_axes] => format!(
+            "`report_cnn` {auc:.3} after 60, K-means on its codes {of_three:.3} and {of_five:.3}, PCA {of_two_axes:.3} and \
+             {of_three_axes:.3}"
+        ),
+        _ => unreachable!("one AUC or five"),
+    };
+    assert!(text.contains(&words), "{words}");
 }
 
 /// Models that are shipped cannot drift from the code: it makes the first two epochs of their history.

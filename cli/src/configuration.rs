@@ -202,19 +202,23 @@ mod tests {
             if path.extension().is_none_or(|extension| extension != "toml") {
                 continue;
             }
-            let (name, training) = if path.file_stem().is_some_and(|name| name == "fcn_all_pairs") {
+            let stem = path.file_stem().unwrap().to_str().unwrap();
+            let (name, training) = if stem.ends_with("_pairs") || stem.ends_with("_seeds") {
                 let sweep: Sweeping = read(&path).unwrap();
-                // All 45 pairs, so fewer epochs.
-                (sweep.architecture.name, sweep.training.epochs(1000))
+                (sweep.architecture.name, sweep.training)
             } else {
                 let run: Train = read(&path).unwrap();
                 (run.architecture.name, run.training)
             };
             // One setting is another: with AdamW the network learns sooner.
             let adam = Training::report_cnn().optimizer(Optimizer::AdamW { weight_decay: 0.01 });
-            let wanted = match (name.as_str(), path.file_stem().unwrap().to_str().unwrap()) {
+            let wanted = match (name.as_str(), stem) {
+                // Many trainings, so fewer epochs.
+                (_, "fcn_all_pairs") => Training::report_fcn().epochs(100),
+                (_, "fcn_seeds") => Training::report_fcn().epochs(30),
                 ("fcn", _) => Training::report_fcn(),
                 (_, "report_cnn_adam_automobile_ship") => adam.epochs(60),
+                (_, "report_cnn_adam_seeds") => adam.epochs(20),
                 // A sixth of the images, so more epochs.
                 (_, "report_cnn_adam_scenes") => adam.epochs(200),
                 _ => Training::report_cnn(),

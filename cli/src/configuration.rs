@@ -203,7 +203,14 @@ mod tests {
                 continue;
             }
             let stem = path.file_stem().unwrap().to_str().unwrap();
-            let (name, training) = if stem.ends_with("_pairs") || stem.ends_with("_seeds") {
+            let (name, training) = if [
+                "fcn_all_pairs",
+                "fcn_seeds",
+                "report_cnn_adam_seeds",
+                "report_cnn_adam_ship_truck",
+            ]
+            .contains(&stem)
+            {
                 let sweep: Sweeping = read(&path).unwrap();
                 (sweep.architecture.name, sweep.training)
             } else {
@@ -219,6 +226,7 @@ mod tests {
                 ("fcn", _) => Training::report_fcn(),
                 (_, "report_cnn_adam_automobile_ship") => adam.epochs(60),
                 (_, "report_cnn_adam_seeds") => adam.epochs(20),
+                (_, "report_cnn_adam_ship_truck") => adam.epochs(10),
                 // A sixth of the images, so more epochs.
                 (_, "report_cnn_adam_scenes") => adam.epochs(200),
                 _ => Training::report_cnn(),

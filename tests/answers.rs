@@ -1,5 +1,9 @@
 //! What the notebooks' text says in numbers, against the outputs that are committed with them.
 
+#[path = "common/notebook.rs"]
+mod notebook;
+
+use notebook::{notebooks_in, text_of};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -7,27 +11,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The notebooks in the repository, and that of the exercises' solutions; none in a package of the crate.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+/// The notebooks with outputs: all, and that of the exercises' solutions.
 fn notebooks() -> Vec<(PathBuf, Value)> {
-    let Ok(entries) = std::fs::read_dir(root().join("notebooks")) else {
-        eprintln!("skipped: the notebooks are in the repository");
-        return Vec::new();
+    let in_folder = |folder: &'static str| {
+        notebooks_in(folder).into_iter().map(move |(name, notebook)| (root().join(folder).join(name), notebook))
     };
-    let paths =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "ipynb"));
-    paths
-        .chain([root().join("notebooks/course/solutions.ipynb")])
-        .map(|path| (path.clone(), serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()))
-        .collect()
-}
-
-/// A text of a notebook's JSON: a string, or a list of its lines.
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        other => other.as_str().unwrap_or_default().into(),
-    }
+    ["notebooks", "notebooks/course"].into_iter().flat_map(in_folder).collect()
 }
 
 fn cells<'a>(notebook: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {

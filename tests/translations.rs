@@ -1,36 +1,18 @@
 //! The notebooks in other languages against the English ones: the same code, and text that says what the English says now.
 
+#[path = "common/notebook.rs"]
+mod notebook;
+
+use notebook::{notebooks_in, text_of};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 /// The folders of translated notebooks, beside `notebooks`.
 const TRANSLATIONS: [&str; 1] = ["notebooks-zh-TW"];
 
-/// The notebooks of a folder by their file names; none in a package of the crate, which lacks them.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn notebooks_in(folder: &str) -> BTreeMap<String, Value> {
-    let Ok(entries) = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)) else {
-        eprintln!("skipped: {folder} is in the repository");
-        return BTreeMap::new();
-    };
-    let paths = entries.map(|entry| entry.unwrap().path());
-    let notebooks = paths.filter(|path| path.extension().is_some_and(|ending| ending == "ipynb"));
-    let named = |path: &Path| path.file_name().unwrap().to_string_lossy().to_string();
-    notebooks.map(|path| (named(&path), serde_json::from_slice(&fs::read(path).unwrap()).unwrap())).collect()
-}
-
 fn cells(notebook: &Value) -> &[Value] {
     notebook["cells"].as_array().unwrap()
-}
-
-/// A text of a notebook's JSON: a string, or a list of its lines.
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
-        other => other.as_str().unwrap_or_default().into(),
-    }
 }
 
 /// What stands in a text in every language: numbers, code and the targets of links, sorted.

@@ -14,28 +14,31 @@ pub(super) fn minibatch_loss(
     training: &Training,
 ) -> Result<(Tensor, Backward)> {
     // Of several processes each adds its part to the loss of the whole minibatch.
-    let share = randomness.share().map(|share| (share.weight(), share.counts()));
+    let weights = randomness.share().map(|share| {
+        let of_kl = match training.kl_term {
+            KlTerm::PerPixel(_) => share.weight(),
+            // A sum over images, and no mean.
+            KlTerm::CourseSum => f64::from(u8::from(share.counts())),
+        };
+        (share.weight(), of_kl)
+    });
+    let (weight, weight_of_kl) = weights.unzip();
     let pass = network.pass(batch, Mode::Training(randomness), training.precision)?;
     let loss = || -> Result<Tensor, TchError> {
-        let mse = pass.reconstruction.f_mse_loss(batch, tch::Reduction::Mean)?;
+        let mse = weighted(pass.reconstruction.f_mse_loss(batch, tch::Reduction::Mean)?, weight)?;
         match &pass.distribution {
-            None => weighted(mse, share.map(|(weight, _)| weight)),
-            Some(distribution) => {
-                let weight_of_kl = share.map(|(weight, counts)| match training.kl_term {
-                    KlTerm::PerPixel(_) => weight,
-                    // A sum over images, and no mean.
-                    KlTerm::CourseSum => f64::from(u8::from(counts)),
-                });
-                let kl = weighted(kl_loss(distribution, batch, training.kl_term)?, weight_of_kl)?;
-                weighted(mse, share.map(|(weight, _)| weight))?.f_add(&kl)
-            }
+            None => Ok(mse),
+            Some(distribution) => mse.f_add(&weighted(kl_loss(distribution, batch, training.kl_term)?, weight_of_kl)?),
         }
     };
     Ok((loss().doing("working out the loss")?, pass.backward))
 }
 
 fn weighted(loss: Tensor, weight: Option<f64>) -> Result<Tensor, TchError> {
-    weight.map_or_else(|| Ok(loss.shallow_clone()), |weight| loss.f_mul_scalar(weight))
+    match weight {
+        None => Ok(loss),
+        Some(weight) => loss.f_mul_scalar(weight),
+    }
 }
 
 /// Divergence of `N(mean, exp(log_variance))` from `N(0, 1)` in closed form (Kingma and Welling, 2014, appendix B),

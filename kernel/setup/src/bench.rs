@@ -167,7 +167,7 @@ fn build_rounds(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Re
             .args(["--message-format", "json-render-diagnostics"])
             .current_dir(workspace.root());
         let messages = commands::run(command, "compiling benches/rounds.rs", &cache.log("bench"), step)?;
-        let built = messages.lines().find_map(|line| commands::executable_named("rounds", line));
+        let built = commands::executable_named("rounds", &messages);
         Ok((built.context("cargo built no rounds")?, "diabolo's side is compiled".into()))
     })
 }

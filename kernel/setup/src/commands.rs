@@ -96,11 +96,13 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
     })
 }
 
-/// The program of this name, if this line of cargo's JSON messages announces it.
-pub fn executable_named(name: &str, message: &str) -> Option<PathBuf> {
-    let message: Value = serde_json::from_str(message).ok()?;
-    let is_it = message["target"]["name"] == name;
-    is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+/// The program of this name, if cargo's JSON messages, a line each, announce it.
+pub fn executable_named(name: &str, messages: &str) -> Option<PathBuf> {
+    messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let is_it = message["target"]["name"] == name;
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+    })
 }
 
 /// Calls `handle` with each line; a carriage return ends one too, because progress bars use it.
@@ -177,6 +179,8 @@ mod tests {
         assert_eq!(executable_named("diabolo-kernel", other), None);
         assert_eq!(executable_named("diabolo-kernel", "not a message"), None);
         assert_eq!(executable_named("diabolo-kernel", kernel), Some("/t/diabolo-kernel".into()));
+        let all = format!("{other}\nnot a message\n{kernel}\n");
+        assert_eq!(executable_named("diabolo-kernel", &all), Some("/t/diabolo-kernel".into()));
     }
 
     #[test]

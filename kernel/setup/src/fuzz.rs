@@ -120,7 +120,7 @@ fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<Pa
             .env("CARGO_TERM_PROGRESS_WIDTH", "100");
         let messages = commands::run(command, "compiling the fuzz targets", &cache.log("fuzz-build"), step)?;
         for name in targets(workspace)? {
-            let built = messages.lines().find_map(|line| commands::executable_named(&name, line));
+            let built = commands::executable_named(&name, &messages);
             let built = built.with_context(|| format!("cargo built no {name}; is it in fuzz/Cargo.toml?"))?;
             crate::files::install_program(&built, &programs.join(&name))?;
         }

@@ -70,7 +70,7 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
             .env("CARGO_TERM_PROGRESS_WIDTH", "100");
         let messages = commands::run(command, "compiling the kernel", &cache.log(&name), step)?;
-        let built = messages.lines().find_map(|line| commands::executable_named("diabolo-kernel", line));
+        let built = commands::executable_named("diabolo-kernel", &messages);
         let built = built.context("cargo built no kernel")?;
         files::install_program(&built, &program)?;
         Ok((program, "the kernel is compiled".into()))

@@ -26,7 +26,7 @@ pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Resul
             .args(["--message-format", "json-render-diagnostics"])
             .current_dir(workspace.root());
         let messages = commands::run(command, "compiling diabolo with MPI", &cache.log("mpi"), step)?;
-        let built = messages.lines().find_map(|line| commands::executable_named("diabolo", line));
+        let built = commands::executable_named("diabolo", &messages);
         Ok((built.context("cargo built no diabolo")?, "the command line with MPI is compiled".into()))
     })
 }

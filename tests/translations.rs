@@ -1,4 +1,5 @@
-//! The notebooks in other languages against the English ones: the same code, and text that says what the English says now.
+//! Notebooks and guide in other languages against the English ones: the same code, and text that says what the English says
+//! now.
 
 #[path = "common/notebook.rs"]
 mod notebook;
@@ -10,6 +11,9 @@ use std::path::Path;
 
 /// The folders of translated notebooks, beside `notebooks`.
 const TRANSLATIONS: [&str; 1] = ["notebooks-zh-TW"];
+
+/// Translated pages behind their English ones.
+const PAGES: [(&str, &str); 1] = [("docs/GUIDE.md", "docs/zh-TW/GUIDE.md")];
 
 fn cells(notebook: &Value) -> &[Value] {
     notebook["cells"].as_array().unwrap()
@@ -43,14 +47,35 @@ fn fault_of(english: &Value, translated: &Value) -> Option<String> {
         }
         return (english_text != text).then(|| "has other code".into());
     }
-    let (wanted, found) = (what_is_no_word(&english_text), what_is_no_word(&text));
+    fault_of_text(&english_text, &text, translated["metadata"]["english"].as_str())
+}
+
+/// What a translated text lacks that was made of the English text with the hash `made_of`.
+fn fault_of_text(english: &str, text: &str, made_of: Option<&str>) -> Option<String> {
+    let (wanted, found) = (what_is_no_word(english), what_is_no_word(text));
     if wanted != found {
         return Some(format!("has other numbers, code or links: {found:?} instead of {wanted:?}"));
     }
-    let hash = hash_of(&english_text);
-    (translated["metadata"]["english"] != hash.as_str()).then(|| {
-        format!("is of an older English text; translate it anew and set \"english\" to {hash:?} in its metadata")
-    })
+    let hash = hash_of(english);
+    (made_of != Some(&hash))
+        .then(|| format!("is of an older English text; translate it anew and write {hash} behind \"english\""))
+}
+
+/// What stands above a page's second headings, and each of these with what is below it; links without their targets, which
+/// depend on the folder and on the words of headings.
+fn sections(page: &str) -> Vec<String> {
+    let mut parts = page.split("](");
+    let first = parts.next().unwrap().to_string();
+    let words = parts.map(|part| part.split_once(')').unwrap().1);
+    let text = words.fold(first, |text, words| text + "]" + words);
+    text.split("\n## ").map(|section| section.trim().into()).collect()
+}
+
+/// A section without the line that says of which English text it was made, and that.
+fn without_hash(section: &str) -> (String, Option<&str>) {
+    let Some((before, rest)) = section.split_once("<!-- english: ") else { return (section.into(), None) };
+    let (hash, after) = rest.split_once(" -->").unwrap();
+    (format!("{before}{after}"), Some(hash))
 }
 
 #[test]
@@ -72,6 +97,22 @@ fn every_notebook_is_translated_cell_by_cell() {
             faults.extend(pairs.filter_map(fault));
         }
         assert!(faults.is_empty(), "{folder}:\n{}", faults.join("\n"));
+    }
+}
+
+#[test]
+fn every_page_is_translated_section_by_section() {
+    for (english, translated) in PAGES {
+        let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        let (english, page) = (sections(&read(english)), sections(&read(translated)));
+        assert_eq!(page.len(), english.len(), "the sections of {translated}");
+        let fault = |(english, section): (&String, &String)| {
+            let (text, hash) = without_hash(section);
+            let title = section.lines().next().unwrap_or_default().to_string();
+            fault_of_text(english, &text, hash).map(|fault| format!("{title} {fault}"))
+        };
+        let faults: Vec<String> = english.iter().zip(&page).filter_map(fault).collect();
+        assert!(faults.is_empty(), "{translated}:\n{}", faults.join("\n"));
     }
 }
 
@@ -101,6 +142,10 @@ fn a_change_of_one_language_alone_is_found() {
     for (right, wrong) in [("0.597", "0.598"), ("`fcn`", "`cnn`"), ("more.md", "less.md"), ("3", "三")] {
         assert!(fault(&translation.replace(right, wrong), &hash).starts_with("has other numbers"), "{wrong}");
     }
+    let english = sections("[a](x.md)\n\n## AUC 0.5\n\n[b](y.md#c)");
+    assert_eq!(english, ["[a]", "AUC 0.5\n\n[b]"]);
+    let (text, made_of) = without_hash("分數 0.5\n\n<!-- english: 12345678 -->\n\n[乙]");
+    assert_eq!((text.as_str(), made_of), ("分數 0.5\n\n\n\n[乙]", Some("12345678")));
     let older = json!({"english": "00000000"});
     assert!(fault(translation, &older).contains("an older English text"));
     // The published value of the function for this text.

@@ -44,6 +44,8 @@ class Browser:
         address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
         self.socket = websocket.create_connection(address, timeout=60, max_size=None)
         self.n_calls = 0
+        # What the page did meanwhile, of the kinds that were asked for by calls such as Network.enable.
+        self.events = []
 
     def call(self, method, **parameters):
         self.n_calls += 1
@@ -52,6 +54,7 @@ class Browser:
             answer = json.loads(self.socket.recv())
             if answer.get("id") == self.n_calls:
                 return answer["result"]
+            self.events.append(answer)
 
     def evaluate(self, script):
         """The value of an expression on the page; an error on it is an error here."""

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 /// The folder that an environment variable names, as a whole path; none where it is empty or not set.
 pub fn folder_in(variable: &str) -> Result<Option<PathBuf>> {
@@ -60,6 +60,43 @@ fn write_whole(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> Resu
         // The reason that is reported is the first one; that nothing is left over is only tidy.
         .inspect_err(|_| drop(fs::remove_file(&aside)))
         .with_context(|| format!("writing {}; is its folder writable and the disk not full?", path.display()))
+}
+
+/// Empties a folder that an earlier run of the command made for a `kind` of result, or makes it.
+///
+/// # Errors
+/// When it holds something else, which is not removed.
+pub fn empty_own_folder(path: &Path, kind: &str) -> Result<()> {
+    let mark = path.join(format!(".diabolo-{kind}"));
+    let is_used = fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    if is_used && !mark.exists() {
+        bail!("{} holds something else than a {kind}; name a new folder with --out", path.display());
+    }
+    let make = || -> io::Result<()> {
+        if is_used {
+            fs::remove_dir_all(path)?;
+        }
+        fs::create_dir_all(path)?;
+        fs::write(&mark, "")
+    };
+    make().with_context(|| format!("making the folder {}", path.display()))
+}
+
+/// Copies what is in the folder `from` into the folder `to`.
+pub fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    let copy = || -> io::Result<Vec<_>> {
+        fs::create_dir_all(to)?;
+        fs::read_dir(from)?.collect()
+    };
+    for entry in copy().with_context(|| format!("copying {} to {}", from.display(), to.display()))? {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &target)?;
+        } else {
+            fs::copy(&path, &target).with_context(|| format!("copying {} to {}", path.display(), target.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The bytes that removing `path` would free; a file that several folders share counts once for all of them.

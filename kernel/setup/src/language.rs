@@ -21,6 +21,22 @@ impl Language {
         }
     }
 
+    /// Its name in HTML.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::En => "en",
+            Self::ZhTw => "zh-TW",
+        }
+    }
+
+    /// The folder of its book in the site; English is at the top.
+    pub fn book(self) -> &'static str {
+        match self {
+            Self::En => "",
+            Self::ZhTw => "zh-TW/",
+        }
+    }
+
     /// Where `cargo diabolo report` writes unless told otherwise, in a clone.
     pub fn report_folder(self) -> &'static str {
         match self {

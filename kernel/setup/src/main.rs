@@ -23,6 +23,7 @@ mod progress;
 mod python;
 mod report;
 mod setup;
+mod site;
 mod testing;
 mod workspace;
 
@@ -40,6 +41,7 @@ use clap::{Parser, Subcommand};
   cargo diabolo lab                       open the notebooks in JupyterLab
   cargo diabolo lab --language zh-TW      the same in Traditional Chinese
   cargo diabolo course                    assignments for a class, for nbgrader
+  cargo diabolo site                      guide, notebooks and API as a website
   cargo diabolo test                      the crate's tests
   cargo diabolo fuzz                      a minute of damaged files for every door
   cargo diabolo bench                     its speed beside PyTorch's and scikit-learn's")]
@@ -60,6 +62,8 @@ enum Command {
     Lab(lab::Options),
     /// Assignments for a class, handed out and graded by nbgrader
     Course(course::Options),
+    /// Guide, notebooks, gallery and API as a website for any static host
+    Site(site::Options),
     /// Set up, then run `cargo test --workspace`
     Test(testing::Options),
     /// Throw damaged files at everything that opens files
@@ -82,6 +86,7 @@ fn main() -> ExitCode {
         Command::Report(options) => report::run(&options),
         Command::Lab(options) => lab::run(&options),
         Command::Course(options) => course::run(&options),
+        Command::Site(options) => site::run(&options),
         Command::Test(options) => testing::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),

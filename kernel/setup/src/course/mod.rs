@@ -125,7 +125,7 @@ impl Course {
     /// A course with these settings and notebooks in a new folder; the settings come last, so that half a copy is none.
     fn copied_to(&self, folder: &Path) -> Result<Self> {
         let copy = || -> Result<()> {
-            copy_folder(&self.folder.join("source"), &folder.join("source"))?;
+            files::copy_folder(&self.folder.join("source"), &folder.join("source"))?;
             fs::copy(self.folder.join(SETTINGS), folder.join(SETTINGS))?;
             Ok(())
         };
@@ -193,20 +193,6 @@ impl Course {
 fn read_notebook(path: &Path) -> Result<Value> {
     let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
     serde_json::from_slice(&text).with_context(|| format!("{} is no notebook", path.display()))
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 /// What nbgrader knows of a cell.

@@ -16,7 +16,7 @@ const FAILURES: &str = "failures";
 const LISTS: [&str; 2] = [FAILURES, "sweep"];
 
 /// The image types that become files, and the ends of their names.
-const IMAGES: [(&str, &str); 2] = [("image/svg+xml", "svg"), ("image/png", "png")];
+pub const IMAGES: [(&str, &str); 2] = [("image/svg+xml", "svg"), ("image/png", "png")];
 
 /// One picture from a notebook.
 pub struct Figure {
@@ -112,7 +112,8 @@ fn fragment_of(data: &Value) -> Value {
     }
 }
 
-fn image_bytes(data: &Value, mime_type: &str) -> Option<Vec<u8>> {
+/// The picture of this type in the data of an output.
+pub fn image_bytes(data: &Value, mime_type: &str) -> Option<Vec<u8>> {
     let text = data.get(mime_type).map(text_of)?;
     if mime_type == "image/svg+xml" {
         return Some(text.into_bytes());

@@ -24,7 +24,8 @@ use crate::setup::{self, Ready};
 use crate::workspace::Workspace;
 use executor::Executor;
 use gather::Gathered;
-pub use gather::text_of;
+pub use gather::{IMAGES, image_bytes, text_of};
+pub use page::escaped;
 
 /// The variables by which notebooks learn the options; none is set for an option that was not given.
 const DATA_VARIABLE: &str = "DIABOLO_NOTEBOOK_DATA";
@@ -147,10 +148,7 @@ fn run_cells(
     gathered: &mut Gathered,
     step: &Step,
 ) -> Result<(Option<String>, usize)> {
-    let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let notebook: Value =
-        serde_json::from_slice(&text).with_context(|| format!("{} is no notebook", path.display()))?;
-    let cells = notebook["cells"].as_array().context("the notebook has no cells")?;
+    let cells = cells_of(path)?;
     let name = name_of(path);
     let is_code = |cell: &Value| cell["cell_type"] == "code";
     let n_cells = cells.iter().filter(|cell| is_code(cell)).count();
@@ -172,7 +170,7 @@ fn run_cells(
             bail!("{place} failed:\n{}\n{reason}", indented(&source));
         }
     }
-    Ok((title_of(cells), n_cells))
+    Ok((title_of(&cells), n_cells))
 }
 
 /// The folder that the report is written to.
@@ -186,19 +184,7 @@ impl Folder {
     /// # Errors
     /// When it holds something else, which is not removed.
     fn prepare(path: PathBuf) -> Result<Self> {
-        let mark = path.join(".diabolo-report");
-        let is_used = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
-        if is_used && !mark.exists() {
-            bail!("{} holds something else than a report; name a new folder with --out", path.display());
-        }
-        let make = || -> std::io::Result<()> {
-            if is_used {
-                fs::remove_dir_all(&path)?;
-            }
-            fs::create_dir_all(path.join("figures"))?;
-            fs::write(&mark, "")
-        };
-        make().with_context(|| format!("making the folder {}", path.display()))?;
+        files::empty_own_folder(&path, "report")?;
         Ok(Self { path })
     }
 
@@ -288,7 +274,8 @@ fn kernelspec_name(options: &Options) -> &'static str {
     if options.kernel == "evcxr" { kernel::STOCK_KERNEL_NAME } else { kernel::KERNEL_NAME }
 }
 
-fn notebooks_in(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The notebooks in a folder, by name.
+pub fn notebooks_in(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("reading the folder {}", folder.display()))?;
     let mut notebooks: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     notebooks.retain(|path| path.extension().is_some_and(|extension| extension == "ipynb"));
@@ -299,7 +286,8 @@ fn notebooks_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(notebooks)
 }
 
-fn name_of(notebook: &Path) -> String {
+/// The name of a notebook's file, without its ending.
+pub fn name_of(notebook: &Path) -> String {
     notebook.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -308,8 +296,19 @@ fn short_name(name: &str) -> String {
     format!("notebook {}", name.split('_').next().unwrap_or(name))
 }
 
+/// The cells of the notebook at `path`.
+pub fn cells_of(path: &Path) -> Result<Vec<Value>> {
+    let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+    let mut notebook: Value =
+        serde_json::from_slice(&text).with_context(|| format!("{} is no notebook", path.display()))?;
+    match notebook["cells"].take() {
+        Value::Array(cells) => Ok(cells),
+        _ => bail!("the notebook {} has no cells", path.display()),
+    }
+}
+
 /// The first heading.
-fn title_of(cells: &[Value]) -> Option<String> {
+pub fn title_of(cells: &[Value]) -> Option<String> {
     let markdown = cells.iter().filter(|cell| cell["cell_type"] == "markdown");
     let texts: Vec<_> = markdown.map(|cell| gather::text_of(&cell["source"])).collect();
     let mut lines = texts.iter().flat_map(|text| text.lines());

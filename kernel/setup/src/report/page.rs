@@ -154,7 +154,8 @@ fn grouped(digits: &str) -> String {
     format!("{sign}{}", groups.join("\u{202f}"))
 }
 
-fn escaped(text: &str) -> String {
+/// Text as it stands in HTML and in its attributes.
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

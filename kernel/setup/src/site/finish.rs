@@ -43,7 +43,7 @@ pub fn finished(html: &str, page: &Page, other: &Page) -> Result<String> {
     let mut finished = html.to_string();
     for (mark, replacement) in [
         ("</head>", head.as_str()),
-        ("<div class=\"page\">", &bar),
+        ("<div class=\"page\">", bar.as_str()),
         ("<main>", "<main data-pagefind-body>"),
         // Only what has a role can be expanded.
         ("<label id=\"mdbook-sidebar-toggle\"", "<label id=\"mdbook-sidebar-toggle\" role=\"button\" tabindex=\"0\""),

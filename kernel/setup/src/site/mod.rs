@@ -130,6 +130,8 @@ fn mdbook(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
             let mut command = commands::cargo();
             command.args(["install", "mdbook", "--locked", "--no-default-features", "--version"]);
             command.arg(format!("={MDBOOK_VERSION}")).arg("--root").arg(&part.folder);
+            // The clone's settings are for its own builds.
+            command.current_dir(cache.root());
             commands::run(command, "cargo install mdbook", &cache.log("mdbook-install"), step)?;
             part.complete(&key)?;
         }
@@ -164,7 +166,7 @@ fn write_book(book: &Path, pages: &[&Page], links: &Links, root: &Path, site: &P
         let text = if page.source == GALLERY { text.clone() } else { links.rewritten(&text, page) };
         files::write_if_changed(&book.join("src").join(format!("{}.md", page.place)), text.as_bytes())?;
     }
-    for (file, text) in [("src/SUMMARY.md", &*contents), ("site.css", STYLE), ("book.toml", &settings(language))] {
+    for (file, text) in [("src/SUMMARY.md", &*contents), ("site.css", STYLE), ("book.toml", &*settings(language))] {
         files::write_if_changed(&book.join(file), text.as_bytes())?;
     }
     Ok(())

@@ -14,7 +14,7 @@ import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests"))
-from lab_test import Browser, wait_for  # noqa: E402
+from browser import Browser, wait_for  # noqa: E402
 
 # A phone's width in pixels.
 NARROW = 390

@@ -20,7 +20,7 @@ pub fn finished(html: &str, page: &Page, other: &Page) -> Result<String> {
     let other_tag = other.language.tag();
     let (site, search, api) = match page.language {
         Language::En => ("Site", "Search", "API"),
-        Language::ZhTw => ("網站", "搜尋", "API（英文）"),
+        Language::ZhTw => ("網站", "搜尋", "API"),
     };
     let other_name = match other.language {
         Language::En => "English",
@@ -35,16 +35,19 @@ pub fn finished(html: &str, page: &Page, other: &Page) -> Result<String> {
          <script type=\"module\" src=\"{up}pagefind/pagefind-component-ui.js\"></script>\n</head>"
     );
     let bar = format!(
-        "<div class=\"page\">\n<nav class=\"site-bar\" aria-label=\"{site}\">\n\
-         <pagefind-modal-trigger placeholder=\"{search}\"></pagefind-modal-trigger>\n\
+        "<div class=\"right-buttons\">\n<nav class=\"site-bar\" aria-label=\"{site}\">\n\
+         <pagefind-modal-trigger compact hide-shortcut placeholder=\"{search}\"></pagefind-modal-trigger>\n\
          <a href=\"{other_file}\" lang=\"{other_tag}\" hreflang=\"{other_tag}\">{other_name}</a>\n\
-         <a href=\"{up}{API}\">{api}</a>\n</nav>\n<pagefind-modal></pagefind-modal>\n"
+         <a href=\"{up}{API}\">{api}</a>\n</nav>\n"
     );
     let mut finished = html.to_string();
     for (mark, replacement) in [
         ("</head>", head.as_str()),
-        ("<div class=\"page\">", bar.as_str()),
+        ("<div class=\"page\">", "<pagefind-modal></pagefind-modal>\n<div class=\"page\">"),
+        ("<div class=\"right-buttons\">", bar.as_str()),
         ("<main>", "<main data-pagefind-body>"),
+        // The book's title is a heading of the first level too.
+        ("<h1 id=", "<h1 data-pagefind-meta=\"title\" id="),
         // Only what has a role can be expanded.
         ("<label id=\"mdbook-sidebar-toggle\"", "<label id=\"mdbook-sidebar-toggle\" role=\"button\" tabindex=\"0\""),
     ] {
@@ -75,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_page_gets_search_the_api_and_its_other_language() {
-        let html = "<head></head><div class=\"page\"><label id=\"mdbook-sidebar-toggle\"><main>text</main></div>";
+        let html = "<head></head><div class=\"page\"><label id=\"mdbook-sidebar-toggle\">\
+                    <div class=\"right-buttons\"></div><main><h1 id=\"a\">A</h1></main></div>";
         let chinese = page(Language::ZhTw, "notebooks/00");
         let finished_page = finished(html, &chinese, &page(Language::En, "notebooks/00")).unwrap();
         for wanted in [
@@ -83,7 +87,7 @@ mod tests {
             "rel=\"alternate\" hreflang=\"en\"",
             "<a href=\"../../api/diabolo/index.html\"",
             "src=\"../../pagefind/pagefind-component-ui.js\"",
-            "<main data-pagefind-body>text",
+            "<main data-pagefind-body><h1 data-pagefind-meta=\"title\" id=\"a\">A",
         ] {
             assert!(finished_page.contains(wanted), "{wanted} is missing in {finished_page}");
         }

@@ -185,7 +185,7 @@ fn entry(title: &str, place: &str) -> String {
 fn settings(language: Language) -> String {
     format!(
         "[book]\ntitle = \"diabolo\"\nlanguage = \"{}\"\n\
-         [output.html]\nadditional-css = [\"site.css\"]\ninput-404 = \"\"\nsmart-punctuation = false\n\
+         [output.html]\nadditional-css = [\"site.css\"]\ninput-404 = \"\"\nsmart-punctuation = false\nno-section-label = true\n\
          [output.html.playground]\nrunnable = false\n[output.html.search]\nenable = false\n",
         language.tag()
     )

@@ -54,7 +54,8 @@ pub fn finished(html: &str, page: &Page, other: &Page) -> Result<String> {
         let (before, after) = finished.split_once(mark).with_context(|| format!("mdBook's page has no {mark}"))?;
         finished = format!("{before}{replacement}{after}");
     }
-    Ok(finished)
+    // What is wider than the page is moved with the arrow keys, once it has the focus.
+    Ok(finished.replace("<pre><code ", "<pre><code tabindex=\"0\" "))
 }
 
 /// `sitemap.xml` of a site at the address `url`.

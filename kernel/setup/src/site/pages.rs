@@ -119,7 +119,14 @@ impl Links {
         for line in text.lines() {
             let is_fence = line.trim_start().starts_with("```");
             is_code ^= is_fence;
-            rewritten += &if is_code || is_fence { line.into() } else { self.line(line, page) };
+            if is_code || is_fence {
+                rewritten += line;
+            } else if continues(&rewritten, line) {
+                rewritten.pop();
+                rewritten += &self.line(line.trim_start(), page);
+            } else {
+                rewritten += &self.line(line, page);
+            }
             rewritten.push('\n');
         }
         rewritten
@@ -165,6 +172,15 @@ impl Links {
             None => Some(format!("{}/blob/HEAD/{path}{fragment}", self.repository)),
         }
     }
+}
+
+/// Is `line` the next sentence of a paragraph whose last one ends in a Chinese full stop? A browser shows the end of a line
+/// as a space, which Chinese has not.
+fn continues(text: &str, line: &str) -> bool {
+    let is_heading = || text.trim_end().rsplit('\n').next().is_some_and(|last| last.starts_with('#'));
+    let is_text = |first: char| !first.is_ascii() || first.is_ascii_alphabetic() || first == '`';
+    let ends = text.strip_suffix('\n').is_some_and(|text| text.ends_with(['。', '：', '；', '？']));
+    ends && !is_heading() && line.trim_start().starts_with(is_text)
 }
 
 /// Copies the pictures that the Markdown of `page` shows into the site.
@@ -227,6 +243,8 @@ mod tests {
             ("![curve](growth.svg) <https://rustup.rs>", "![curve](pictures/docs_growth.svg) <https://rustup.rs>"),
             ("`a[0](x.md)`", "`a[0](x.md)`"),
             ("```\n[x](y.md)\n```", "```\n[x](y.md)\n```"),
+            ("甲。\n乙：\n\n- 丙。\n  `丁`。\n- 戊。\n```sh", "甲。乙：\n\n- 丙。`丁`。\n- 戊。\n```sh"),
+            ("# 甲？\n乙\nA.\nB.", "# 甲？\n乙\nA.\nB."),
         ] {
             assert_eq!(rewritten(text, &guide), wanted);
         }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-from browser import SHOWN, Browser, wait_for
+from browser import Browser, wait_for
 
 ROOT = pathlib.Path(__file__).parents[2]
 TOKEN = "diabolo"

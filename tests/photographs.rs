@@ -22,6 +22,34 @@ fn save_colour(path: &Path, width_px: u32, height_px: u32, colour: [u8; 3]) {
 }
 
 #[test]
+fn shares_are_all_images_and_read_none_of_each_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path =
+        |number: u8| folder.path().join(if number < 12 { "hen" } else { "owl" }).join(format!("{number:02}.png"));
+    (0..21).for_each(|number| save_colour(&path(number), 8, 8, [number, 0, 0]));
+    let share = |rank| open_with(folder.path(), OpenOptions::default().share(rank, 3));
+    let mut numbers = Vec::new();
+    for split in (0..3).map(|rank| share(rank).unwrap()) {
+        assert_eq!(split.train().len() + split.test().len(), 7);
+        assert_eq!(split.train().class_names().unwrap(), ["hen", "owl"]);
+        let of_pixel = |pixel: f32| ((pixel + 1.0) * 127.5).round() as u8;
+        numbers.extend(
+            [split.train(), split.test()].iter().flat_map(|part| part.iter().map(|it| it[[0, 0, 0]])).map(of_pixel),
+        );
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, Vec::from_iter(0..21));
+
+    // Its size can still be read.
+    let picture = fs::read(path(5)).unwrap();
+    fs::write(path(5), &picture[..picture.len() * 2 / 3]).unwrap();
+    assert_eq!((0..3).filter(|&rank| share(rank).is_err()).count(), 1);
+    let too_many = open_with(folder.path(), OpenOptions::default().share(2, 22));
+    check_message(too_many, &["fewer image files than processes", "start fewer"]);
+    check_message(open_with("scenes", OpenOptions::default().share(2, 2)), &["share: found 2 of 2"]);
+}
+
+#[test]
 fn class_folders_png_batches_and_homework_files_give_the_same_images() {
     let Some(_) = real_data() else { return };
     let cifar = open("cifar10").unwrap();

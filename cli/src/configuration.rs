@@ -57,6 +57,9 @@ pub struct Data {
     pub hold_out: Vec<String>,
     /// How many of the training images to take; all if it is left out.
     pub first: Option<usize>,
+    /// Whether each of several processes opens only its share of the images, for more than one memory holds.
+    #[serde(default)]
+    pub share: bool,
 }
 
 fn only_reconstruction() -> Vec<Evaluation> {
@@ -66,11 +69,21 @@ fn only_reconstruction() -> Vec<Evaluation> {
 impl Data {
     /// Opens the images.
     pub fn split(&self) -> Result<Split> {
-        let mut split = open_with(&self.open, self.options.clone())?;
+        self.split_of(0, 1)
+    }
+
+    /// Opens the images of one of several processes.
+    pub fn split_of(&self, rank: usize, n_processes: usize) -> Result<Split> {
+        let mut options = self.options.clone();
+        if self.share && n_processes > 1 {
+            options = options.share(rank, n_processes);
+        }
+        let mut split = open_with(&self.open, options)?;
         if !self.hold_out.is_empty() {
             split = split.hold_out(&self.hold_out.iter().map(String::as_str).collect::<Vec<_>>())?;
         }
         if let Some(first) = self.first {
+            let first = if self.share { (first + n_processes - 1 - rank) / n_processes } else { first };
             split = split.train_on_first(first)?;
         }
         Ok(split)

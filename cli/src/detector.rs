@@ -1,13 +1,14 @@
 //! `diabolo fit` and `diabolo verify`, and `score` and `rank` of a detector.
 
-use crate::images::{cause_of, open_run};
-use crate::output::{say, tell, write_out};
-use crate::progress::Bar;
+use crate::images::open_run;
+use crate::output::{say, tell};
+use crate::processes::in_all;
+use crate::scoring;
 use anyhow::{Context, Result, bail};
 use diabolo::data::{ImageStream, Images, OpenOptions, Part, open_with};
-use diabolo::metrics::roc_auc;
+use diabolo::detector::FitOptions;
 use diabolo::prelude::{Detector, Device, Evaluation, Run};
-use std::io::Write;
+use diabolo::together::Together;
 use std::path::{Path, PathBuf};
 
 /// Whether a folder holds a detector, and no run.
@@ -38,25 +39,37 @@ pub struct Fit {
     out: PathBuf,
 }
 
-/// Fits a way of scoring to a run's training images and saves the detector.
+/// Fits a way of scoring to a run's training images and saves the detector; in several processes to the share that each has
+/// opened.
 pub fn fit(fit: &Fit, device: Option<Device>) -> Result<()> {
-    let run = open_run(&fit.run, device)?;
-    let detector = fit.by.fit(&run.model, &training_images(&run, fit.images.as_deref())?)?;
-    let detector = match (fit.false_alarms, &fit.calibrate) {
-        (Some(rate), Some(path)) => detector.with_false_alarms(rate, &all_images(path, &run)?)?,
-        _ => detector,
-    };
-    detector.save(&fit.out)?;
-    say(&detector)?;
-    say(format_args!("in {}", fit.out.display()))
+    in_all(|together| {
+        let run = open_run(&fit.run, device)?;
+        let images = training_images(&run, fit.images.as_deref(), &**together)?;
+        let detector = fit.by.fit_together(&run.model, &images, FitOptions::default(), &**together)?;
+        if together.rank() > 0 {
+            return Ok(());
+        }
+        let detector = match (fit.false_alarms, &fit.calibrate) {
+            (Some(rate), Some(path)) => detector.with_false_alarms(rate, &all_images(path, &run)?)?,
+            _ => detector,
+        };
+        detector.save(&fit.out)?;
+        say(&detector)?;
+        say(format_args!("in {}", fit.out.display()))
+    })
 }
 
-/// The training images of some data, without the classes that the run's training did not see.
-fn training_images(run: &Run, images: Option<&Path>) -> Result<Images> {
+/// This process's training images of some data, without the classes that the run's training did not see.
+fn training_images(run: &Run, images: Option<&Path>, together: &dyn Together) -> Result<Images> {
     let name = PathBuf::from(&run.data.name);
     let [_, height_px, width_px] = run.data.image_shape;
-    let options =
-        if height_px == width_px { OpenOptions::default().size_px(height_px) } else { OpenOptions::default() };
+    let mut options = OpenOptions::default();
+    if height_px == width_px {
+        options = options.size_px(height_px);
+    }
+    if together.size() > 1 {
+        options = options.share(together.rank(), together.size());
+    }
     let split = open_with(images.unwrap_or(&name), options)
         .with_context(|| "opening the images of the run; name their data with --images".to_string())?;
     let held_out: Vec<&str> = run.data.held_out.iter().map(String::as_str).collect();
@@ -72,65 +85,51 @@ fn all_images(path: &Path, run: &Run) -> Result<Images> {
 
 /// Scores images with a detector and writes a line for each, a part of the images at a time.
 pub fn score(detector: &Path, device: Option<Device>, images: &Path, out: Option<&Path>) -> Result<()> {
-    let detector = Detector::open_on(detector, device.unwrap_or_default())?;
-    let stream = ImageStream::open(images, detector.model().plan().image_shape)?;
-    tell(write_out(out, |output, doing| write_scores(&detector, stream, output, doing))?);
-    Ok(())
+    in_all(|together| {
+        let detector = Detector::open_on(detector, device.unwrap_or_default())?;
+        let stream = ImageStream::open(images, detector.model().plan().image_shape)?;
+        let scored = scoring::write(&**together, stream, out, "score", |part| table_of(&detector, part))?;
+        if let Some(scored) = scored {
+            let called = detector.threshold().map(|_| format!(", {} called anomalies", scored.n_called));
+            let (n_images, way) = (scored.scores.len(), detector.evaluation());
+            tell(format!("{n_images} images by {way}{}{}", called.unwrap_or_default(), scored.auc()));
+        }
+        Ok(())
+    })
 }
 
-/// Gives one sentence about all of them; `doing` is said where the output cannot be written.
-fn write_scores(detector: &Detector, stream: ImageStream, output: &mut dyn Write, doing: &str) -> Result<String> {
-    let n_images = stream.n_images();
-    let mut bar = Bar::new(n_images);
-    let mut table = csv::Writer::from_writer(output);
-    let mut write = |record: &[String]| table.write_record(record).map_err(cause_of).context(doing.to_string());
-    let (mut scores, mut anomalies, mut n_called) = (Vec::new(), Some(Vec::new()), 0);
-    for part in stream {
-        let Part { names, images } = part?;
-        let part_anomalies = anomalies_of(&images, detector.classes());
-        let detections = detector.threshold().map(|_| detector.detect(&images)).transpose()?;
-        let part_scores = match &detections {
-            Some(detections) => detections.scores.values.clone(),
-            None => detector.score(&images)?.values,
-        };
-        let p_values = detections.as_ref().and_then(|detections| detections.p_values.as_ref());
-        let called = detections.as_ref().map(|detections| &detections.is_anomaly);
-        let columns = [
-            (true, "file"),
-            (true, "score"),
-            (p_values.is_some(), "p_value"),
-            (called.is_some(), "is_anomaly"),
-            (images.class_names().is_some(), "class"),
-            (part_anomalies.is_some(), "anomaly"),
-        ];
-        if scores.is_empty() {
-            write(&Vec::from_iter(columns.iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name.to_string())))?;
-        }
-        let digit = |yes: bool| u8::from(yes).to_string();
-        for (index, name) in names.into_iter().enumerate() {
-            let cells = [
-                Some(name),
-                Some(part_scores[index].to_string()),
-                p_values.map(|p_values| p_values[index].to_string()),
-                called.map(|called| digit(called[index])),
-                images.class_names().map(|_| images.class_of(index).unwrap_or_default().to_string()),
-                part_anomalies.as_ref().map(|anomalies| digit(anomalies[index])),
-            ];
-            write(&Vec::from_iter(cells.into_iter().flatten()))?;
-        }
-        n_called += called.map_or(0, |called| called.iter().filter(|&&yes| yes).count());
-        scores.extend(part_scores);
-        anomalies = anomalies.zip(part_anomalies).map(|(all, part)| [all, part].concat());
-        bar.show(scores.len(), || format!("{} of {n_images} images", scores.len()));
-    }
-    table.flush().context(doing.to_string())?;
-    let called = detector.threshold().map_or(String::new(), |_| format!(", {n_called} called anomalies"));
-    let auc = match anomalies.map(|anomalies| roc_auc(&scores, &anomalies)) {
-        None => String::new(),
-        Some(Ok(auc)) => format!(", AUC {auc:.4}"),
-        Some(Err(error)) => format!(", no AUC: {error}"),
+/// A header, and a line for each image.
+fn table_of(detector: &Detector, Part { names, images }: Part) -> Result<Vec<Vec<String>>> {
+    let anomalies = anomalies_of(&images, detector.classes());
+    let detections = detector.threshold().map(|_| detector.detect(&images)).transpose()?;
+    let scores = match &detections {
+        Some(detections) => detections.scores.values.clone(),
+        None => detector.score(&images)?.values,
     };
-    Ok(format!("{} images by {}{called}{auc}", scores.len(), detector.evaluation()))
+    let p_values = detections.as_ref().and_then(|detections| detections.p_values.as_ref());
+    let called = detections.as_ref().map(|detections| &detections.is_anomaly);
+    let columns = [
+        (true, "file"),
+        (true, "score"),
+        (p_values.is_some(), "p_value"),
+        (called.is_some(), "is_anomaly"),
+        (images.class_names().is_some(), "class"),
+        (anomalies.is_some(), "anomaly"),
+    ];
+    let header = columns.iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name.to_string());
+    let digit = |yes: bool| u8::from(yes).to_string();
+    let lines = names.into_iter().enumerate().map(|(index, name)| {
+        let cells = [
+            Some(name),
+            Some(scores[index].to_string()),
+            p_values.map(|p_values| p_values[index].to_string()),
+            called.map(|called| digit(called[index])),
+            images.class_names().map(|_| images.class_of(index).unwrap_or_default().to_string()),
+            anomalies.as_ref().map(|anomalies| digit(anomalies[index])),
+        ];
+        cells.into_iter().flatten().collect()
+    });
+    Ok([header.collect()].into_iter().chain(lines).collect())
 }
 
 /// Whether each image is an anomaly, or of a class that the detector was not fitted to; `None` where that is not known.

@@ -1,13 +1,13 @@
 //! `diabolo score` and `diabolo rank`.
 
-use crate::output::{say, tell, write_out};
-use crate::progress::Bar;
+use crate::output::{say, tell};
+use crate::processes::in_all;
+use crate::scoring;
 use anyhow::{Context, Result};
 use diabolo::data::{ImageStream, Images, Part};
 use diabolo::files::expand_home;
-use diabolo::metrics::roc_auc;
 use diabolo::prelude::{Device, Picks, Run};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 /// Opens a run folder on the device that was asked for, if one was.
@@ -20,52 +20,35 @@ pub fn open_run(folder: &Path, device: Option<Device>) -> diabolo::Result<Run> {
 
 /// Writes a line for each image, a part of the images at a time.
 pub fn score(run: &Path, device: Option<Device>, images: &Path, out: Option<&Path>) -> Result<()> {
-    let run = open_run(run, device)?;
-    let stream = ImageStream::open(images, run.model.plan().image_shape)?;
-    stream.notes().iter().for_each(tell);
-    tell(write_out(out, |output, doing| write_scores(&run, stream, output, doing))?);
-    warn_of_nothing_learnt(&run);
-    Ok(())
+    in_all(|together| {
+        let run = open_run(run, device)?;
+        let stream = ImageStream::open(images, run.model.plan().image_shape)?;
+        if together.rank() == 0 {
+            stream.notes().iter().for_each(tell);
+        }
+        let Some(scored) = scoring::write(&**together, stream, out, "mse", |part| table_of(&run, part))? else {
+            return Ok(());
+        };
+        let n_images = scored.scores.len();
+        let mean = scored.scores.iter().sum::<f64>() / n_images as f64;
+        tell(format!("{n_images} images, mean MSE {mean:.4}{}", scored.auc()));
+        warn_of_nothing_learnt(&run);
+        Ok(())
+    })
 }
 
-/// Gives one sentence about all of them; `doing` is said where the output cannot be written.
-fn write_scores(run: &Run, stream: ImageStream, output: impl Write, doing: &str) -> Result<String> {
-    let n_images = stream.n_images();
-    let mut bar = Bar::new(n_images);
-    let mut table = csv::Writer::from_writer(output);
-    let mut write = |record: &[&str]| table.write_record(record).map_err(cause_of).context(doing.to_string());
-    let (mut scores, mut anomalies) = (Vec::new(), Some(Vec::new()));
-    for part in stream {
-        let Part { names, images } = part?;
-        let part_scores = run.model.score(&images)?.values;
-        let part_anomalies = anomalies_of(&images, &run.data.held_out);
-        if scores.is_empty() {
-            let columns = ["image", "mse", "anomaly"];
-            write(&columns[..if part_anomalies.is_some() { 3 } else { 2 }])?;
-        }
-        for (index, (name, mse)) in names.iter().zip(&part_scores).enumerate() {
-            let mse = mse.to_string();
-            match &part_anomalies {
-                Some(anomalies) => write(&[name, &mse, if anomalies[index] { "1" } else { "0" }])?,
-                None => write(&[name, &mse])?,
-            }
-        }
-        scores.extend(part_scores);
-        match (&mut anomalies, part_anomalies) {
-            (Some(all), Some(part)) => all.extend(part),
-            (_, None) => anomalies = None,
-            (None, _) => {}
-        }
-        bar.show(scores.len(), || format!("{} of {n_images} images", scores.len()));
-    }
-    table.flush().context(doing.to_string())?;
-    let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-    let auc = match anomalies.map(|anomalies| roc_auc(&scores, &anomalies)) {
-        None => String::new(),
-        Some(Ok(auc)) => format!(", AUC {auc:.4}"),
-        Some(Err(error)) => format!(", no AUC: {error}"),
-    };
-    Ok(format!("{} images, mean MSE {mean:.4}{auc}", scores.len()))
+/// A header, and a line for each image.
+fn table_of(run: &Run, Part { names, images }: Part) -> Result<Vec<Vec<String>>> {
+    let scores = run.model.score(&images)?.values;
+    let anomalies = anomalies_of(&images, &run.data.held_out);
+    let anomaly = |index: usize| anomalies.as_ref().map(|anomalies| u8::from(anomalies[index]).to_string());
+    let header = ["image", "mse"].into_iter().chain(anomalies.is_some().then_some("anomaly")).map(String::from);
+    let lines = names
+        .into_iter()
+        .zip(scores)
+        .enumerate()
+        .map(|(index, (name, mse))| Vec::from_iter([name, mse.to_string()].into_iter().chain(anomaly(index))));
+    Ok([header.collect()].into_iter().chain(lines).collect())
 }
 
 /// What a csv::Error hides: the error of the output, which says whether its reader is gone.

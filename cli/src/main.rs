@@ -5,7 +5,9 @@ mod detector;
 mod grade;
 mod images;
 mod output;
+mod processes;
 mod progress;
+mod scoring;
 mod train;
 
 use anyhow::{Context, Result};
@@ -55,7 +57,9 @@ enum Command {
   diabolo score runs/cnn cifar10 --out scores.csv         the test images of a data set
   diabolo score runs/cnn test_batch.bin > scores.csv      a file of CIFAR-10's binary form
 
-A folder of image files and a .bin file are read a part at a time and may be larger than memory.")]
+A folder of image files and a .bin file are read a part at a time and may be larger than memory. Several processes take turns
+at the parts, on one machine or many, where the command was built with MPI (docs/CLUSTER.md):
+  mpirun -n 4 diabolo score runs/cnn photographs --out scores.csv")]
     Score {
         /// The run folder, or the detector's
         run: PathBuf,
@@ -134,14 +138,18 @@ const TRAIN_HELP: &str = r#"Example of a file:
 Paths are relative to this file. It is safe to press Ctrl-C: run the command again to go on where the last saved epoch ended.
 
 One training in several processes, on one machine or many, where the command was built with MPI (docs/CLUSTER.md):
-  mpirun -n 4 diabolo train run.toml"#;
+  mpirun -n 4 diabolo train run.toml
+With share = true below [data] each process opens only its share of the images, for more than one memory holds."#;
 
 const FIT_HELP: &str = r#"Examples:
   diabolo fit runs/cnn --by kmeans_3 --out detectors/cnn
   diabolo fit runs/cnn --by reconstruction --false-alarms 0.01 --calibrate good --out detectors/cnn
 
 The threshold is made of the images after --calibrate: normal ones that training has not seen, 99 or more for 0.01. Of new
-normal images at most that share is called anomalies, on average over such folders."#;
+normal images at most that share is called anomalies, on average over such folders.
+
+For more images than one memory, where the command was built with MPI (docs/CLUSTER.md): each process opens its share.
+  mpirun -n 4 diabolo fit runs/cnn --by kmeans_3 --images photographs --out detectors/cnn"#;
 
 const GRADE_HELP: &str = r#"Examples:
   diabolo grade submissions --truth truth.csv

@@ -31,14 +31,14 @@ fn is_standard_output(path: &Path) -> bool {
 
 /// Hands standard output to `write`, or a file, which is there whole in the end or not at all: half a table is never taken
 /// for a whole one. `write` gets the words for where it cannot be written.
-pub fn write_out(out: Option<&Path>, write: impl FnOnce(&mut dyn Write, &str) -> Result<String>) -> Result<String> {
+pub fn write_out<T>(out: Option<&Path>, write: impl FnOnce(&mut dyn Write, &str) -> Result<T>) -> Result<T> {
     let Some(path) = out.filter(|path| !is_standard_output(path)) else {
         return write(&mut io::stdout().lock(), "writing to standard output");
     };
     let mut file = AtomicFile::create(path)?;
-    let summary = write(&mut file, &format!("writing {}; choose a folder that has room", path.display()))?;
+    let written = write(&mut file, &format!("writing {}; choose a folder that has room", path.display()))?;
     file.commit()?;
-    Ok(summary)
+    Ok(written)
 }
 
 /// Whether this is only that nobody reads the output any longer.

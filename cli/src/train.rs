@@ -1,33 +1,23 @@
 //! `diabolo train` and `diabolo sweep`.
 
 use crate::configuration::{self, Sweeping, Train};
-use crate::output::{say, tell};
+use crate::output::say;
+use crate::processes::in_all;
 use crate::progress::Bar;
-use crate::whole_message;
 use anyhow::{Result, bail};
 use diabolo::prelude::Device;
 use diabolo::run::fit_together;
 use diabolo::sweep::{self, Experiment, Part, Sweep, SweepProgress};
-use diabolo::together::{self, Together};
+use diabolo::together::Together;
 use diabolo::train::{Autoencoder, StoppedBecause};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long another process waits with an error that process 0 most likely has too, as where a file cannot be read.
-const FIRST_TELLS_FIRST: Duration = Duration::from_millis(500);
 
 /// Trains in a run folder; started by mpirun, one model in all processes.
 pub fn train(file: &Path, device: Option<Device>) -> Result<()> {
-    let joined = together::join()?;
-    let together = joined.together();
-    let trained = match train_together(file, device, &together) {
-        Err(error) if together.size() > 1 => end_all(&*together, &error),
-        trained => trained?,
-    };
     // Process 0 tells.
-    let Some((model, folder)) = trained else { return Ok(()) };
+    let Some((model, folder)) = in_all(|together| train_together(file, device, together))? else { return Ok(()) };
     say(format_args!("{model}\nin {}", folder.display()))?;
     match &model.history().stopped_because {
         StoppedBecause::Finished | StoppedBecause::TimeLimit { .. } => Ok(()),
@@ -43,7 +33,7 @@ fn train_together(
 ) -> Result<Option<(Autoencoder, PathBuf)>> {
     let Train { folder, architecture, data, mut training } = configuration::read(file)?;
     training.device = device.unwrap_or(training.device);
-    let split = data.split()?;
+    let split = data.split_of(together.rank(), together.size())?;
     let mut bar = None;
     let model = fit_together(&folder, architecture, &split, training, together.clone(), |progress| {
         let bar = bar.get_or_insert_with(|| Bar::new(progress.n_epochs * progress.n_steps));
@@ -53,18 +43,6 @@ fn train_together(
     // The whole path, since the one in the file is relative to it.
     let folder = std::path::absolute(&folder).unwrap_or(folder);
     Ok(model.map(|model| (model, folder)))
-}
-
-/// Tells an error and ends all processes, since the others wait for this one.
-fn end_all(together: &dyn Together, error: &anyhow::Error) -> ! {
-    match together.rank() {
-        0 => tell(format!("error: {}", whole_message(error))),
-        rank => {
-            std::thread::sleep(FIRST_TELLS_FIRST);
-            tell(format!("process {rank}: error: {}", whole_message(error)));
-        }
-    }
-    together.abort(1)
 }
 
 /// Trains for one pair of held-out classes after another, with one seed after another; only for a part of them if one is

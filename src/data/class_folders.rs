@@ -40,16 +40,32 @@ pub(super) fn open(folder: &Path, listing: Listing, options: &OpenOptions) -> Re
     let all = Vec::from_iter(parts.iter().flat_map(|part| part.paths.iter().cloned()));
     let heads = read_heads(folder, &all, options)?;
     let shape = shape_of(heads.iter().flatten(), options);
-    let n_bytes = shape.iter().fold(all.len() as u64, |product, &side| product.saturating_mul(side as u64));
+    let names = Vec::from_iter(parts.iter().flat_map(Part::class_names).collect::<BTreeSet<_>>());
+    let train_names = Vec::from_iter(parts[0].class_names());
+    let test_names = parts.get(1).map(|part| Vec::from_iter(part.class_names())).unwrap_or_default();
+    // Shapes and classes are those of all images, whatever share of them is read.
+    for part in &mut parts {
+        if options.share.is_some_and(|(_, n_processes)| n_processes > part.paths.len()) {
+            let found = "fewer image files than processes that open a share of them";
+            return Err(Error::data(
+                format!("opening {}", folder.display()),
+                found,
+                "an image for each process",
+                "start fewer",
+            ));
+        }
+        *part = part.select(&options.indices_of(part.paths.len()));
+    }
+    let n_files: usize = parts.iter().map(|part| part.paths.len()).sum();
+    let n_bytes = shape.iter().fold(n_files as u64, |product, &side| product.saturating_mul(side as u64));
     if n_bytes > options.max_unpacked_bytes {
         return Err(Error::data(
             format!("opening {}", folder.display()),
-            format!("{} images of shape {shape:?}, {n_bytes} bytes", all.len()),
+            format!("{n_files} images of shape {shape:?}, {n_bytes} bytes"),
             format!("at most max_unpacked_bytes, {}", options.max_unpacked_bytes),
             "choose a smaller OpenOptions::size_px, or raise OpenOptions::max_unpacked_bytes",
         ));
     }
-    let names = Vec::from_iter(parts.iter().flat_map(Part::class_names).collect::<BTreeSet<_>>());
     let mut n_broken = 0;
     let mut images = Vec::with_capacity(parts.len());
     for part in &parts {
@@ -62,11 +78,10 @@ pub(super) fn open(folder: &Path, listing: Listing, options: &OpenOptions) -> Re
     }
     notes.extend(others.map(|others| format!("left out: {others}")));
     let source = describe(folder, heads.iter().flatten(), shape, &notes);
-    let Some(test_part) = (parts.len() == 2).then(|| parts.remove(1)) else {
+    if parts.len() < 2 {
         return Ok(Opened::whole(folder, images.remove(0), source));
-    };
-    let train_names = Vec::from_iter(parts[0].class_names());
-    classes::check_capitals(&train_names, &Vec::from_iter(test_part.class_names()))?;
+    }
+    classes::check_capitals(&train_names, &test_names)?;
     let (test, train) = (images.remove(1), images.remove(0));
     let split = Split::new(Opened::name_of(folder), train, test)?.with_unseen_classes_as_anomalies()?;
     let hint = hint_about_labels(&split, &train_names);

@@ -42,7 +42,8 @@ impl DataDescription {
     pub(crate) fn of(split: &Split) -> Result<Self> {
         Ok(Self {
             name: split.name().into(),
-            n_train: split.train().len(),
+            // Of all processes, where this one has a share of them.
+            n_train: split.n_train_of_each().map_or(split.train().len(), |n_of_each| n_of_each.iter().sum()),
             image_shape: split.train().shape(),
             held_out: split.held_out().to_vec(),
             fingerprint: format!("{:016x}", fingerprint(some_pixels(split.train(), N_OF_RUNS)?)),

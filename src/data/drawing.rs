@@ -33,6 +33,16 @@ pub(super) fn draw(images: &Images, test_share: f64, seed: u64) -> Vec<bool> {
     is_test
 }
 
+/// The indices of one of several shares of images, rising. They are dealt out after shuffling, always in the same way, so that
+/// every share has something of all, however they are sorted.
+pub(super) fn share_of(n_images: usize, rank: usize, n_processes: usize) -> Vec<usize> {
+    let mut indices = Vec::from_iter(0..n_images);
+    indices.shuffle(&mut Xoshiro256PlusPlus::seed_from_u64(0));
+    let mut share: Vec<usize> = indices.into_iter().skip(rank).step_by(n_processes).collect();
+    share.sort_unstable();
+    share
+}
+
 /// How test images were drawn, in words.
 pub(super) fn by_chance_note(test_share: f64, seed: u64) -> String {
     format!("{} % of the images drawn for testing with seed {seed}", (test_share * 1e4).round() / 100.0)

@@ -240,6 +240,18 @@ impl Part {
     pub(super) fn class_names(&self) -> BTreeSet<String> {
         self.classes.iter().flatten().cloned().collect()
     }
+
+    /// The files of these indices.
+    pub(super) fn select(&self, indices: &[usize]) -> Self {
+        let classes = self.classes.as_ref();
+        let anomalies = self.anomalies.as_ref();
+        Self {
+            paths: indices.iter().map(|&index| self.paths[index].clone()).collect(),
+            classes: classes.map(|classes| indices.iter().map(|&index| classes[index].clone()).collect()),
+            anomalies: anomalies.map(|anomalies| indices.iter().map(|&index| anomalies[index]).collect()),
+            ..Self::default()
+        }
+    }
 }
 
 /// The class of each image by a list of lines `name`, tab, `class` and more; `None` where one is not in it.

@@ -129,7 +129,20 @@ pub fn open_with(name_or_path: impl AsRef<Path>, options: OpenOptions) -> Result
             split.with_source(format!("{source}; {}", by_chance_note(test_share, seed)))
         }
     };
-    split.with_note_of_range().resized(options.size_px)
+    let split = match options.share {
+        // Of these no others were read.
+        None => split,
+        Some(_) if is_image_files(name_or_path.as_ref())? => split,
+        Some(_) => split.select_share(&options)?,
+    };
+    split.known_as_share(options.share).with_note_of_range().resized(options.size_px)
+}
+
+/// Whether something is a folder of image files, and no data set of another form.
+fn is_image_files(path: &Path) -> Result<bool> {
+    let is_named = is_name(path);
+    let path = &expand_home(path)?;
+    Ok(!is_named && path.is_dir() && !is_data_set(path))
 }
 
 /// Opens a source as it is.

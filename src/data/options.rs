@@ -1,6 +1,6 @@
 //! Options of `open_with`: sizes, the random split, and limits.
 
-use super::drawing::check_test_share;
+use super::drawing::{check_test_share, share_of};
 use super::floats::PixelRange;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,10 @@ pub struct OpenOptions {
     /// The most bytes that an archive may unpack to, and that the images of a folder may take in memory. Default 4 GiB:
     /// Fashion-MNIST takes 55 MB, CIFAR-10 180 MB.
     pub max_unpacked_bytes: u64,
+    /// Which of how many shares of the images to open, as `(rank, n_processes)`; of a folder of image files no others are
+    /// read. Default: all images.
+    #[serde(skip)]
+    pub share: Option<(usize, usize)>,
 }
 
 impl Default for OpenOptions {
@@ -61,6 +65,7 @@ impl Default for OpenOptions {
             max_images: 1_000_000,
             max_pixels_per_image: 100_000_000,
             max_unpacked_bytes: 4 << 30,
+            share: None,
         }
     }
 }
@@ -130,6 +135,29 @@ impl OpenOptions {
         Self { pixel_range: Some(pixel_range), ..self }
     }
 
+    /// Opens only this process's share of the images, those to train on and those to test on, for more images than one
+    /// memory. They are dealt out after shuffling, always in the same way; ranks count from 0.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::{OpenOptions, open_with};
+    /// let share = |rank| open_with("scenes", OpenOptions::default().share(rank, 3));
+    /// let n_images = [share(0)?, share(1)?, share(2)?].map(|share| share.train().len());
+    /// assert_eq!(n_images, [2667, 2667, 2666], "8,000 in all");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn share(self, rank: usize, n_processes: usize) -> Self {
+        Self { share: Some((rank, n_processes)), ..self }
+    }
+
+    /// The indices of the share of so many images.
+    pub(super) fn indices_of(&self, n_images: usize) -> Vec<usize> {
+        match self.share {
+            None => (0..n_images).collect(),
+            Some((rank, n_processes)) => share_of(n_images, rank, n_processes),
+        }
+    }
+
     /// Checks every field's range.
     pub(super) fn check(&self) -> Result<()> {
         match self.size_px {
@@ -138,6 +166,10 @@ impl OpenOptions {
                 return Err(Error::setting("size_px", side.to_string(), wanted, "32 and 64 are usual"));
             }
             _ => {}
+        }
+        if let Some((rank, n_processes)) = self.share.filter(|(rank, n_processes)| rank >= n_processes) {
+            let wanted = "a rank below the number of processes";
+            return Err(Error::setting("share", format!("{rank} of {n_processes}"), wanted, "ranks count from 0"));
         }
         check_test_share(self.test_share)
     }

@@ -3,6 +3,7 @@
 use super::classes;
 use super::drawing::{self, by_chance_note, check_test_share};
 use super::images::Images;
+use super::options::OpenOptions;
 use super::pixels::Pixels;
 use super::resize::resized;
 use crate::{Error, Result};
@@ -41,6 +42,10 @@ pub struct Split {
     n_train_at_most: Option<usize>,
     /// The split before any class was held out, to start again from; `None` where this is it.
     whole: Option<Arc<Whole>>,
+    /// Whose share of the images these are, of how many.
+    share: Option<(usize, usize)>,
+    /// Images that each process has to train on, where these are a share of them.
+    n_train_of_each: Option<Vec<usize>>,
 }
 
 /// A split before any class was held out.
@@ -107,7 +112,9 @@ impl Split {
             None => (train, test),
         };
         let (name, source) = (name.into(), "made in memory".into());
-        Ok(Self { name, train, test, held_out: Vec::new(), source, n_train_at_most: None, whole: None })
+        let held_out = Vec::new();
+        let (n_train_at_most, whole, share, n_train_of_each) = (None, None, None, None);
+        Ok(Self { name, train, test, held_out, source, n_train_at_most, whole, share, n_train_of_each })
     }
 
     /// Where the images come from, as in "CIFAR-10".
@@ -265,6 +272,32 @@ impl Split {
             whole: Some(self.whole()),
             ..self.clone()
         })
+    }
+
+    /// The share of the images that the options say.
+    pub(super) fn select_share(self, options: &OpenOptions) -> Result<Self> {
+        let [train, test] = [&self.train, &self.test].map(|images| images.select(&options.indices_of(images.len())));
+        Ok(Self { train: train?, test: test?, ..self })
+    }
+
+    /// The same, known as a share.
+    pub(super) fn known_as_share(self, share: Option<(usize, usize)>) -> Self {
+        Self { share, ..self }
+    }
+
+    /// Whose share of the images these are, of how many processes; `None` where they are all.
+    pub(crate) fn share(&self) -> Option<(usize, usize)> {
+        self.share
+    }
+
+    /// The same with the numbers of images that all processes have to train on.
+    pub(crate) fn with_n_train_of_each(&self, n_train_of_each: Vec<usize>) -> Self {
+        Self { n_train_of_each: Some(n_train_of_each), ..self.clone() }
+    }
+
+    /// Images that each process has to train on, where each has its own.
+    pub(crate) fn n_train_of_each(&self) -> Option<&[usize]> {
+        self.n_train_of_each.as_deref()
     }
 
     /// The same test images with other ones to train on, from which holding out then starts.

@@ -40,6 +40,9 @@ pub struct ImageStream {
     n_images: usize,
     n_taken: usize,
     images_per_part: usize,
+    /// Parts of other processes that come before the next one, and between two of this process.
+    n_parts_before: usize,
+    n_parts_between: usize,
 }
 
 /// Some images of an [`ImageStream`], with what each is called there.
@@ -141,7 +144,8 @@ impl ImageStream {
             Source::Records(batch) => batch.n_images(),
             Source::Whole(images) => images.len(),
         };
-        Ok(Self { source, notes, n_images, n_taken: 0, images_per_part: IMAGES_PER_PART })
+        let images_per_part = IMAGES_PER_PART;
+        Ok(Self { source, notes, n_images, n_taken: 0, images_per_part, n_parts_before: 0, n_parts_between: 0 })
     }
 
     fn find(path: &Path, shape: ImageShape, options: OpenOptions) -> Result<(Source, Vec<String>)> {
@@ -221,6 +225,22 @@ impl ImageStream {
         Self { images_per_part: images_per_part.max(1), ..self }
     }
 
+    /// Leaves parts to other processes: this one reads every `n_processes`-th part, beginning with that of its rank, which is
+    /// counted from 0. What others read is passed over unread.
+    ///
+    /// # Example
+    /// ```
+    /// use diabolo::data::ImageStream;
+    /// let stream = ImageStream::open("scenes", [3, 32, 32])?.images_per_part(600).share(1, 3);
+    /// assert_eq!(stream.n_images(), 2000, "of all processes");
+    /// let names = stream.map(|part| Ok(part?.names[0].clone())).collect::<diabolo::Result<Vec<_>>>()?;
+    /// assert_eq!(names, ["600"], "600..1200; 0..600 and 1800..2000 are the first process's");
+    /// # Ok::<(), diabolo::Error>(())
+    /// ```
+    pub fn share(self, rank: usize, n_processes: usize) -> Self {
+        Self { n_parts_before: rank, n_parts_between: n_processes.saturating_sub(1), ..self }
+    }
+
     /// All images, those taken already among them.
     pub fn n_images(&self) -> usize {
         self.n_images
@@ -240,7 +260,10 @@ impl ImageStream {
                 let name = |index: usize| path_text(&files.paths[index]);
                 Ok(Part { names: kept.into_iter().map(name).collect(), images })
             }
-            Source::Records(batch) => Ok(Part { names: numbers(), images: batch.read_some(end - start)? }),
+            Source::Records(batch) => {
+                batch.pass_over(start - self.n_taken)?;
+                Ok(Part { names: numbers(), images: batch.read_some(end - start)? })
+            }
             Source::Whole(images) => Ok(Part { names: numbers(), images: images.select(&Vec::from_iter(start..end))? }),
         }
     }
@@ -251,11 +274,12 @@ impl Iterator for ImageStream {
 
     /// The next part; after an error there is none.
     fn next(&mut self) -> Option<Self::Item> {
-        let start = self.n_taken;
+        let start = self.n_taken.saturating_add(self.n_parts_before.saturating_mul(self.images_per_part));
         let end = self.n_images.min(start.saturating_add(self.images_per_part));
         (start < end).then(|| {
             let part = self.read(start, end).map_err(lfs::explained);
             self.n_taken = if part.is_ok() { end } else { self.n_images };
+            self.n_parts_before = self.n_parts_between;
             part
         })
     }

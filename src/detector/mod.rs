@@ -19,6 +19,7 @@ mod fitted;
 mod fitted_arrays;
 mod measured;
 mod saved;
+mod together;
 pub mod ways;
 
 pub use calibration::Calibration;
@@ -107,6 +108,11 @@ impl Evaluation {
     pub fn fit_with(&self, model: &Autoencoder, images: &Images, options: FitOptions) -> Result<Detector> {
         let measured = Measured::new(model, images);
         let fitted = Fitter::new(&measured, &measured, options).fit(self)?;
+        self.detector(model, images, fitted)
+    }
+
+    /// The detector that has been fitted to these images.
+    fn detector(&self, model: &Autoencoder, images: &Images, fitted: Arc<Fitted>) -> Result<Detector> {
         let n_examples = N_EXAMPLES.min(images.len());
         let examples = Vec::from_iter((0..n_examples).map(|index| index * images.len() / n_examples));
         let mut detector = Detector {

@@ -42,6 +42,12 @@ impl Description {
         })
     }
 
+    /// What it has in common with those of other processes, where each has a share of the images.
+    pub(super) fn of_all_shares(&self) -> Self {
+        let data = DataDescription { n_train: 0, fingerprint: "a share of the images".into(), ..self.data.clone() };
+        Self { data, ..self.clone() }
+    }
+
     pub(super) fn open(folder: &Path) -> Result<Self> {
         read_versioned(&folder.join(FILE), "a run's description", FORMAT_VERSION, START_ANEW)
     }

@@ -6,7 +6,7 @@ use super::json::to_json;
 use super::state;
 use crate::data::Split;
 use crate::model::Architecture;
-use crate::together::{Together, broadcast_bytes};
+use crate::together::{Together, broadcast_bytes, gather};
 use crate::train::{Autoencoder, Loop, Progress, Training};
 use crate::{Error, Result};
 use serde_json::Value;
@@ -18,7 +18,10 @@ use std::sync::Arc;
 /// whose size and order are those of one process. Process 0 keeps, measures and writes, `observe` is called there alone, and
 /// it alone is given the model.
 ///
-/// All have to be given the same settings and data, which is checked. The weights are the same in all, bit for bit, and those
+/// All have to be given the same settings and data, which is checked; or each its share of the data, as
+/// [`OpenOptions::share`](crate::data::OpenOptions::share) opens it. An epoch then has as many steps, and in each every process
+/// takes equal parts of its own images, which it shuffles: other minibatches than those of one process. What is measured are
+/// process 0's images. The weights are the same in all, bit for bit, and those
 /// of one process but for the order in which sums are rounded. As many processes as before, on the same machines, go on
 /// exactly.
 ///
@@ -58,10 +61,22 @@ pub fn fit_together(
         return fit_in(folder, architecture, split, training, observe).map(Some);
     }
     let description = Description::new(&architecture, split, &training)?;
-    let here = to_json(folder, &description)?;
+    let here = match split.share() {
+        None => to_json(folder, &description)?,
+        Some(share) => {
+            check_share(share, &*together)?;
+            to_json(folder, &description.of_all_shares())?
+        }
+    };
+    let first = if together.rank() == 0 { here.clone().into_bytes() } else { Vec::new() };
+    check_same(&broadcast_bytes(&*together, first)?, &here, together.rank())?;
+    let of_each = split.share().map(|_| gather(&*together, split.train().len() as f64)).transpose()?;
+    let split = &match of_each {
+        None => split.clone(),
+        Some(of_each) => split.with_n_train_of_each(of_each.into_iter().map(|n_images| n_images as usize).collect()),
+    };
+    let description = Description::new(&architecture, split, &training)?;
     if together.rank() > 0 {
-        let of_first = broadcast_bytes(&*together, Vec::new())?;
-        check_same(&of_first, &here, together.rank())?;
         let state = broadcast_bytes(&*together, Vec::new())?;
         // Nothing is left to do.
         if state.is_empty() {
@@ -72,7 +87,6 @@ pub fn fit_together(
         training.run(|_| ControlFlow::Continue(()), |_| Ok(()))?;
         return Ok(None);
     }
-    broadcast_bytes(&*together, here.into_bytes())?;
     match begin_in(folder, architecture, split, training, &together)? {
         Begun::Ended(model) => {
             broadcast_bytes(&*together, Vec::new())?;
@@ -83,6 +97,19 @@ pub fn fit_together(
             training.finish(observe, |_| ()).map(Some)
         }
     }
+}
+
+/// Refuses a share that was opened for another process, or for another number of them.
+fn check_share((rank, n_processes): (usize, usize), together: &dyn Together) -> Result<()> {
+    if (rank, n_processes) == (together.rank(), together.size()) {
+        return Ok(());
+    }
+    Err(Error::processes(
+        format!("training together, in process {} of {}", together.rank(), together.size()),
+        format!("share {rank} of {n_processes} of the images"),
+        "the process's own",
+        "open the images with OpenOptions::share of its rank and of the number of processes",
+    ))
 }
 
 /// Refuses to train together with other settings, data or another version than process 0.
@@ -106,7 +133,7 @@ fn check_same(of_first: &[u8], here: &str, rank: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::open;
+    use crate::data::{OpenOptions, open, open_with};
     use crate::device::Device;
     use crate::run::Run;
     use crate::together::tests::in_threads;
@@ -153,6 +180,58 @@ mod tests {
         let message = check_same(br#"{"training":{"epochs":5}}"#, r#"{"training":{"epochs":6}}"#, 2).unwrap_err();
         let message = message.to_string();
         assert!(message.contains("in process 2: found epochs 5 there, and 6 here"), "{message}");
+        let message = check_same(br#"{"diabolo":"0.1.0"}"#, r#"{"diabolo":"0.2.0"}"#, 1).unwrap_err().to_string();
+        assert!(message.contains("found diabolo \"0.1.0\" there, and \"0.2.0\" here"), "{message}");
         check_same(br#"{"a":1}"#, r#"{"a":1}"#, 1).unwrap();
+    }
+
+    /// This process's share of the images of [`few`].
+    fn share_of_few(together: &dyn Together) -> Split {
+        let options = OpenOptions::default().share(together.rank(), together.size());
+        open_with("scenes", options).unwrap().hold_out(&["boat", "car"]).unwrap().train_on_first(14).unwrap()
+    }
+
+    #[test]
+    fn shares_of_the_images_train_one_model_and_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let fit = |name: &str, n_steps: usize| {
+            let mut models = in_threads(3, |together| {
+                let mut n_done = 0;
+                let observe = |_: &Progress| {
+                    n_done += 1;
+                    if n_done == n_steps { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                };
+                let share = share_of_few(&*together);
+                fit_together(folder.path().join(name), Architecture::conv(), &share, training(), together, observe)
+                    .unwrap()
+            });
+            models.remove(0).unwrap()
+        };
+        let wanted = fit("whole", usize::MAX);
+        // 42 images are three steps of 14.
+        assert_eq!(wanted.history().epochs.len(), 3);
+        let stopped = fit("parts", 4);
+        assert_eq!(stopped.history().epochs.len(), 1);
+        let found = fit("parts", usize::MAX);
+        assert_eq!(found.network().snapshot().unwrap(), wanted.network().snapshot().unwrap());
+    }
+
+    #[test]
+    fn a_share_of_another_process_and_images_beside_a_share_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |split: &Split, together: Arc<dyn Together>| {
+            let fitted = fit_together(folder.path(), Architecture::conv(), split, training(), together, |_| {
+                ControlFlow::Continue(())
+            });
+            fitted.unwrap_err().to_string()
+        };
+        let open_share = |rank| open_with("scenes", OpenOptions::default().share(rank, 2)).unwrap();
+        let messages = in_threads(2, |together| message(&open_share(1 - together.rank()), together));
+        assert!(messages[0].contains("found share 1 of 2"), "{}", messages[0]);
+        let here = to_json(folder.path(), &Description::new(&Architecture::conv(), &few(), &training()).unwrap());
+        let shares = Description::new(&Architecture::conv(), &open_share(0), &training()).unwrap().of_all_shares();
+        let shares = to_json(folder.path(), &shares).unwrap();
+        let message = check_same(shares.as_bytes(), &here.unwrap(), 1).unwrap_err().to_string();
+        assert!(message.contains("a share of the images"), "{message}");
     }
 }

@@ -1,10 +1,13 @@
 //! Images in batches: of a training, and of what is only computed.
 
-use crate::data::{Images, Pixels};
+use crate::data::{Images, Pixels, Split};
 use crate::device::{ResidentImages, shuffled_rows, without_gradients};
 use crate::error::TorchContext;
-use crate::model::Network;
+use crate::model::{Network, Share};
+use crate::together::Together;
 use crate::{Result, interrupt, memory};
+use std::ops::Range;
+use std::sync::Arc;
 use tch::Tensor;
 
 /// Images per pass on a CPU when nothing is trained: twice as many do not fit its cache and take more than three times as
@@ -55,6 +58,62 @@ impl TrainingImages {
     }
 }
 
+/// Which images each process takes in a step.
+#[derive(Debug, Clone)]
+pub(super) struct Minibatches {
+    /// Of all processes.
+    n_images: usize,
+    batch_size: usize,
+    /// The images of each process, where each has its own; else all have the same.
+    n_of_each: Option<Vec<usize>>,
+}
+
+impl Minibatches {
+    pub(super) fn new(split: &Split, batch_size: usize) -> Self {
+        let n_of_each = split.n_train_of_each().map(<[usize]>::to_vec);
+        let n_images = n_of_each.as_ref().map_or(split.train().len(), |n_of_each| n_of_each.iter().sum());
+        Self { n_images, batch_size, n_of_each }
+    }
+
+    /// The images of an epoch, of all processes.
+    pub(super) fn n_images(&self) -> usize {
+        self.n_images
+    }
+
+    /// Steps of an epoch.
+    pub(super) fn n_steps(&self) -> usize {
+        self.n_images.div_ceil(self.batch_size)
+    }
+
+    /// Images of all processes that an epoch's first `n_steps` steps take.
+    pub(super) fn n_images_after(&self, n_steps: usize) -> usize {
+        match &self.n_of_each {
+            None => (n_steps * self.batch_size).min(self.n_images),
+            Some(n_of_each) => n_of_each.iter().map(|n_images| n_images * n_steps / self.n_steps()).sum(),
+        }
+    }
+
+    /// What this process takes in a step, counted from 1, by places in its order of the epoch, and which part of the whole
+    /// minibatch that is. Where each has its own images, each takes equal parts of them in all steps.
+    pub(super) fn of_step(&self, step: usize, together: &Arc<dyn Together>) -> (Range<usize>, Option<Share>) {
+        let Some(n_of_each) = &self.n_of_each else {
+            let whole = self.n_images_after(step - 1)..self.n_images_after(step);
+            let share = Share::of(together, whole.len());
+            let places = match &share {
+                None => whole,
+                Some(share) => whole.start + share.rows().start..whole.start + share.rows().end,
+            };
+            return (places, share);
+        };
+        let places_of = |n_images: &usize| n_images * (step - 1) / self.n_steps()..n_images * step / self.n_steps();
+        let places_of_each = Vec::from_iter(n_of_each.iter().map(places_of));
+        let share = Share::of_each(together, &Vec::from_iter(places_of_each.iter().map(Range::len)));
+        // One that has no image for this step takes one that does not count.
+        let places = Some(places_of_each[together.rank()].clone()).filter(|places| !places.is_empty());
+        (places.unwrap_or(0..1), share)
+    }
+}
+
 /// The images of these indices, `[n, c, h, w]`, f32 in -1..=1, on the host.
 pub(super) fn batch_on_host(images: &Images, indices: &[usize]) -> Result<Tensor> {
     ResidentImages::new(&images.select(indices)?, 0..indices.len(), tch::Device::Cpu)?.all()
@@ -83,6 +142,36 @@ pub(super) fn each_batch(
 mod tests {
     use super::*;
     use crate::data::open;
+    use crate::together::tests::in_threads;
+
+    #[test]
+    fn an_epoch_takes_every_image_once_whether_all_have_all_or_each_its_own() {
+        for n_of_each in [None, Some(vec![13, 12, 12]), Some(vec![20, 2, 15])] {
+            let minibatches = Minibatches { n_images: 37, batch_size: 10, n_of_each: n_of_each.clone() };
+            assert_eq!((minibatches.n_steps(), minibatches.n_images_after(4)), (4, 37));
+            let taken = in_threads(3, |together| {
+                let steps = (1..=4).map(|step| {
+                    let (places, share) = minibatches.of_step(step, &together);
+                    let share = share.unwrap();
+                    let n_images = minibatches.n_images_after(step) - minibatches.n_images_after(step - 1);
+                    assert_eq!((share.n_images(), share.rows().len()), (n_images, places.len()));
+                    assert!(n_images <= 12);
+                    (share.rows(), if share.counts() { places } else { 0..0 })
+                });
+                Vec::from_iter(steps)
+            });
+            let places_of = |rank: usize| taken[rank].iter().flat_map(|(_, places)| places.clone());
+            match n_of_each {
+                None => assert_eq!((0..3).flat_map(places_of).count(), 37),
+                Some(n_of_each) => (0..3).for_each(|rank| assert!(places_of(rank).eq(0..n_of_each[rank]))),
+            }
+            for step in 0..4 {
+                let counted = taken.iter().filter(|steps| !steps[step].1.is_empty());
+                let rows = Vec::from_iter(counted.flat_map(|steps| steps[step].0.clone()));
+                assert_eq!(rows, Vec::from_iter(0..rows.len()), "rows of the whole minibatch, each once");
+            }
+        }
+    }
 
     #[test]
     fn batches_from_the_host_and_from_a_device_are_the_same() {

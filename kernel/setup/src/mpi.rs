@@ -17,26 +17,30 @@ const DOORS: [(&str, &[&str]); 3] =
 
 /// Compiles `diabolo` with the feature `mpi`, and gives the program.
 pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    let found = find(|program, arguments| first_line(Command::new(program).args(arguments)))?;
-    progress.say(&format!("MPI: {found}"));
+    let (program, line) = find(|program, arguments| first_line(Command::new(program).args(arguments)))?;
+    progress.say(&format!("MPI: {program} says {line}"));
     progress.run("diabolo with MPI", "compiling the command line with MPI", |step| {
         let mut command = commands::cargo();
         command
             .args(["build", "--release", "--package", "diabolo-cli", "--features", "mpi"])
             .args(["--message-format", "json-render-diagnostics"])
             .current_dir(workspace.root());
+        // Where there are two, pkg-config, which ferrompi asks first, may know another than that of mpirun.
+        if program == "mpicc" && std::env::var_os("MPICC").is_none() {
+            command.env("MPICC", program);
+        }
         let messages = commands::run(command, "compiling diabolo with MPI", &cache.log("mpi"), step)?;
         let built = commands::executable_named("diabolo", &messages);
         Ok((built.context("cargo built no diabolo")?, "the command line with MPI is compiled".into()))
     })
 }
 
-/// How MPI was found.
-fn find(answer: impl Fn(&str, &[&str]) -> Result<String>) -> Result<String> {
+/// What program knows MPI, and its line.
+fn find(answer: impl Fn(&str, &[&str]) -> Result<String>) -> Result<(&'static str, String)> {
     let mut failures = Vec::new();
     for (program, arguments) in DOORS {
         match answer(program, arguments) {
-            Ok(line) => return Ok(format!("{program} says {line}")),
+            Ok(line) => return Ok((program, line)),
             Err(error) => failures.push(format!("{error:#}")),
         }
     }
@@ -55,12 +59,12 @@ mod tests {
     #[test]
     fn the_first_that_knows_mpi_is_asked_and_a_machine_without_is_told_what_to_install() {
         let by_mpicc = find(|program, _| Ok(format!("{program}'s line")));
-        assert_eq!(by_mpicc.unwrap(), "mpicc says mpicc's line");
+        assert_eq!(by_mpicc.unwrap(), ("mpicc", "mpicc's line".to_string()));
         let only_the_second = |program: &str, _: &[&str]| match program {
             "mpicc" => Err(anyhow!("cannot start `mpicc`")),
             _ => Ok("4.1.4".to_string()),
         };
-        assert_eq!(find(only_the_second).unwrap(), "pkg-config says 4.1.4");
+        assert_eq!(find(only_the_second).unwrap(), ("pkg-config", "4.1.4".to_string()));
         let message = find(|program, _| Err(anyhow!("cannot start `{program}`"))).unwrap_err().to_string();
         assert!(
             message.contains("cannot start `mpicc`") && message.contains("apt install libopenmpi-dev"),

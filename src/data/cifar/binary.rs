@@ -4,7 +4,7 @@ use super::labelled::{CLASS_NAMES, IMAGE_BYTES, Labelled};
 use crate::data::Images;
 use crate::{Error, Result};
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::PathBuf;
 
 /// Records read at a time: 200 kB stay in a core's own cache until they are copied to their place.
@@ -28,6 +28,13 @@ impl Batch<File> {
         let file = File::open(&path).map_err(explain)?;
         let n_bytes = file.metadata().map_err(explain)?.len();
         Self::new(n_bytes, file, path, 1)
+    }
+
+    /// Passes over the next `n_images` records.
+    pub(in crate::data) fn pass_over(&mut self, n_images: usize) -> Result<()> {
+        let n_bytes = n_images * (self.n_label_bytes + IMAGE_BYTES);
+        let moved = self.reader.seek_relative(n_bytes as i64);
+        moved.map_err(|error| Error::file("reading", &self.path, "check the disk", error))
     }
 }
 

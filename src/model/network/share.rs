@@ -22,9 +22,22 @@ impl Share {
             return None;
         }
         let rows = rank * n_images / size..(rank + 1) * n_images / size;
+        Some(Self::new(together, rows, n_images))
+    }
+
+    /// The share of a minibatch to which each process brings so many images of its own, one after the other.
+    pub(crate) fn of_each(together: &Arc<dyn Together>, n_of_each: &[usize]) -> Option<Self> {
+        if together.size() == 1 {
+            return None;
+        }
+        let start = n_of_each[..together.rank()].iter().sum();
+        Some(Self::new(together, start..start + n_of_each[together.rank()], n_of_each.iter().sum()))
+    }
+
+    fn new(together: &Arc<dyn Together>, rows: Range<usize>, n_images: usize) -> Self {
         let counts = !rows.is_empty();
         // A process without images makes the sums of all layers with the others: with an image that counts for nothing.
-        Some(Self { together: together.clone(), rows: if counts { rows } else { 0..1 }, n_images, counts })
+        Self { together: together.clone(), rows: if counts { rows } else { 0..1 }, n_images, counts }
     }
 
     /// The images that are computed here, by their places in the minibatch; at least one.

@@ -3,9 +3,9 @@
 use crate::data::{Images, Split};
 use crate::device::cuda::Stream;
 use crate::error::TorchContext;
-use crate::model::{Architecture, Network, Share, StepRandomness};
+use crate::model::{Architecture, Network, StepRandomness};
 use crate::together::Together;
-use crate::train::batches::{TrainingImages, batch_on_host};
+use crate::train::batches::{Minibatches, TrainingImages, batch_on_host};
 use crate::train::checkpoint::{Checkpoint, UnfinishedEpoch};
 use crate::train::device_steps::{DeviceSteps, Parts};
 use crate::train::exchange::{Exchanged, Wish, check_processes, check_same_weights, exchange};
@@ -34,7 +34,7 @@ pub(crate) struct Loop {
     wish_of_any: Option<Wish>,
     images: TrainingImages,
     device_steps: DeviceSteps,
-    n_images: usize,
+    minibatches: Minibatches,
     /// For what is measured at the end; the mean training image is.
     train: Images,
     /// For what is watched, and measured at the end.
@@ -79,16 +79,17 @@ impl Loop {
             ));
         }
         let plan = architecture.plan(images.shape())?;
-        training.check_batch_statistics(&plan, images.len())?;
+        let minibatches = Minibatches::new(split, training.batch_size);
+        training.check_batch_statistics(&plan, minibatches.n_images())?;
         let chosen = training.device.choose()?;
-        check_processes(&*together, &training, images.len(), chosen.device)?;
+        check_processes(&*together, &training, minibatches.n_images(), chosen.device)?;
         training.check_memory(&plan, images.len(), chosen.device)?;
         let network = Network::new(plan, training.seed, chosen.device)?;
         let reading = Reading::of(chosen.device);
         let mut begun = Self {
             images: TrainingImages::new(images, chosen.device)?,
             device_steps: DeviceSteps::default(),
-            n_images: images.len(),
+            minibatches,
             train: images.clone(),
             test: split.test().clone(),
             keeper: Keeper::new(training.keep, reading, &network)?,
@@ -126,7 +127,7 @@ impl Loop {
         }
         if begun.together.size() > 1 && !begun.network.norms_whole_minibatch(begun.training.precision) {
             let size = begun.together.size();
-            begun.training.check_statistics_of_each(begun.network.plan(), begun.n_images, size)?;
+            begun.training.check_statistics_of_each(begun.network.plan(), begun.minibatches.n_images(), size)?;
             begun.note(NORMS_OF_EACH);
         }
         Ok(begun)
@@ -326,15 +327,11 @@ impl Loop {
         if self.failing_step == Some(step) {
             return Err(tch::TchError::Torch("the device is lost".into())).doing("taking a step");
         }
-        let batch_size = self.training.batch_size;
-        let start = (step - 1) * batch_size;
-        let positions = start..self.n_images.min(start + batch_size);
+        let (places, share) = self.minibatches.of_step(step, &self.together);
         let Self { network, optimizer, keeper, training, losses, .. } = self;
         match &self.images {
             TrainingImages::OnHost { images, order } => {
-                let share = Share::of(&self.together, positions.len());
-                let rows = share.as_ref().map_or(0..positions.len(), Share::rows);
-                let batch = batch_on_host(images, &order[positions][rows])?;
+                let batch = batch_on_host(images, &order[places])?;
                 let batch = network.arranged(batch).doing("arranging a batch")?;
                 let randomness = StepRandomness::new(training.seed, epoch, step).with_share(share.clone());
                 let (mut loss, backward) = minibatch_loss(network, &batch, randomness, training)?;
@@ -354,7 +351,7 @@ impl Loop {
             TrainingImages::OnDevice { images, order } => {
                 let is_between_steps = &mut self.is_between_steps;
                 let parts = Parts { network, images, optimizer, keeper, training, is_between_steps };
-                let loss = self.device_steps.take(parts, &order[positions], epoch, step)?;
+                let loss = self.device_steps.take(parts, &order[places], epoch, step)?;
                 self.is_between_steps = false;
                 losses.push(&loss)?;
             }
@@ -385,15 +382,15 @@ impl Loop {
     }
 
     fn finish_epoch(&mut self, epoch: usize) -> Result<()> {
-        let (losses, batch_size) = (self.losses.known(), self.training.batch_size);
-        let batch_sizes = (0..self.n_images).step_by(batch_size).map(|start| batch_size.min(self.n_images - start));
+        let (losses, minibatches) = (self.losses.known(), &self.minibatches);
+        let batch_sizes = (1..).map(|step| minibatches.n_images_after(step) - minibatches.n_images_after(step - 1));
         let loss_sum: f64 = losses.iter().zip(batch_sizes).map(|(loss, size)| loss * size as f64).sum();
         let loss_lowest_minibatch = losses.iter().copied().fold(f64::INFINITY, f64::min);
-        let loss_mean = loss_sum / self.n_images as f64;
+        let loss_mean = loss_sum / minibatches.n_images() as f64;
         self.keeper.after_epoch(&self.network, loss_mean, epoch)?;
         // A clock may be too coarse for an epoch of one step.
         let seconds = self.epoch_seconds.max(1e-9);
-        let images_per_second = self.n_images as f64 / seconds;
+        let images_per_second = self.minibatches.n_images() as f64 / seconds;
         let watched = self.watch(epoch)?;
         self.history.epochs.push(Epoch { loss_mean, loss_lowest_minibatch, seconds, images_per_second, watched });
         self.begin_epoch();
@@ -439,13 +436,13 @@ impl Loop {
     }
 
     fn n_steps(&self) -> usize {
-        self.n_images.div_ceil(self.training.batch_size)
+        self.minibatches.n_steps()
     }
 
     fn progress(&self, epoch: usize, step: usize) -> Progress {
         let (n_epochs, n_steps) = (self.training.epochs, self.n_steps());
         let steps_done = (epoch - 1) * n_steps + step;
-        let images_done = (epoch - 1) * self.n_images + (step * self.training.batch_size).min(self.n_images);
+        let images_done = (epoch - 1) * self.minibatches.n_images() + self.minibatches.n_images_after(step);
         let seconds = self.seconds();
         Progress {
             name: self.architecture.name.clone(),

@@ -82,6 +82,39 @@ fn dropout_and_noise_are_those_of_the_whole_minibatch() {
     }
 }
 
+/// With one step an epoch all images are in every minibatch, in whatever order.
+#[test]
+fn processes_with_shares_of_the_images_give_the_losses_of_one_that_has_all() {
+    let whole = few();
+    // Dropout's masks go by rows, which are other images here.
+    let normed = Architecture::parse(
+        "Conv2d(3, 16, 3, 2, 1) / BatchNorm2d(16) / ReLU() / Flatten() / Linear(4096, 8)",
+        "Linear(8, 3072) / Tanh()",
+    );
+    for architecture in [Architecture::conv(), normed.unwrap()] {
+        let training = Training { batch_size: 37, ..training().optimizer(Optimizer::Sgd { momentum: 0.8 }) };
+        let begin = |split: &Split, together| {
+            run(Loop::begin(None, architecture.clone(), split, training.clone(), together).unwrap())
+        };
+        let (wanted, _, _) = begin(&whole, alone());
+        assert_eq!(wanted.len(), 5);
+        // Of different sizes.
+        for bounds in [vec![0, 20, 37], vec![0, 5, 30, 37]] {
+            let n_of_each = Vec::from_iter(bounds.windows(2).map(|pair| pair[1] - pair[0]));
+            let found = in_threads(n_of_each.len(), |together| {
+                let own = Vec::from_iter(bounds[together.rank()]..bounds[together.rank() + 1]);
+                let own = Split::new("a share", whole.train().select(&own).unwrap(), whole.test().clone()).unwrap();
+                begin(&own.with_n_train_of_each(n_of_each.clone()), together)
+            });
+            for (losses, weights, _) in &found {
+                let close = losses.iter().zip(&wanted).all(|(loss, wanted)| ((loss - wanted) / wanted).abs() < 1e-5);
+                assert!(close, "{}: {losses:?}, not {wanted:?}", architecture.name);
+                assert_eq!(*weights, found[0].1, "the same bits in all");
+            }
+        }
+    }
+}
+
 #[test]
 fn batch_norm_of_each_process_is_noted_and_stays_the_same_in_all() {
     let by_libtorch = Architecture::parse(

@@ -3,7 +3,10 @@
 //! Points are processed in blocks of fixed size whose results are added in order, so that no digit depends on the number
 //! of threads.
 
+mod together;
+
 use crate::latent::{check_points, check_points_of, mean};
+use crate::together::{Together, alone, gather};
 use crate::{Error, Result, interrupt};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
@@ -120,7 +123,8 @@ impl KMeans {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn fit(&self, points: &Array2<f32>) -> Result<Clusters> {
-        let problem = Problem::new(self, points)?;
+        let alone = alone();
+        let problem = Problem::new(self, points, &*alone)?;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         // Drawn one after the other, so that they do not depend on the number of threads.
         let starts =
@@ -147,14 +151,7 @@ impl KMeans {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn fit_from(&self, points: &Array2<f32>, centres: &Array2<f32>) -> Result<Clusters> {
-        let problem = Problem::new(self, points)?;
-        if centres.dim() != (self.k, points.ncols()) {
-            let wanted = format!("{:?}", (self.k, points.ncols()));
-            let found = format!("starting centres of shape {:?}", centres.dim());
-            return Err(Error::data(DOING, found, wanted, "give k centres of as many values as a point has"));
-        }
-        check_points(DOING, centres)?;
-        problem.run(centres.clone())
+        Problem::new(self, points, &*alone())?.run_from(centres)
     }
 }
 
@@ -188,18 +185,21 @@ const DOING: &str = "clustering codes";
 /// Points to cluster, and the movement of centres below which a run has converged.
 struct Problem<'a> {
     settings: &'a KMeans,
+    /// Those of this process; mean and movement are of all.
     points: ArrayView2<'a, f32>,
+    together: &'a dyn Together,
     mean: Array1<f32>,
     still: f64,
 }
 
 impl<'a> Problem<'a> {
-    fn new(settings: &'a KMeans, points: &'a Array2<f32>) -> Result<Self> {
-        let (n, d) = points.dim();
+    fn new(settings: &'a KMeans, points: &'a Array2<f32>, together: &'a dyn Together) -> Result<Self> {
+        let (n_here, d) = points.dim();
         let setting = |name, value: usize, wanted: String, next_step| {
             Err(Error::setting(name, value.to_string(), wanted, next_step))
         };
         check_points(DOING, points)?;
+        let n = gather(together, n_here as f64)?.into_iter().sum::<f64>() as usize;
         if settings.k == 0 || settings.k > n {
             return setting("k", settings.k, format!("1 to {n}, the number of points"), "3 and 5 are the report's");
         }
@@ -209,9 +209,14 @@ impl<'a> Problem<'a> {
         if settings.max_iterations == 0 {
             return setting("max_iterations", 0, "1 or more".into(), "300 is usual");
         }
-        let mean = mean(points);
-        let squares: f64 = points.rows().into_iter().map(|row| squared_distance(row, mean.view())).sum();
-        Ok(Self { settings, points: points.view(), mean, still: settings.tolerance * squares / (n * d) as f64 })
+        // The product of a float and a whole number is exact, so that one process's mean stays as it is.
+        let mut sums = Vec::from_iter(mean(points).iter().map(|&mean| f64::from(mean) * n_here as f64));
+        together.sum(&mut sums)?;
+        let mean = Array1::from_iter(sums.into_iter().map(|sum| (sum / n as f64) as f32));
+        let mut squares = [points.rows().into_iter().map(|row| squared_distance(row, mean.view())).sum()];
+        together.sum(&mut squares)?;
+        let still = settings.tolerance * squares[0] / (n * d) as f64;
+        Ok(Self { settings, points: points.view(), together, mean, still })
     }
 
     /// Centres far from each other: each is the best of a few points drawn with chances that rise with the squared
@@ -253,13 +258,26 @@ impl<'a> Problem<'a> {
         Ok(centres)
     }
 
-    /// Lloyd's iterations: points to their nearest centre, centres to the mean of their points.
+    /// From centres that a user has given.
+    fn run_from(&self, centres: &Array2<f32>) -> Result<Clusters> {
+        let wanted = (self.settings.k, self.points.ncols());
+        if centres.dim() != wanted {
+            let found = format!("starting centres of shape {:?}", centres.dim());
+            let next_step = "give k centres of as many values as a point has";
+            return Err(Error::data(DOING, found, format!("{wanted:?}"), next_step));
+        }
+        check_points(DOING, centres)?;
+        self.run(centres.clone())
+    }
+
+    /// Lloyd's iterations: points to their nearest centre, centres to the mean of their points. Processes add up the points
+    /// of their clusters.
     fn run(&self, mut centres: Array2<f32>) -> Result<Clusters> {
         let (n, d) = self.points.dim();
         let k = self.settings.k;
         let mut assignments = vec![u32::MAX; n];
         let mut sums = Array2::<f64>::zeros((k, d));
-        let mut counts = vec![0usize; k];
+        let mut counts = vec![0.0; k];
         let mut n_iterations = 0;
         let mut is_current = false;
         while n_iterations < self.settings.max_iterations {
@@ -267,34 +285,38 @@ impl<'a> Problem<'a> {
             n_iterations += 1;
             let nearest = nearest_centres(self.points, &centres);
             // Only points that changed their cluster change the sums; after some iterations these are few.
-            let mut n_changed = 0;
+            let mut n_changed = 0.0;
             for (index, (old, &new)) in assignments.iter_mut().zip(&nearest).enumerate() {
                 if *old == new {
                     continue;
                 }
-                n_changed += 1;
+                n_changed += 1.0;
                 let point = self.points.row(index);
                 if *old != u32::MAX {
-                    counts[*old as usize] -= 1;
+                    counts[*old as usize] -= 1.0;
                     add(&mut sums, *old as usize, point, -1.0);
                 }
-                counts[new as usize] += 1;
+                counts[new as usize] += 1.0;
                 add(&mut sums, new as usize, point, 1.0);
                 *old = new;
             }
-            is_current = n_changed == 0;
+            let mut of_all = [counts.as_slice(), &[n_changed]].concat();
+            self.together.sum(&mut of_all)?;
+            is_current = of_all.pop() == Some(0.0);
             if is_current {
                 break;
             }
-            self.fill_empty_clusters(&centres, &mut assignments, &mut sums, &mut counts);
+            self.fill_empty_clusters(&centres, &mut assignments, &mut sums, &mut counts, &mut of_all)?;
+            let mut sums = sums.clone();
+            self.together.sum(sums.as_slice_mut().expect("the array is in standard order"))?;
             let mut moved = 0.0;
             for (cluster, mut centre) in centres.rows_mut().into_iter().enumerate() {
                 // With as many clusters as there are different points or more, some stay empty where they are.
-                if counts[cluster] == 0 {
+                if of_all[cluster] == 0.0 {
                     continue;
                 }
                 for (value, sum) in centre.iter_mut().zip(sums.row(cluster)) {
-                    let new = (sum / counts[cluster] as f64) as f32;
+                    let new = (sum / of_all[cluster]) as f32;
                     moved += f64::from(new - *value).powi(2);
                     *value = new;
                 }
@@ -307,7 +329,7 @@ impl<'a> Problem<'a> {
             // The centres have moved since.
             assignments = nearest_centres(self.points, &centres);
         }
-        let inertia = assignments
+        let inertias = assignments
             .par_chunks(BLOCK)
             .enumerate()
             .map(|(block, assignments)| {
@@ -315,42 +337,55 @@ impl<'a> Problem<'a> {
                 let squares = points.rows().into_iter().zip(assignments);
                 squares.map(|(point, &centre)| squared_distance(point, centres.row(centre as usize))).sum::<f64>()
             })
-            .collect::<Vec<_>>()
-            .into_iter()
-            .sum();
-        Ok(Clusters { centres, assignments, inertia, n_iterations })
+            .collect::<Vec<_>>();
+        let mut inertia = [inertias.into_iter().sum()];
+        self.together.sum(&mut inertia)?;
+        Ok(Clusters { centres, assignments, inertia: inertia[0], n_iterations })
     }
 
-    /// Gives each empty cluster the point that lies farthest from its own centre.
+    /// Gives each empty cluster the point that lies farthest from its own centre, of all processes' points; `counts_of_all`
+    /// are the clusters' points in all of them.
     fn fill_empty_clusters(
         &self,
         centres: &Array2<f32>,
         assignments: &mut [u32],
         sums: &mut Array2<f64>,
-        counts: &mut [usize],
-    ) {
-        let empty: Vec<usize> = (0..counts.len()).filter(|&cluster| counts[cluster] == 0).collect();
+        counts: &mut [f64],
+        counts_of_all: &mut [f64],
+    ) -> Result<()> {
+        let empty: Vec<usize> = (0..counts.len()).filter(|&cluster| counts_of_all[cluster] == 0.0).collect();
         if empty.is_empty() {
-            return;
+            return Ok(());
         }
         let squares: Vec<f64> = (0..assignments.len())
             .map(|index| squared_distance(self.points.row(index), centres.row(assignments[index] as usize)))
             .collect();
         let mut farthest: Vec<usize> = (0..assignments.len()).collect();
         farthest.sort_unstable_by(|&a, &b| squares[b].total_cmp(&squares[a]));
-        let mut farthest = farthest.into_iter();
+        let mut farthest = farthest.into_iter().peekable();
         for cluster in empty {
             // Taking the only point of a cluster would leave that one empty.
-            let Some(index) = farthest.find(|&index| counts[assignments[index] as usize] > 1 && squares[index] > 0.0)
-            else {
-                return;
-            };
-            let old = std::mem::replace(&mut assignments[index], cluster as u32) as usize;
-            counts[old] -= 1;
-            counts[cluster] += 1;
-            add(sums, old, self.points.row(index), -1.0);
-            add(sums, cluster, self.points.row(index), 1.0);
+            let may_be_taken = |index: usize| counts_of_all[assignments[index] as usize] > 1.0 && squares[index] > 0.0;
+            while farthest.next_if(|&index| !may_be_taken(index)).is_some() {}
+            let here = farthest.peek().copied();
+            let square_of_each = gather(self.together, here.map_or(0.0, |index| squares[index]))?;
+            let cluster_of_each = gather(self.together, here.map_or(0.0, |index| f64::from(assignments[index])))?;
+            let is_farther = |a: usize, b: usize| square_of_each[b] > square_of_each[a];
+            let taken_of = (0..square_of_each.len()).reduce(|a, b| if is_farther(a, b) { b } else { a }).unwrap_or(0);
+            if square_of_each[taken_of] == 0.0 {
+                return Ok(());
+            }
+            counts_of_all[cluster_of_each[taken_of] as usize] -= 1.0;
+            counts_of_all[cluster] += 1.0;
+            if let (Some(index), true) = (here, taken_of == self.together.rank()) {
+                let old = std::mem::replace(&mut assignments[index], cluster as u32) as usize;
+                counts[old] -= 1.0;
+                counts[cluster] += 1.0;
+                add(sums, old, self.points.row(index), -1.0);
+                add(sums, cluster, self.points.row(index), 1.0);
+            }
         }
+        Ok(())
     }
 
     /// Squared distance of each point to each of some centres, `[n, centres]`, by the points' squared distances from their

@@ -1,6 +1,9 @@
 //! The processes that do one training together: one, unless MPI has started more.
 //!
-//! Everything else knows [`Together`] alone; only this file knows MPI.
+//! Everything else knows [`Together`] alone; only `mpi.rs` knows MPI.
+
+#[cfg(feature = "mpi")]
+mod mpi;
 
 use crate::{Error, Result};
 use std::fmt::Debug;
@@ -102,6 +105,40 @@ pub(crate) fn broadcast_bytes(together: &dyn Together, bytes: Vec<u8>) -> Result
     Ok(bytes)
 }
 
+/// Bytes of each process, of any length, in the order of ranks: all of them in all processes.
+///
+/// # Errors
+/// Those of [`Together::sum`].
+///
+/// # Example
+/// ```
+/// let joined = diabolo::together::join()?;
+/// assert_eq!(diabolo::together::gather_bytes(&*joined.together(), b"of one")?, [b"of one"]);
+/// # Ok::<(), diabolo::Error>(())
+/// ```
+pub fn gather_bytes(together: &dyn Together, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+    /// A double holds six bytes as a whole number, and zeros add nothing to it.
+    const N_IN_NUMBER: usize = 6;
+    let n_bytes = Vec::from_iter(gather(together, bytes.len() as f64)?.into_iter().map(|n_bytes| n_bytes as usize));
+    let n_numbers = Vec::from_iter(n_bytes.iter().map(|n_bytes| n_bytes.div_ceil(N_IN_NUMBER)));
+    let n_before: usize = n_numbers[..together.rank()].iter().sum();
+    let mut numbers = vec![0.0; n_numbers.iter().sum()];
+    for (number, bytes) in numbers[n_before..].iter_mut().zip(bytes.chunks(N_IN_NUMBER)) {
+        let mut eight = [0; 8];
+        eight[..bytes.len()].copy_from_slice(bytes);
+        *number = u64::from_le_bytes(eight) as f64;
+    }
+    together.sum(&mut numbers)?;
+    let mut rest = numbers.as_slice();
+    let of_process = |(n_numbers, n_bytes): (usize, usize)| {
+        let (own, others) = rest.split_at(n_numbers);
+        rest = others;
+        let bytes = own.iter().flat_map(|&number| (number as u64).to_le_bytes().into_iter().take(N_IN_NUMBER));
+        bytes.take(n_bytes).collect()
+    };
+    Ok(n_numbers.into_iter().zip(n_bytes).map(of_process).collect())
+}
+
 /// One number of each process, in the order of ranks.
 pub(crate) fn gather(together: &dyn Together, number: f64) -> Result<Vec<f64>> {
     let mut numbers = vec![0.0; together.size()];
@@ -136,11 +173,12 @@ impl Joined {
 /// Joins the other processes that `mpirun`, or `srun --mpi=pmix`, has started along with this one; a program that was started
 /// by itself is one process and starts no MPI. To be called once.
 ///
-/// From then on a panic ends all processes.
+/// From then on a panic ends all processes, and so does one that waits for the others for longer than an hour, or the number
+/// of seconds in the variable `DIABOLO_MPI_MAX_SECONDS`.
 ///
 /// # Errors
 /// [`Error::Processes`] when several processes were started that do not know each other, as where the program was built
-/// without the feature `mpi`, and when MPI cannot be started.
+/// without the feature `mpi`, and when MPI cannot be started; [`Error::Setting`] for a variable that is no number of seconds.
 ///
 /// # Example
 /// ```
@@ -195,114 +233,6 @@ fn check_not_singletons(n_launched: usize, size: usize) -> Result<()> {
 
 #[cfg(feature = "mpi")]
 use mpi::join_launched;
-
-#[cfg(feature = "mpi")]
-mod mpi {
-    use super::{Error, Joined, Result, Together, check_not_singletons};
-    use ferrompi::{Communicator, Mpi, MpiDatatype, ThreadLevel};
-    use std::fmt;
-    use std::sync::Arc;
-
-    /// Values that each process adds at a time, so that memory does not grow with the network times the processes.
-    const N_AT_ONCE: usize = 1 << 16;
-
-    pub(super) struct Guard(#[expect(dead_code, reason = "held until MPI is to end")] Mpi);
-
-    impl fmt::Debug for Guard {
-        fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            write!(f, "MPI")
-        }
-    }
-
-    /// All processes of an MPI program.
-    struct World {
-        world: Communicator,
-    }
-
-    impl fmt::Debug for World {
-        fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            write!(f, "process {} of {}", self.rank(), self.size())
-        }
-    }
-
-    pub(super) fn join_launched(n_launched: usize) -> Result<Joined> {
-        // Calls come from one thread at a time, which is not always the one that started MPI.
-        let mpi = Mpi::init_thread(ThreadLevel::Serialized).map_err(failed("starting MPI"))?;
-        let world = mpi.world();
-        check_not_singletons(n_launched, world.size() as usize)?;
-        // Unwinding would end in MPI's own end, where this process would wait for the others, and they for it.
-        let (before, of_hook) = (std::panic::take_hook(), mpi.world());
-        std::panic::set_hook(Box::new(move |panic| {
-            before(panic);
-            of_hook.abort(101);
-        }));
-        Ok(Joined { together: Arc::new(World { world }), _mpi: Some(Guard(mpi)) })
-    }
-
-    fn failed(doing: &str) -> impl Fn(ferrompi::Error) -> Error {
-        move |error| {
-            Error::processes(doing, error.to_string(), "an answer of all processes", "run the command again to go on")
-        }
-    }
-
-    impl World {
-        /// Each process adds a part of the values, in the order of ranks: MPI's own sum may add in another order each time.
-        fn sum_in_order<T: MpiDatatype + Default + Into<f64>>(
-            &self,
-            values: &mut [T],
-            rounded: fn(f64) -> T,
-        ) -> Result<()> {
-            let doing = failed("adding over all processes");
-            let n_processes = self.size();
-            for values in values.chunks_mut(N_AT_ONCE * n_processes) {
-                let n_each = values.len().div_ceil(n_processes);
-                let mut sent = vec![T::default(); n_each * n_processes];
-                sent[..values.len()].copy_from_slice(values);
-                let mut received = sent.clone();
-                self.world.alltoall(&sent, &mut received).map_err(&doing)?;
-                let sums: Vec<T> = (0..n_each)
-                    .map(|index| {
-                        rounded(received[index..].iter().step_by(n_each).map(|&value| -> f64 { value.into() }).sum())
-                    })
-                    .collect();
-                self.world.allgather(&sums, &mut sent).map_err(&doing)?;
-                values.copy_from_slice(&sent[..values.len()]);
-            }
-            Ok(())
-        }
-    }
-
-    impl Together for World {
-        fn rank(&self) -> usize {
-            self.world.rank() as usize
-        }
-
-        fn size(&self) -> usize {
-            self.world.size() as usize
-        }
-
-        fn sum(&self, values: &mut [f64]) -> Result<()> {
-            self.sum_in_order(values, |sum| sum)
-        }
-
-        fn sum_floats(&self, values: &mut [f32]) -> Result<()> {
-            self.sum_in_order(values, |sum| sum as f32)
-        }
-
-        fn broadcast(&self, bytes: &mut [u8]) -> Result<()> {
-            let doing = failed("sending to all processes");
-            bytes.chunks_mut(1 << 26).try_for_each(|part| self.world.broadcast(part, 0)).map_err(doing)
-        }
-
-        fn barrier(&self) -> Result<()> {
-            self.world.barrier().map_err(failed("waiting for all processes"))
-        }
-
-        fn abort(&self, code: i32) -> ! {
-            self.world.abort(code)
-        }
-    }
-}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -418,5 +348,13 @@ pub(crate) mod tests {
             (broadcast_bytes(&*together, bytes).unwrap(), gather(&*together, together.rank() as f64 + 0.5).unwrap())
         });
         assert!(got.iter().all(|got| *got == (vec![7, 7], vec![0.5, 1.5, 2.5])), "{got:?}");
+    }
+
+    #[test]
+    fn all_get_the_bytes_of_each() {
+        // None, fewer than a number holds, and more.
+        let bytes_of = |rank: usize| Vec::from_iter((0..7 * rank).map(|index| 255 - index as u8));
+        let got = in_threads(3, |together| gather_bytes(&*together, &bytes_of(together.rank())).unwrap());
+        assert!(got.iter().all(|got| *got == [bytes_of(0), bytes_of(1), bytes_of(2)]), "{got:?}");
     }
 }

@@ -1,17 +1,23 @@
-//! `mpirun -n N diabolo train`: one model of several processes.
+//! `mpirun -n N diabolo`: one model of several processes, and scores.
 //!
 //! Most of it wants the command with the feature `mpi`, and mpirun; what takes minutes wants `DIABOLO_TEST_LONG`.
 
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
+#[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "this test program uses some of it")]
+#[path = "../../../tests/common/disk.rs"]
+mod disk;
+mod failures;
+mod hosts;
+mod scoring;
+mod shares;
 
 use common::{diabolo, fail, left_in, succeed};
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
 /// Whether trainings can be started in several processes here; says so if not.
 fn has_mpi() -> bool {
@@ -32,10 +38,17 @@ fn is_long() -> bool {
     is_long
 }
 
-/// The command in so many processes, as on a machine with too few cores, and as root.
+/// The command in so many processes.
 fn mpirun(folder: &Path, n_processes: usize, arguments: &[&str]) -> Command {
+    let mut command = mpirun_of(folder);
+    command.args(["-n", &n_processes.to_string(), env!("CARGO_BIN_EXE_diabolo")]).args(arguments);
+    command
+}
+
+/// mpirun, as on a machine with too few cores, and as root.
+fn mpirun_of(folder: &Path) -> Command {
     let mut command = Command::new("mpirun");
-    command.args(["-n", &n_processes.to_string(), env!("CARGO_BIN_EXE_diabolo")]).args(arguments).current_dir(folder);
+    command.current_dir(folder);
     let variables = [
         ("OMP_NUM_THREADS", "1"),
         ("OMPI_ALLOW_RUN_AS_ROOT", "1"),
@@ -50,12 +63,16 @@ fn mpirun(folder: &Path, n_processes: usize, arguments: &[&str]) -> Command {
 
 /// A settings file for a run of its own; 37 images leave one for the last minibatch of 12.
 fn write_run(folder: &Path, name: &str, architecture: &str, epochs: usize, batch_size: usize) {
-    let text = format!(
+    fs::write(folder.join(format!("{name}.toml")), run_of(name, architecture, epochs, batch_size)).unwrap();
+}
+
+/// What is in such a file.
+fn run_of(name: &str, architecture: &str, epochs: usize, batch_size: usize) -> String {
+    format!(
         "folder = \"{name}\"\narchitecture = \"{architecture}\"\n[data]\nopen = \"scenes\"\nhold_out = [\"boat\", \"car\"]\n\
          first = 37\n[training]\nepochs = {epochs}\nbatch_size = {batch_size}\ndevice = \"cpu\"\n\
          optimizer = {{ sgd = {{ momentum = 0.8 }} }}\n"
-    );
-    fs::write(folder.join(format!("{name}.toml")), text).unwrap();
+    )
 }
 
 /// Trains in one process or several; gives what it prints.
@@ -169,58 +186,4 @@ fn an_error_that_all_have_is_told_by_the_first() {
     assert!(!output.status.success() && message.matches("none.toml").count() == 1, "{message}");
     let alone = fail(folder.path(), 1, &["train", "none.toml"]);
     assert!(message.contains(alone.trim()), "{message}");
-}
-
-/// The processes that mpirun has started.
-fn children(mpirun: &Child) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{}/task", mpirun.id())).into_iter().flatten();
-    let of_thread =
-        threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap_or_default());
-    let mut children =
-        Vec::from_iter(of_thread.flat_map(|text| text.split_whitespace().map(String::from).collect::<Vec<_>>()));
-    children.sort_by_key(|child| child.parse::<u32>().unwrap());
-    children
-}
-
-/// Waits until something is so, a minute at most.
-#[track_caller]
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        sleep(Duration::from_millis(20));
-    }
-}
-
-#[test]
-fn a_killed_process_ends_all_and_the_same_command_goes_on_bit_for_bit() {
-    if !has_mpi() || !is_long() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let epochs = 120;
-    write_run(folder, "whole", "report_cnn", epochs, 12);
-    train(folder, "whole", 2);
-    // Each process in turn, at points that differ.
-    for (number, (rank, n_epochs)) in [(0, 1), (1, 3), (0, 10), (1, 20), (1, 40)].into_iter().enumerate() {
-        let name = format!("killed_{number}");
-        write_run(folder, &name, "report_cnn", epochs, 12);
-        let file = format!("{name}.toml");
-        let mut command = mpirun(folder, 2, &["train", &file]);
-        let mut started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let history = folder.join(&name).join("history.csv");
-        wait_for("epochs", || fs::read_to_string(&history).is_ok_and(|text| text.lines().count() > n_epochs));
-        let processes = children(&started);
-        assert_eq!(processes.len(), 2, "{processes:?}");
-        assert!(Command::new("kill").args(["-9", &processes[rank]]).status().unwrap().success());
-        let killed = Instant::now();
-        let status = started.wait().unwrap();
-        assert!(!status.success() && killed.elapsed() < Duration::from_secs(10), "{status}, {:?}", killed.elapsed());
-        assert!(processes.iter().all(|process| !Path::new("/proc").join(process).join("exe").exists()));
-        train(folder, &name, 2);
-        let last = |name: &str| fs::read(folder.join(name).join("last.safetensors")).unwrap();
-        assert!(last(&name) == last("whole"), "{name}: other weights than those of a training that was never killed");
-        assert_eq!(losses(&folder.join(&name)), losses(&folder.join("whole")));
-    }
 }

@@ -103,7 +103,12 @@ fn every_notebook_is_translated_cell_by_cell() {
 #[test]
 fn every_page_is_translated_section_by_section() {
     for (english, translated) in PAGES {
-        let read = |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // A package of the crate has no translations.
+        if !root.join("notebooks").exists() {
+            continue;
+        }
+        let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
         let (english, page) = (sections(&read(english)), sections(&read(translated)));
         assert_eq!(page.len(), english.len(), "the sections of {translated}");
         let fault = |(english, section): (&String, &String)| {

@@ -42,6 +42,7 @@
 // In the order in which data flow: a room uses only rooms above it.
 pub mod error;
 mod interrupt;
+pub mod language;
 mod memory;
 pub mod together;
 pub mod files;

@@ -7,6 +7,7 @@ pub use crate::detector::{Detections, Detector, ErrorMaps, FitOptions};
 pub use crate::device::{Device, Precision};
 pub use crate::evaluation::{Evaluation, FitOn, ScoreTable};
 pub use crate::figure::Figure;
+pub use crate::language::language;
 pub use crate::latent::Latents;
 pub use crate::metrics::{Positive, Threshold};
 pub use crate::model::{Architecture, Layer};

@@ -98,6 +98,26 @@ fn models_of_the_outputs_have_learnt_or_are_called_out() {
     assert!(n_models > 5 || notebooks().is_empty(), "{n_models} models");
 }
 
+/// What was changed of the report's settings of `report_cnn`, one at a time, and what came of it.
+#[test]
+fn the_table_of_settings_that_were_tried_has_the_numbers_of_their_trainings() {
+    let Some((_, notebook)) = notebooks().into_iter().find(|(path, _)| path.ends_with("01_reconstructions.ipynb"))
+    else {
+        return;
+    };
+    let text: String = cells(&notebook, "markdown").map(|cell| text_of(&cell["source"])).collect();
+    let tried = ["as_reported", "no_dropout", "rate_1e-2", "rate_1e-1", "adam_w"];
+    for setting in tried {
+        let path = root().join("notebooks/full/settings").join(setting).with_extension("json");
+        let run: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(run["history"]["epochs"].as_array().unwrap().len(), 20, "{setting}");
+        let percent = |key: &str| 100.0 * run["history"]["learnt"][key].as_f64().unwrap();
+        let numbers = [percent("variance_explained"), percent("reconstruction_variance")];
+        let wanted = format!("| {:.1} % | {:.1} % |", numbers[0], numbers[1]);
+        assert!(text.lines().any(|line| line.contains(&format!("`{setting}`")) && line.ends_with(&wanted)), "{wanted}");
+    }
+}
+
 #[test]
 fn a_number_is_compared_at_the_decimals_it_is_told_with() {
     assert_eq!(numbers("AUC 0.644, 0.64440 (10.5) v1.2.3 and 12."), ["0.644", "0.64440"]);

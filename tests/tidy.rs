@@ -122,6 +122,24 @@ fn every_source_file_says_what_it_is() {
     }
 }
 
+/// `cargo package` takes the files of a package alone.
+#[test]
+fn what_is_compiled_into_a_program_lies_in_its_package() {
+    for package in ["kernel/setup", "kernel/protocol", "kernel", "cli"].map(|folder| root().join(folder)) {
+        // A package of the library's own has none of them.
+        let sources = package.join("src");
+        for path in if sources.is_dir() { files(&sources, "rs") } else { Vec::new() } {
+            let text = read(&path);
+            for included in text.split("include_str!(\"").skip(1).chain(text.split("include_bytes!(\"").skip(1)) {
+                let target = path.parent().unwrap().join(included.split('"').next().unwrap());
+                let target = target.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", target.display()));
+                let inside = target.starts_with(package.canonicalize().unwrap());
+                assert!(inside, "{} includes {}", path.display(), target.display());
+            }
+        }
+    }
+}
+
 #[test]
 fn every_notebook_is_listed() {
     let listed = read(&root().join("notebooks/README.md"));

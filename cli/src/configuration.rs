@@ -186,7 +186,8 @@ fn nearest_known(message: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use diabolo::prelude::Optimizer;
+    use diabolo::model::Layer;
+    use diabolo::prelude::{Device, Optimizer};
 
     const WHOLE: &str = "folder = 'runs/a'\narchitecture = 'fcn'\n[data]\nopen = 'scenes'\n[training]\nepochs = 3\n";
 
@@ -240,6 +241,33 @@ mod tests {
             };
             let wanted = Training { device: training.device, watch_every: training.watch_every, ..wanted };
             assert_eq!(training, wanted, "{}", path.display());
+        }
+    }
+
+    /// What is tried instead of the report's settings is one change each, so that it is known what did it.
+    #[test]
+    fn each_setting_that_is_tried_is_one_change_of_the_report_s() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../notebooks/full/settings");
+        let reported = || Training { watch_every: Some(10), ..Training::report_cnn().epochs(20).device(Device::Cpu) };
+        let with_rate = |learning_rate| Training { learning_rate, ..reported() };
+        let tried = [
+            ("as_reported", reported()),
+            ("rate_1e-2", with_rate(1e-2)),
+            ("rate_1e-1", with_rate(1e-1)),
+            ("adam_w", reported().optimizer(Optimizer::AdamW { weight_decay: 0.01 })),
+            ("no_dropout", reported()),
+        ];
+        for (stem, wanted) in tried {
+            let run: Train = read(&folder.join(stem).with_extension("toml")).unwrap();
+            assert_eq!(run.training, wanted, "{stem}");
+            let mut network = Architecture::report_cnn();
+            if stem == "no_dropout" {
+                for layers in [&mut network.encoder, &mut network.decoder] {
+                    layers.retain(|layer| !matches!(layer, Layer::Dropout { .. }));
+                }
+            }
+            assert_eq!(run.architecture.encoder, network.encoder, "{stem}");
+            assert_eq!(run.architecture.decoder, network.decoder, "{stem}");
         }
     }
 

@@ -31,8 +31,9 @@ const OWN_PREFIXES: [&str; 2] = ["DIABOLO_", "EVCXR_"];
 const OF_NOTEBOOKS: &str = "DIABOLO_NOTEBOOK_";
 
 /// What cells themselves read, or what the user misses nowhere: where the kernel speaks to them, the data sets, the cache
-/// of set-up, and how threads wait.
-const KEPT: [&str; 4] = [diabolo_protocol::FOLDER_VARIABLE, "DIABOLO_DATA", "DIABOLO_CACHE", "GOMP_SPINCOUNT"];
+/// of set-up, the language of figures, and how threads wait.
+const KEPT: [&str; 5] =
+    [diabolo_protocol::FOLDER_VARIABLE, "DIABOLO_DATA", "DIABOLO_CACHE", "DIABOLO_LANGUAGE", "GOMP_SPINCOUNT"];
 
 /// Where programs are looked for.
 const PATH: &str = "PATH";

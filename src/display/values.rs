@@ -106,7 +106,7 @@ impl Autoencoder {
     pub fn evcxr_display(&self) {
         let plan = self.plan();
         let (n_parameters, n_latents) = (plan.n_parameters(), plan.n_latents());
-        let (name, trained_on) = (escape(self.name()), escape(self.trained_on()));
+        let size = format!(": {n_parameters} parameters, code of {n_latents} values, trained on {}", self.trained_on());
         let learnt = self.history().learnt;
         let mut report = json!({"models": {self.name(): {
             "parameters": n_parameters,
@@ -127,9 +127,7 @@ impl Autoencoder {
             report["failures"] = json!([format!("{}: {warning}", self.name())]);
         }
         Page::new(self.to_string())
-            .html(&format!(
-                "<p><b>{name}</b>: {n_parameters} parameters, code of {n_latents} values, trained on {trained_on}</p>"
-            ))
+            .html(&format!("<p><b>{}</b>{}</p>", escape(self.name()), escape(&size)))
             .history(self.history())
             .report(&report)
             .show();
@@ -140,7 +138,7 @@ impl Run {
     /// Shows where the run lies, whether it is finished, and its model.
     pub fn evcxr_display(&self) {
         let state = if self.is_finished { "finished" } else { "not finished; training in its folder goes on with it" };
-        let html = format!("<p>{}: {state}</p>", escape(&self.folder.display().to_string()));
+        let html = format!("<p>{}</p>", escape(&format!("{}: {state}", self.folder.display())));
         Page::new(self.to_string()).html(&html).history(self.model.history()).show();
     }
 }

@@ -5,6 +5,7 @@
 
 use super::style::{Anchor, FONT_FAMILY, HEADING, Lettering, NOTE, PAPER, TITLE, css};
 use super::{Figure, Format};
+use crate::language::shown;
 use crate::{Error, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -205,10 +206,10 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(clean).collect()
 }
 
-/// [`clean`] text with its markup escaped, for XML and HTML.
+/// [`clean`] text in the language that was chosen, with its markup escaped, for XML and HTML.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in clean(text).chars() {
+    for character in clean(&shown(text)).chars() {
         match character {
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),

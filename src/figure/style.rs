@@ -3,6 +3,7 @@
 //! An SVG's text is set in whatever font its reader has, so its width cannot be known; it is estimated from above, for
 //! wide fonts such as DejaVu Sans and Verdana, and what does not fit is wrapped or cut.
 
+use crate::language::shown;
 use plotters::style::RGBColor;
 use plotters::style::colors::colormaps::{ColorMap, ViridisRGB};
 
@@ -122,17 +123,18 @@ impl Lettering {
         self.size_px * 4 / 3
     }
 
-    /// Upper estimate of a text's width in pixels.
+    /// Upper estimate of a text's width in pixels, as it will be shown.
     pub(super) fn width_px(self, text: &str) -> i32 {
-        let em: f64 = text.chars().map(width_em).sum();
+        let em: f64 = shown(text).chars().map(width_em).sum();
         let weight = if self.bold { 1.1 } else { 1.0 };
         (em * weight * f64::from(self.size_px)).ceil() as i32
     }
 
     /// The text, or as much of its beginning as fits with an ellipsis; empty where not even that fits.
     pub(super) fn fit(self, text: &str, room_px: i32) -> String {
-        if self.width_px(text) <= room_px {
-            return text.to_owned();
+        let text = shown(text);
+        if self.width_px(&text) <= room_px {
+            return text.into_owned();
         }
         let mut kept: Vec<char> = text.chars().collect();
         while kept.pop().is_some() {
@@ -144,16 +146,21 @@ impl Lettering {
         String::new()
     }
 
-    /// The text in at most `max_lines` lines, broken at spaces; what does not fit is cut with an ellipsis.
+    /// The text in at most `max_lines` lines, broken at spaces and behind Chinese punctuation; what does not fit is cut with
+    /// an ellipsis.
     pub(super) fn wrap(self, text: &str, room_px: i32, max_lines: usize) -> Vec<String> {
+        let text = shown(text);
         let mut lines: Vec<String> = Vec::new();
         for word in text.split_whitespace() {
-            match lines.last_mut() {
-                Some(line) if self.width_px(line) + self.width_px(" ") + self.width_px(word) <= room_px => {
-                    line.push(' ');
-                    line.push_str(word);
+            for (index, piece) in word.split_inclusive(['，', '：', '；', '、', '）']).enumerate() {
+                let space = if index == 0 { " " } else { "" };
+                match lines.last_mut() {
+                    Some(line) if self.width_px(line) + self.width_px(space) + self.width_px(piece) <= room_px => {
+                        line.push_str(space);
+                        line.push_str(piece);
+                    }
+                    _ => lines.push(piece.to_owned()),
                 }
-                _ => lines.push(word.to_owned()),
             }
         }
         if lines.len() > max_lines {
@@ -235,6 +242,7 @@ mod tests {
         let lines = BODY.wrap("one two three four five", 50, 2);
         assert!(lines.len() == 2 && lines[1].ends_with('…'), "{lines:?}");
         assert!(BODY.wrap("  ", 50, 2).is_empty());
+        assert_eq!(BODY.wrap("貓，狗：馬 船", 55, 9), ["貓，狗：", "馬 船"]);
     }
 
     #[test]

@@ -90,7 +90,7 @@ const N_THREADS: &str = "2";
 const PEERS: Locked = Locked {
     name: "peers",
     what: "what diabolo is measured against (PyTorch, scikit-learn, openTSNE; 5 GB on Linux)",
-    lock_file: include_str!("../../../benches/peers/requirements.lock"),
+    lock_file: include_str!("../bench-requirements.txt"),
 };
 
 /// Runs `cargo diabolo bench`.

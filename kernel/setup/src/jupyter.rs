@@ -18,7 +18,7 @@ pub const HEADLESS: Locked = Locked {
 };
 
 /// Jupyter's own test of kernels.
-const TESTS_LOCK_FILE: &str = include_str!("../../tests/requirements.txt");
+const TESTS_LOCK_FILE: &str = include_str!("../test-requirements.txt");
 
 /// Adds what tests kernels to the environment of `python`.
 pub fn ensure_tests(cache: &Cache, python: &Path, progress: &Progress) -> Result<()> {

@@ -31,7 +31,7 @@ pub struct Options {
     /// Print the address and open no browser
     #[arg(long)]
     no_browser: bool,
-    /// The language of the notebooks' text
+    /// The language of the notebooks' text and figures
     #[arg(long, value_enum, default_value = "en", ignore_case = true)]
     language: Language,
 }
@@ -49,6 +49,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         command.arg("--no-browser");
     }
     let status = command
+        .envs(options.language.variable())
         .args(&options.jupyter_arguments)
         .status()
         .with_context(|| format!("cannot start JupyterLab with {}", python.display()))?;

@@ -40,9 +40,14 @@ const MODE_VARIABLE: &str = "DIABOLO_NOTEBOOK_MODE";
   cargo diabolo report --data cifar10 --hold-out ship,truck
   cargo diabolo report --only 05_which_pair            one notebook
   cargo diabolo report --language zh-TW                in Traditional Chinese, into target/report-zh-TW
+  cargo diabolo report ~/lectures                      any folder of Rust notebooks
 
 The pages are in target/report/index.html, the numbers in target/report/report.json.")]
 pub struct Options {
+    /// A folder of other notebooks in Rust, instead of those of the clone
+    #[arg(value_name = "NOTEBOOKS")]
+    folder: Option<PathBuf>,
+
     /// The data set's name, or the path of its file or folder
     #[arg(long, value_name = "NAME_OR_PATH")]
     data: Option<String>,
@@ -63,7 +68,7 @@ pub struct Options {
     #[arg(long, value_name = "PART_OF_NAME")]
     only: Option<String>,
 
-    /// The language of the notebooks' text
+    /// The language of the notebooks' text and figures
     #[arg(long, value_enum, default_value = "en", ignore_case = true)]
     language: Language,
 
@@ -87,11 +92,20 @@ struct Run {
 /// Runs `cargo diabolo report`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::required_for("report")?;
-    let mut notebooks = notebooks_in(&workspace.root().join(options.language.folder()))?;
+    let (source, heading) = match &options.folder {
+        Some(folder) => {
+            let source = fs::canonicalize(files::expand_home(folder.clone())?)
+                .with_context(|| format!("looking for notebooks in {}", folder.display()))?;
+            let heading = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            (source, heading)
+        }
+        None => (workspace.root().join(options.language.folder()), "Autoencoders for anomaly detection".into()),
+    };
+    let mut notebooks = notebooks_in(&source)?;
     if let Some(part) = &options.only {
         notebooks.retain(|path| name_of(path).contains(part));
         if notebooks.is_empty() {
-            bail!("no notebook has {part:?} in its name; they are listed in notebooks/README.md");
+            bail!("no notebook there has {part:?} in its name");
         }
     }
     let folder = Folder::prepare(match &options.out {
@@ -132,7 +146,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
 
     let made = made(options, &workspace, &ready, &executor.date()?, started);
-    folder.write(&runs, &gathered, mode(options), &made)?;
+    folder.write(&heading, &runs, &gathered, mode(options), &made)?;
     say(format_args!("The report is {} ({}).", folder.path.join("index.html").display(), words(progress.elapsed())))?;
     let failures = gathered.failures();
     for failure in &failures {
@@ -188,7 +202,14 @@ impl Folder {
         Ok(Self { path })
     }
 
-    fn write(&self, runs: &[Run], gathered: &Gathered, mode: &str, made: &[(&str, String)]) -> Result<()> {
+    fn write(
+        &self,
+        heading: &str,
+        runs: &[Run],
+        gathered: &Gathered,
+        mode: &str,
+        made: &[(&str, String)],
+    ) -> Result<()> {
         for figure in &gathered.figures {
             files::write_if_changed(&self.path.join("figures").join(&figure.file), &figure.bytes)?;
         }
@@ -200,7 +221,8 @@ impl Folder {
         report.insert("made".into(), made_json.collect::<Map<_, _>>().into());
         let json = serde_json::to_string_pretty(&report)? + "\n";
         files::write_if_changed(&self.path.join("report.json"), json.as_bytes())?;
-        files::write_if_changed(&self.path.join("index.html"), page::render(runs, gathered, mode, made).as_bytes())?;
+        let page = page::render(heading, runs, gathered, mode, made);
+        files::write_if_changed(&self.path.join("index.html"), page.as_bytes())?;
         Ok(())
     }
 }
@@ -233,6 +255,7 @@ fn made(
 /// The options as notebooks see them.
 fn notebook_environment(options: &Options) -> Result<Vec<(&'static str, String)>> {
     let mut environment = vec![(MODE_VARIABLE, mode(options).to_string())];
+    environment.extend(options.language.variable());
     if let Some(data) = &options.data {
         environment.push((DATA_VARIABLE, data_for_notebooks(data, Path::new("."))?));
     }
@@ -281,7 +304,7 @@ pub fn notebooks_in(folder: &Path) -> Result<Vec<PathBuf>> {
     notebooks.retain(|path| path.extension().is_some_and(|extension| extension == "ipynb"));
     notebooks.sort();
     if notebooks.is_empty() {
-        bail!("{} holds no notebooks; is the clone complete?", folder.display());
+        bail!("{} holds no notebooks (.ipynb)", folder.display());
     }
     Ok(notebooks)
 }

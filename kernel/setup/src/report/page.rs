@@ -11,11 +11,12 @@ use crate::progress::words;
 const STYLE: &str = include_str!("page.css");
 
 /// The page as HTML.
-pub fn render(runs: &[Run], gathered: &Gathered, mode: &str, made: &[(&str, String)]) -> String {
+pub fn render(heading: &str, runs: &[Run], gathered: &Gathered, mode: &str, made: &[(&str, String)]) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>diabolo: report</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>Autoencoders for anomaly detection</h1>\n"
+         <title>diabolo: report</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>{}</h1>\n",
+        escaped(heading)
     );
     page += &lead(gathered, mode);
     page += &failures(&gathered.failures());
@@ -187,8 +188,15 @@ mod tests {
         }})];
         gathered.add("01", 3, "abc", &outputs);
         let run = Run { name: "01".into(), title: "Question 1".into(), n_cells: 2, seconds: 3.0 };
-        let page = render(&[run], &gathered, "quick", &[("command", "cargo diabolo report".into())]);
-        for wanted in ["a&lt;b", "sixteen pictures", "01.html#cell-id=abc", "fcn diverged", "cargo diabolo report"] {
+        let page = render("Lectures <1>", &[run], &gathered, "quick", &[("command", "cargo diabolo report".into())]);
+        for wanted in [
+            "<h1>Lectures &lt;1&gt;",
+            "a&lt;b",
+            "sixteen pictures",
+            "01.html#cell-id=abc",
+            "fcn diverged",
+            "cargo diabolo report",
+        ] {
             assert!(page.contains(wanted), "{wanted} is missing");
         }
         assert!(!page.contains("http"), "the page must stand alone");

@@ -118,6 +118,16 @@ fn the_table_of_settings_that_were_tried_has_the_numbers_of_their_trainings() {
     }
 }
 
+/// Where the data lay when a notebook ran is nobody's business.
+#[test]
+fn outputs_name_no_folder_of_the_machine_that_made_them() {
+    for (path, notebook) in notebooks() {
+        let shown = code_and_outputs(&notebook);
+        let found = shown.lines().find(|line| line.contains(" in /"));
+        assert!(found.is_none(), "{}: {}", path.display(), found.unwrap_or_default());
+    }
+}
+
 #[test]
 fn a_number_is_compared_at_the_decimals_it_is_told_with() {
     assert_eq!(numbers("AUC 0.644, 0.64440 (10.5) v1.2.3 and 12."), ["0.644", "0.64440"]);

@@ -13,6 +13,7 @@ mod failures;
 mod hosts;
 mod scoring;
 mod shares;
+mod slurm;
 
 use common::{diabolo, fail, left_in, succeed};
 use std::fs;

@@ -39,10 +39,7 @@ impl Language {
 
     /// What tells cells the language of their figures and tables; in English they look at the user's own setting.
     pub fn variable(self) -> Option<(&'static str, String)> {
-        match self {
-            Self::En => None,
-            Self::ZhTw => Some(("DIABOLO_LANGUAGE", "zh-TW".into())),
-        }
+        (self != Self::En).then(|| ("DIABOLO_LANGUAGE", self.tag().into()))
     }
 
     /// Where `cargo diabolo report` writes unless told otherwise, in a clone.

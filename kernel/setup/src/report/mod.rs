@@ -331,7 +331,7 @@ pub fn cells_of(path: &Path) -> Result<Vec<Value>> {
 }
 
 /// The first heading.
-pub fn title_of(cells: &[Value]) -> Option<String> {
+fn title_of(cells: &[Value]) -> Option<String> {
     let markdown = cells.iter().filter(|cell| cell["cell_type"] == "markdown");
     let texts: Vec<_> = markdown.map(|cell| gather::text_of(&cell["source"])).collect();
     let mut lines = texts.iter().flat_map(|text| text.lines());

@@ -18,9 +18,9 @@ pub fn finished(html: &str, page: &Page, other: &Page) -> Result<String> {
     let up = page.up();
     let other_file = format!("{up}{}", other.file());
     let other_tag = other.language.tag();
-    let (site, search, api) = match page.language {
-        Language::En => ("Site", "Search", "API"),
-        Language::ZhTw => ("網站", "搜尋", "API"),
+    let (site, search) = match page.language {
+        Language::En => ("Site", "Search"),
+        Language::ZhTw => ("網站", "搜尋"),
     };
     let other_name = match other.language {
         Language::En => "English",
@@ -38,7 +38,7 @@ pub fn finished(html: &str, page: &Page, other: &Page) -> Result<String> {
         "<div class=\"right-buttons\">\n<nav class=\"site-bar\" aria-label=\"{site}\">\n\
          <pagefind-modal-trigger compact hide-shortcut placeholder=\"{search}\"></pagefind-modal-trigger>\n\
          <a href=\"{other_file}\" lang=\"{other_tag}\" hreflang=\"{other_tag}\">{other_name}</a>\n\
-         <a href=\"{up}{API}\">{api}</a>\n</nav>\n"
+         <a href=\"{up}{API}\">API</a>\n</nav>\n"
     );
     let mut finished = html.to_string();
     for (mark, replacement) in [

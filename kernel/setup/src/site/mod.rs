@@ -15,14 +15,13 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::cache::{Cache, Key, Part};
+use crate::cache::{Cache, Part};
 use crate::commands;
 use crate::files;
 use crate::language::Language;
 use crate::output::say;
 use crate::progress::{Progress, words};
 use crate::python::{self, Locked, Python};
-use crate::report::{cells_of, title_of};
 use crate::setup;
 use crate::workspace::Workspace;
 use notebook::Chapter;
@@ -118,22 +117,21 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// mdBook's program, compiled once; without its own server and search.
 fn mdbook(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    let key = Key::default().add(MDBOOK_VERSION).finish();
     let part = Part::new(cache.part("mdbook").join(MDBOOK_VERSION));
     let program = part.folder.join("bin").join(format!("mdbook{}", std::env::consts::EXE_SUFFIX));
-    if part.is_complete(&key) && program.exists() {
+    if part.is_complete(MDBOOK_VERSION) && program.exists() {
         return Ok(program);
     }
     progress.run("mdbook", "compiling mdBook, once; some minutes", |step| {
         let _lock = cache.lock("mdbook", step)?;
-        if !part.is_complete(&key) {
+        if !part.is_complete(MDBOOK_VERSION) {
             let mut command = commands::cargo();
             command.args(["install", "mdbook", "--locked", "--no-default-features", "--version"]);
             command.arg(format!("={MDBOOK_VERSION}")).arg("--root").arg(&part.folder);
             // The clone's settings are for its own builds.
             command.current_dir(cache.root());
             commands::run(command, "cargo install mdbook", &cache.log("mdbook-install"), step)?;
-            part.complete(&key)?;
+            part.complete(MDBOOK_VERSION)?;
         }
         Ok((program, format!("mdBook {MDBOOK_VERSION}")))
     })
@@ -150,8 +148,7 @@ fn write_book(book: &Path, pages: &[&Page], links: &Links, root: &Path, site: &P
         for drawing in &chapter.drawings {
             files::write_if_changed(&site.join("figures").join(&drawing.file), &drawing.bytes)?;
         }
-        let title = title_of(&cells_of(&path)?).unwrap_or_else(|| page.place.clone());
-        chapters.push((title, *page, chapter));
+        chapters.push((title(&chapter.text, page).to_string(), *page, chapter));
     }
     let mut contents = String::from("# Summary\n\n");
     for page in pages {
@@ -161,8 +158,7 @@ fn write_book(book: &Path, pages: &[&Page], links: &Links, root: &Path, site: &P
             None => fs::read_to_string(root.join(&page.source)).with_context(|| format!("reading {}", page.source))?,
         };
         pages::copy_pictures(&text, page, root, site)?;
-        let title = text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(&page.place);
-        contents += &entry(title, &page.place);
+        contents += &entry(title(&text, page), &page.place);
         let text = if page.source == GALLERY { text.clone() } else { links.rewritten(&text, page) };
         files::write_if_changed(&book.join("src").join(format!("{}.md", page.place)), text.as_bytes())?;
     }
@@ -170,6 +166,11 @@ fn write_book(book: &Path, pages: &[&Page], links: &Links, root: &Path, site: &P
         files::write_if_changed(&book.join(file), text.as_bytes())?;
     }
     Ok(())
+}
+
+/// The first heading of a page's Markdown; where there is none, its place.
+fn title<'a>(text: &'a str, page: &'a Page) -> &'a str {
+    text.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or(&page.place)
 }
 
 /// A line of the table of contents.

@@ -132,17 +132,15 @@ pub fn open_with(name_or_path: impl AsRef<Path>, options: OpenOptions) -> Result
     let split = match options.share {
         // Of these no others were read.
         None => split,
-        Some(_) if is_image_files(name_or_path.as_ref())? => split,
+        Some(_) if is_image_files(&expand_home(name_or_path.as_ref())?) => split,
         Some(_) => split.select_share(&options)?,
     };
     split.known_as_share(options.share).with_note_of_range().resized(options.size_px)
 }
 
-/// Whether something is a folder of image files, and no data set of another form.
-fn is_image_files(path: &Path) -> Result<bool> {
-    let is_named = is_name(path);
-    let path = &expand_home(path)?;
-    Ok(!is_named && path.is_dir() && !is_data_set(path))
+/// Whether [`open`] takes this for a folder of image files, and no data set of another form.
+pub(super) fn is_image_files(path: &Path) -> bool {
+    !is_name(path) && path.is_dir() && !is_data_set(path)
 }
 
 /// Opens a source as it is.
@@ -195,7 +193,7 @@ fn find_named(named: &Named, data_folders: &[PathBuf]) -> Result<PathBuf> {
 }
 
 /// Whether a folder is one that [`open`] takes for something else than a folder of image files.
-pub(super) fn is_data_set(folder: &Path) -> bool {
+fn is_data_set(folder: &Path) -> bool {
     homework::is_homework(folder) || cifar::is_cifar(folder) || idx::is_idx(folder) || !named_inside(folder).is_empty()
 }
 

@@ -152,7 +152,7 @@ impl ImageStream {
         if path.is_file() && path.extension().is_some_and(|ending| ending == "bin") {
             return Ok((Source::Records(Box::new(cifar::Batch::open(path.into())?)), Vec::new()));
         }
-        if !path.is_dir() || open::is_name(path) || open::is_data_set(path) {
+        if !open::is_image_files(path) {
             return match open::open_source(path, &options)? {
                 Opened::Parts(split) => Ok((Source::Whole(split.test().clone()), Vec::new())),
                 Opened::Whole { images, .. } => Ok((Source::Whole(images), Vec::new())),

@@ -71,18 +71,22 @@ pub fn fit_together(
     let first = if together.rank() == 0 { here.clone().into_bytes() } else { Vec::new() };
     check_same(&broadcast_bytes(&*together, first)?, &here, together.rank())?;
     let of_each = split.share().map(|_| gather(&*together, split.train().len() as f64)).transpose()?;
-    let split = &match of_each {
-        None => split.clone(),
-        Some(of_each) => split.with_n_train_of_each(of_each.into_iter().map(|n_images| n_images as usize).collect()),
+    let (split, description) = &match of_each {
+        None => (split.clone(), description),
+        Some(of_each) => {
+            let of_each = of_each.into_iter().map(|n_images| n_images as usize).collect();
+            let split = split.with_n_train_of_each(of_each);
+            let description = Description::new(&architecture, &split, &training)?;
+            (split, description)
+        }
     };
-    let description = Description::new(&architecture, split, &training)?;
     if together.rank() > 0 {
         let state = broadcast_bytes(&*together, Vec::new())?;
         // Nothing is left to do.
         if state.is_empty() {
             return Ok(None);
         }
-        let start = state::of_bytes(&state, folder, &description)?;
+        let start = state::of_bytes(&state, folder, description)?;
         let mut training = Loop::begin(Some(start), architecture, split, training, together)?;
         training.run(|_| ControlFlow::Continue(()), |_| Ok(()))?;
         return Ok(None);

@@ -2,7 +2,7 @@
 
 use crate::common::{left_in, succeed};
 use crate::disk::SmallDisk;
-use crate::{has_mpi, is_long, losses, mpirun, mpirun_of, run_of, train, write_run};
+use crate::{check_same, has_mpi, is_long, losses, mpirun, mpirun_of, run_of, train, wait_for, write_run};
 use diabolo::prelude::*;
 use diabolo::run::fit_together;
 use diabolo::together::{Together, join};
@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// All have to be gone by then.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long an epoch may take to come.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The processes that mpirun has started.
 fn children(mpirun: &Child) -> Vec<String> {
     let threads = fs::read_dir(format!("/proc/{}/task", mpirun.id())).into_iter().flatten();
@@ -28,16 +31,6 @@ fn children(mpirun: &Child) -> Vec<String> {
         Vec::from_iter(of_thread.flat_map(|text| text.split_whitespace().map(String::from).collect::<Vec<_>>()));
     children.sort_by_key(|child| child.parse::<u32>().unwrap());
     children
-}
-
-/// Waits until something is so, a minute at most.
-#[track_caller]
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
-        sleep(Duration::from_millis(20));
-    }
 }
 
 /// A training of two processes that is at work.
@@ -58,7 +51,7 @@ impl AtWork {
     fn start_by(mut command: Command, run: &Path, n_epochs: usize) -> Self {
         let mpirun = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let history = run.join("history.csv");
-        wait_for("epochs", || fs::read_to_string(&history).is_ok_and(|text| text.lines().count() > n_epochs));
+        wait_for("epochs", PATIENCE, || fs::read_to_string(&history).is_ok_and(|text| text.lines().count() > n_epochs));
         let processes = children(&mpirun);
         assert_eq!(processes.len(), 2, "{processes:?}");
         Self { mpirun, processes }
@@ -84,14 +77,6 @@ impl AtWork {
 
 fn signal(name: &str, process: &str) {
     assert!(Command::new("kill").args([name, process]).status().unwrap().success());
-}
-
-/// Checks that two runs have the same losses and the same weights, bit for bit.
-#[track_caller]
-fn check_same(run: &Path, wanted: &Path) {
-    let last = |run: &Path| fs::read(run.join("last.safetensors")).unwrap();
-    assert_eq!(losses(run), losses(wanted), "{}", run.display());
-    assert!(last(run) == last(wanted), "{}: other weights than those of one that nothing ended", run.display());
 }
 
 #[test]

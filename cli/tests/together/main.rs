@@ -19,6 +19,8 @@ use common::{diabolo, fail, left_in, succeed};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Whether trainings can be started in several processes here; says so if not.
 fn has_mpi() -> bool {
@@ -99,6 +101,24 @@ fn losses(run: &Path) -> Vec<f64> {
     let history = fs::read_to_string(run.join("history.csv")).unwrap();
     let column = history.lines().next().unwrap().split(',').position(|name| name == "loss_mean").unwrap();
     history.lines().skip(1).map(|line| line.split(',').nth(column).unwrap().parse().unwrap()).collect()
+}
+
+/// Checks that two runs have the same losses and the same weights, bit for bit.
+#[track_caller]
+fn check_same(run: &Path, wanted: &Path) {
+    let last = |run: &Path| fs::read(run.join("last.safetensors")).unwrap();
+    assert_eq!(losses(run), losses(wanted), "{}", run.display());
+    assert!(last(run) == last(wanted), "{}: other weights than those of one that nothing ended", run.display());
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn wait_for(what: &str, patience: Duration, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < patience, "waited in vain for {what}");
+        sleep(Duration::from_millis(20));
+    }
 }
 
 /// The scores of the test images.

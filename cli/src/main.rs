@@ -130,7 +130,7 @@ const TRAIN_HELP: &str = r#"Example of a file:
   epochs = 20
   batch_size = 128
   learning_rate = 1e-3
-  optimizer = { sgd = { momentum = 0.8 } }     # or "adam", or { adam_w = { weight_decay = 0.01 } }
+  optimizer = { adam_w = { weight_decay = 0.01 } }     # or "adam", or { sgd = { momentum = 0.8 } }
   keep = "lowest_minibatch_loss"       # or "lowest_epoch_loss", "last"
   seed = 0
   device = "auto"                      # or "cpu", { cuda = 0 }

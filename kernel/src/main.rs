@@ -46,6 +46,7 @@ mod versions;
 mod wire;
 
 use std::env;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -67,6 +68,8 @@ fn main() -> Result<()> {
     }
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        // By which set-up knows a kernel that a wheel has installed.
+        ["--version"] => Ok(writeln!(io::stdout(), "diabolo-kernel {}", env!("CARGO_PKG_VERSION"))?),
         ["warm", library] => warm(Path::new(library)),
         // `jupyter run FILE` names the file here too, which is for itself.
         ["--control_file", file, ..] if env::var_os(STOCK_VARIABLE).is_some() => serve_stock(Path::new(file)),

@@ -21,10 +21,12 @@ mod mpi;
 mod output;
 mod progress;
 mod python;
+mod release;
 mod report;
 mod setup;
 mod site;
 mod testing;
+mod wheel;
 mod workspace;
 
 use std::process::ExitCode;
@@ -44,7 +46,8 @@ use clap::{Parser, Subcommand};
   cargo diabolo site                      guide, notebooks and API as a website
   cargo diabolo test                      the crate's tests
   cargo diabolo fuzz                      a minute of damaged files for every door
-  cargo diabolo bench                     its speed beside PyTorch's and scikit-learn's")]
+  cargo diabolo bench                     its speed beside PyTorch's and scikit-learn's
+  cargo diabolo release --check           whether everything can be published, and how")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -70,6 +73,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Time diabolo and what one would take instead of it, in turns
     Bench(bench::Options),
+    /// Look whether everything can be published; publishes nothing
+    Release(release::Options),
     /// Remove what set-up installed
     Clean(clean::Options),
 }
@@ -90,6 +95,7 @@ fn main() -> ExitCode {
         Command::Test(options) => testing::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Release(options) => release::run(&options),
         Command::Clean(options) => clean::run(&options),
     };
     match result {

@@ -13,8 +13,9 @@ use crate::progress::{Progress, Step};
 
 /// Asks about Python and torch without importing torch, which takes seconds and may fail.
 const PROBE: &str = "
-import importlib.metadata, importlib.util, json, sys
+import importlib.metadata, importlib.util, json, sys, sysconfig
 answer = {'executable': sys.executable, 'version': list(sys.version_info[:2]), 'torch': None}
+answer['scripts'] = sysconfig.get_path('scripts')
 try:
     version = importlib.metadata.version('torch')
     answer['torch'] = {'version': version, 'folder': importlib.util.find_spec('torch').submodule_search_locations[0]}
@@ -26,6 +27,7 @@ print(json.dumps(answer))
 /// The Python that `python3` starts.
 pub struct Python {
     executable: PathBuf,
+    scripts: Option<PathBuf>,
     /// Major and minor version.
     pub version: [u64; 2],
     /// The torch installed in it, if any: version and folder.
@@ -38,13 +40,18 @@ impl Python {
     /// # Errors
     /// Where there is none, or one that is too old.
     pub fn find() -> Result<Self> {
-        let program = if cfg!(windows) { "python" } else { "python3" };
-        Self::at(Path::new(program))
+        let program = Path::new(if cfg!(windows) { "python" } else { "python3" });
+        // With the user's own settings, by which a cluster gives its torch; without them where they lead astray.
+        Self::ask(program, Command::new(program)).or_else(|_| Self::at(program))
     }
 
-    /// The Python at `program`.
+    /// The Python at `program`, with its own packages and no others.
     pub fn at(program: &Path) -> Result<Self> {
-        let output = Command::new(program)
+        Self::ask(program, command(program))
+    }
+
+    fn ask(program: &Path, mut command: Command) -> Result<Self> {
+        let output = command
             .args(["-c", PROBE])
             .output()
             .with_context(|| format!("cannot start `{}`; install Python 3.10 or newer", program.display()))?;
@@ -60,19 +67,25 @@ impl Python {
         let torch = &answer["torch"];
         Ok(Self {
             executable: text(&answer["executable"]).context("Python does not say where it is")?.into(),
+            scripts: text(&answer["scripts"]).map(PathBuf::from),
             version,
             torch: text(&torch["version"]).zip(text(&torch["folder"]).map(PathBuf::from)),
         })
     }
 
-    /// Starts it.
+    /// Starts it, with its own packages and no others.
     pub fn command(&self) -> Command {
-        Command::new(&self.executable)
+        command(&self.executable)
     }
 
     /// Where it is.
     pub fn executable(&self) -> &Path {
         &self.executable
+    }
+
+    /// Where the programs of its packages are.
+    pub fn scripts(&self) -> Option<&Path> {
+        self.scripts.as_deref()
     }
 
     /// Makes the virtual environment in `folder`, unless it is there already, and returns its Python.
@@ -84,7 +97,7 @@ impl Python {
         };
         if !has_pip(&inner) {
             step.now("making a Python environment");
-            let mut command = Command::new(&self.executable);
+            let mut command = self.command();
             command.args(["-m", "venv", "--clear"]).arg(folder);
             commands::run(command, "making a Python environment", &cache.log("environment"), step)
                 .context("Python's venv module is needed; on Debian and Ubuntu: apt install python3-venv")?;
@@ -154,22 +167,104 @@ pub fn inside(folder: &Path) -> PathBuf {
     folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" })
 }
 
-/// Starts the Python of a virtual environment, which finds its own packages and no others.
+/// Starts a Python that finds its own packages and no others.
 pub fn command(python: &Path) -> Command {
     let mut command = Command::new(python);
     command.env_remove("PYTHONPATH").env_remove("PYTHONHOME");
     command
 }
 
-/// A pip command of a virtual environment. It installs there, whatever the user's settings say of other installs; where
-/// packages come from, a proxy or a mirror, stays the user's choice.
+/// Settings of pip that let an install end elsewhere, install nothing or something else; a lock file says what to install.
+/// Where packages come from, a proxy or a mirror, stays the user's choice.
+const NOT_FOR_OUR_INSTALLS: [&str; 14] = [
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "PIP_PYTHON",
+    "PIP_DRY_RUN",
+    "PIP_NO_DEPS",
+    "PIP_CONSTRAINT",
+    "PIP_REQUIREMENT",
+    "PIP_EDITABLE",
+    "PIP_PLATFORM",
+    "PIP_PYTHON_VERSION",
+    "PIP_IMPLEMENTATION",
+    "PIP_ABI",
+    "PIP_GROUP",
+];
+
+/// A pip command of a virtual environment. It installs there, whatever the user's settings say of other installs.
 pub fn pip_install(python: &Path) -> Command {
     let mut command = command(python);
-    for elsewhere in ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_PYTHON"] {
-        command.env_remove(elsewhere);
+    for setting in NOT_FOR_OUR_INSTALLS {
+        command.env_remove(setting);
     }
     // A 0 also goes before `user = true` in pip's own files.
     command.env("PIP_USER", "0");
     command.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::fs;
+
+    use super::*;
+    use crate::progress::Progress;
+
+    /// The smallest wheel, as a program of Python that writes it into the folder of its argument.
+    const MAKE_WHEEL: &str = r#"
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1] + "/tiny-1-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("tiny.py", "")
+    wheel.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+    wheel.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr("tiny-1.dist-info/RECORD", "")
+"#;
+
+    /// Names the folder in which the test below works, in the process that has the settings.
+    const INNER_VARIABLE: &str = "DIABOLO_TEST_WITH_SETTINGS";
+
+    #[test]
+    fn an_environment_is_made_and_filled_whatever_the_settings_say_of_other_installs() {
+        let Some(folder) = env::var_os(INNER_VARIABLE).map(PathBuf::from) else {
+            // Only another process can have other settings.
+            let folder = tempfile::tempdir().unwrap();
+            let elsewhere = folder.path().join("elsewhere");
+            fs::create_dir(&elsewhere).unwrap();
+            fs::write(elsewhere.join("zipfile.py"), "raise SystemExit('of PYTHONPATH')").unwrap();
+            let mut test = Command::new(env::current_exe().unwrap());
+            test.args([
+                "--exact",
+                "python::tests::an_environment_is_made_and_filled_whatever_the_settings_say_of_other_installs",
+            ]);
+            for setting in ["PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH", "PYTHONHOME"] {
+                test.env(setting, &elsewhere);
+            }
+            test.env("PIP_USER", "1").env("PIP_DRY_RUN", "1").env("PIP_CONSTRAINT", elsewhere.join("none.txt"));
+            let output = test.env(INNER_VARIABLE, folder.path()).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1, "something was installed elsewhere");
+            return;
+        };
+        let cache = Cache::at(&folder);
+        let outer = Python::find().unwrap();
+        let environment = folder.join("environment");
+        let make = |step: &Step| Ok((outer.environment(&environment, &cache, step)?, String::new()));
+        let inner = Progress::new().run("test", "makes an environment", make).unwrap();
+        let succeeds = |mut command: Command| {
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let mut make_wheel = command(&inner);
+        make_wheel.args(["-c", MAKE_WHEEL]).arg(&folder);
+        succeeds(make_wheel);
+        let mut install = pip_install(&inner);
+        install.arg("--no-index").arg(folder.join("tiny-1-py3-none-any.whl"));
+        succeeds(install);
+        let mut import = command(&inner);
+        import.args(["-c", "import sys, tiny; assert tiny.__file__.startswith(sys.prefix), tiny.__file__"]);
+        succeeds(import);
+    }
 }

@@ -16,7 +16,7 @@ pub const GALLERY: &str = "gallery";
 const NOTEBOOKS: &str = "notebooks/index";
 
 /// The pages of a book but for the notebooks: files of the clone and their places.
-const ENGLISH: [(&str, &str); 16] = [
+const ENGLISH: [(&str, &str); 17] = [
     ("README.md", "index"),
     ("docs/GUIDE.md", "guide"),
     (GALLERY, "gallery"),
@@ -32,6 +32,7 @@ const ENGLISH: [(&str, &str); 16] = [
     ("kernel/README.md", "kernel"),
     ("docs/KERNEL_PROMISES.md", "kernel_promises"),
     ("CONTRIBUTING.md", "contributing"),
+    ("docs/RELEASING.md", "releasing"),
     ("CHANGELOG.md", "changelog"),
 ];
 const CHINESE: [(&str, &str); 4] = [

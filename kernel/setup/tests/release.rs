@@ -1,0 +1,120 @@
+//! The packages that a release would publish.
+//!
+//! Compiling from them and making the wheel takes half an hour at first, so `.ci/long` does that.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+
+/// Asks for the tests that take minutes.
+const LONG_VARIABLE: &str = "DIABOLO_TEST_LONG";
+
+const CRATES: [&str; 5] = ["cargo-diabolo", "diabolo", "diabolo-cli", "diabolo-kernel", "diabolo-protocol"];
+
+/// Held during `--check`, which always works in the same folder of the clone.
+static CHECKING: Mutex<()> = Mutex::new(());
+
+fn release(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-diabolo"));
+    command.arg("release").args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A server of packages, ended with the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+fn serve(home: &Path) -> Serving {
+    let mut serving = Serving(release(&["--serve", home.to_str().unwrap()]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(serving.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("Serving at http://127.0.0.1:"), "{line}");
+    serving
+}
+
+#[test]
+fn packages_hold_what_is_compiled_and_are_served_as_if_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let _serving = serve(folder.path());
+    for name in CRATES {
+        let package = format!("diabolo-packages/registry/{name}-{}.crate", env!("CARGO_PKG_VERSION"));
+        let list = Command::new("tar").arg("tzf").arg(folder.path().join(package)).output().unwrap();
+        let files = text(&list);
+        let has = |file: &str| files.lines().any(|line| line.ends_with(file));
+        let wanted: &[&str] = match name {
+            "cargo-diabolo" => &["/requirements.txt", "/src/site/site.css"],
+            "diabolo" => &["/build.rs", "/src/language/zh-TW.tsv", "/LICENSE-MIT", "/README.md"],
+            "diabolo-kernel" => &["/pyproject.toml"],
+            _ => &[],
+        };
+        for file in ["/Cargo.toml", "/Cargo.lock"].iter().chain(wanted) {
+            assert!(has(file), "{name} is packaged without {file}:\n{files}");
+        }
+    }
+    // A package that needs another of ours, as a notebook's cell asks for it.
+    let user = folder.path().join("user");
+    fs::create_dir_all(user.join("src")).unwrap();
+    fs::write(user.join("src/lib.rs"), "").unwrap();
+    let manifest = format!(
+        "[package]\nname = \"user\"\nedition = \"2024\"\n[dependencies]\ndiabolo = \"={}\"\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    fs::write(user.join("Cargo.toml"), manifest).unwrap();
+    let mut resolve = Command::new("cargo");
+    resolve.arg("generate-lockfile").current_dir(&user).env("CARGO_HOME", folder.path());
+    text(&resolve.output().unwrap());
+    let lock_file = fs::read_to_string(user.join("Cargo.lock")).unwrap();
+    assert!(lock_file.contains("name = \"diabolo-protocol\"") && lock_file.contains("name = \"tch\""), "{lock_file}");
+    assert!(!lock_file.contains("127.0.0.1"), "a lock file names the server:\n{lock_file}");
+}
+
+#[test]
+fn settings_of_cargo_that_somebody_else_wrote_are_left_alone() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("config.toml"), "[net]\n").unwrap();
+    let output = release(&["--serve", home.path().to_str().unwrap()]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && message.contains("name a new folder"), "{message}");
+    assert_eq!(fs::read_to_string(home.path().join("config.toml")).unwrap(), "[net]\n");
+}
+
+#[test]
+fn a_quick_look_says_what_to_fill_in_and_what_to_run() {
+    let _checking = CHECKING.lock();
+    let said = text(&release(&["--check", "--no-verify"]).output().unwrap());
+    for name in CRATES {
+        assert!(said.contains(&format!("cargo publish --package {name}\n")), "{said}");
+    }
+}
+
+#[test]
+fn everything_compiles_from_its_package_and_the_wheel_installs_a_kernel() {
+    if std::env::var_os(LONG_VARIABLE).is_none() {
+        let why = format!("{LONG_VARIABLE} is not set; `.ci/long` sets it");
+        return drop(writeln!(std::io::stderr(), "compiling from the packages is skipped: {why}"));
+    }
+    let checking = CHECKING.lock();
+    let said = text(&release(&["--check"]).output().unwrap());
+    drop(checking);
+    assert!(said.contains("twine upload") && said.contains(".whl"), "{said}");
+    // The tool itself, as whoever has no clone gets it.
+    let home = tempfile::tempdir().unwrap();
+    let _serving = serve(home.path());
+    let mut install = Command::new("cargo");
+    install.args(["install", "cargo-diabolo", "--locked", "--root"]).arg(home.path().join("installed"));
+    text(&install.current_dir(home.path()).env("CARGO_HOME", home.path()).output().unwrap());
+    let installed = Command::new(home.path().join("installed/bin/cargo-diabolo")).arg("--version").output().unwrap();
+    assert_eq!(text(&installed), format!("cargo diabolo {}\n", env!("CARGO_PKG_VERSION")));
+}

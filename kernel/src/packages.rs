@@ -29,7 +29,7 @@ use evcxr::CommandContext;
 use serde_json::Value;
 
 use crate::versions::Versions;
-use crate::{environment, hold};
+use crate::{environment, hold, replay};
 
 /// Names rustup's toolchain, by its name or its folder.
 const TOOLCHAIN: &str = "RUSTUP_TOOLCHAIN";
@@ -134,6 +134,9 @@ pub fn run_as_cargo() -> Result<()> {
         && fs::create_dir_all(&temporary).is_ok()
     {
         cargo.env("TMPDIR", temporary);
+    }
+    if replay::is_build(&arguments) {
+        process::exit(replay::build(&mut cargo).context("starting the real cargo")?);
     }
     let has = |argument: &str| arguments.iter().any(|given| given == argument);
     // So does rust-analyzer ask; evcxr does not name a platform.

@@ -88,6 +88,11 @@ fn asking_about_code_does_nothing() {
 }
 
 #[test]
+fn cells_that_are_compiled_without_cargo_are_as_with_it() {
+    run("replay_test.py", PYTHON_VARIABLE);
+}
+
+#[test]
 fn kernels_start_anywhere_and_leave_nothing() {
     run_long("start_test.py", PYTHON_VARIABLE);
 }

@@ -41,6 +41,9 @@ impl Kernel {
         self.shared.display().begin(Some(request), audience);
         let input = json!({ "code": content.code, "execution_count": count });
         self.shared.display().publish("execute_input", input);
+        if !content.silent {
+            self.shared.show_remark(request);
+        }
 
         let outcome = self.evaluate(&content.code, count, Some((request, content.allow_stdin)));
         let reply = match outcome {

@@ -20,7 +20,7 @@ use crate::output::Display;
 use crate::queue::Queue;
 use crate::shared::Shared;
 use crate::store::Copy;
-use crate::{assist, complete, info, nesting, relays};
+use crate::{assist, complete, info, nesting, origin, relays};
 
 /// How often the process that started the kernel is looked at.
 const BETWEEN_LOOKS_AT_PARENT: Duration = Duration::from_secs(1);
@@ -43,6 +43,8 @@ pub async fn serve(
     library: Result<PathBuf, String>,
     copy: Result<Arc<Copy>, String>,
 ) -> Result<()> {
+    // The thread of evcxr changes into other folders.
+    let here = std::env::current_dir().unwrap_or_default();
     let (mut sockets, outputs) = connection::open(info).await?;
     let display = Arc::new(Mutex::new(Display::new(outputs.clone())));
     let interrupts = Arc::new(Interrupts::new(folders.own.into()));
@@ -58,6 +60,7 @@ pub async fn serve(
         names: Mutex::default(),
         shutdown: tokio::sync::Notify::new(),
         notice: Mutex::default(),
+        remark: Mutex::default(),
     });
     outputs.publish("status", json!({ "execution_state": "starting" }), None);
     shared.builds.watch()?;
@@ -67,7 +70,12 @@ pub async fn serve(
     let kernel = thread::Builder::new().name("evcxr".into()).stack_size(nesting::STACK_BYTES);
     kernel.spawn(move || Kernel::run(of_kernel, place)).context("starting the thread of evcxr")?;
     // Asked for soon, and it takes a moment to find out.
-    thread::spawn(info::rust_version);
+    let of_remark = shared.clone();
+    thread::spawn(move || {
+        if let Some(remark) = origin::remark(&here, info::compiler()) {
+            of_remark.say_remark(remark);
+        }
+    });
 
     let of_shell = shared.clone();
     tokio::spawn(async move {
@@ -135,6 +143,7 @@ fn answer(shared: &Arc<Shared>, channel: Channel, message: JupyterMessage) {
             shared.queue.hand_over(message.clone());
             if is_starting {
                 shared.show_notice(&message);
+                shared.show_remark(&message);
             }
         }
         Content::CompleteRequest(_) | Content::InspectRequest(_)

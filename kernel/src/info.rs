@@ -30,11 +30,15 @@ pub fn kernel_info() -> Value {
 }
 
 /// The version of the compiler that cells are compiled with.
-pub fn rust_version() -> &'static str {
-    static VERSION: OnceLock<String> = OnceLock::new();
-    VERSION.get_or_init(|| {
+fn rust_version() -> &'static str {
+    compiler().split_whitespace().nth(1).unwrap_or("unknown")
+}
+
+/// What `rustc --version` says; empty where it does not run.
+pub fn compiler() -> &'static str {
+    static COMPILER: OnceLock<String> = OnceLock::new();
+    COMPILER.get_or_init(|| {
         let output = Command::new("rustc").arg("--version").output();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        text.split_whitespace().nth(1).unwrap_or("unknown").to_string()
+        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_string()).unwrap_or_default()
     })
 }

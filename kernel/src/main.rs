@@ -2,7 +2,7 @@
 //!
 //! The kernelspec that `cargo diabolo setup` writes starts this program with `DIABOLO_CELLS`, the folder in which the
 //! cells' dependencies are already compiled. Every kernel works in a copy of its own. Outside of notebooks set-up calls
-//! `diabolo-kernel warm CRATE` to fill that folder. With `--stock` the front is evcxr's own.
+//! `diabolo-kernel warm DEPENDENCY...` to fill that folder. With `--stock` the front is evcxr's own.
 //!
 //! The same program is also the relay, which evcxr takes for its child, and the process of cells below that.
 
@@ -25,6 +25,7 @@ mod input;
 mod interrupt;
 mod kernel;
 mod nesting;
+mod origin;
 mod output;
 mod packages;
 mod prelude;
@@ -72,7 +73,7 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // By which set-up knows a kernel that a wheel has installed.
         ["--version"] => Ok(writeln!(io::stdout(), "diabolo-kernel {}", env!("CARGO_PKG_VERSION"))?),
-        ["warm", library] => warm(Path::new(library)),
+        ["warm", ref dependencies @ ..] => warm(dependencies),
         // `jupyter run FILE` names the file here too, which is for itself.
         ["--control_file", file, ..] if env::var_os(STOCK_VARIABLE).is_some() => serve_stock(Path::new(file)),
         ["--control_file", file, ..] => serve(Path::new(file)),
@@ -151,8 +152,8 @@ fn prepare(toolchain: Option<&Toolchain>, own: &Path) -> Result<Arc<store::Copy>
     Ok(Arc::new(copy))
 }
 
-/// Compiles the library crate in the folder `library`, with everything it needs, as a first cell would.
-fn warm(library: &Path) -> Result<()> {
+/// Compiles dependencies, each written as after `:dep`, with everything they need, as a first cell would.
+fn warm(dependencies: &[&str]) -> Result<()> {
     let cells = environment::cells_folder()?;
     let master = store::Master::lock(&cells).with_context(|| format!("locking {}", cells.display()))?;
     environment::prepare(&cells, master.folder(), Toolchain::find().ok().as_ref(), None);
@@ -164,7 +165,8 @@ fn warm(library: &Path) -> Result<()> {
     drop(outputs);
     let mut context = evcxr::CommandContext::with_eval_context(context);
     master.versions().restore()?;
-    context.execute(&format!(":dep diabolo = {{ path = \"{}\" }}", library.display()))?;
+    let lines: String = dependencies.iter().map(|dependency| format!(":dep {dependency}\n")).collect();
+    context.execute(&lines)?;
     context.execute("let warm = true;")?;
     // What evcxr asks cargo where it knows no type, as after a mistyped name; that needs everything compiled once more.
     context.check("let warm = true;")?;

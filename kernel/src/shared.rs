@@ -29,6 +29,8 @@ pub struct Shared {
     pub shutdown: Notify,
     /// Why the kernel's start takes longer than usual, for the cells that wait for it.
     pub notice: Mutex<Option<String>>,
+    /// What the notebook is to know of this kernel, said once, in its first cell.
+    pub remark: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -76,8 +78,26 @@ impl Shared {
     /// Tells one cell what the kernel's start waits for, if that is known.
     pub fn show_notice(&self, cell: &JupyterMessage) {
         if let Some(notice) = &*self.notice.lock().unwrap_or_else(PoisonError::into_inner) {
-            self.outputs.publish("stream", json!({ "name": "stderr", "text": format!("{notice}\n") }), Some(cell));
+            self.say_in(cell, notice);
         }
+    }
+
+    /// Tells the first cell something, the first of those that wait already or one that comes.
+    pub fn say_remark(&self, remark: String) {
+        *self.remark.lock().unwrap_or_else(PoisonError::into_inner) = Some(remark);
+        self.queue.waiting(|cell| self.show_remark(cell));
+    }
+
+    /// Tells a cell what is to be said once, unless another one was told.
+    pub fn show_remark(&self, cell: &JupyterMessage) {
+        let remark = self.remark.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(remark) = remark {
+            self.say_in(cell, &remark);
+        }
+    }
+
+    fn say_in(&self, cell: &JupyterMessage, text: &str) {
+        self.outputs.publish("stream", json!({ "name": "stderr", "text": format!("{text}\n") }), Some(cell));
     }
 }
 

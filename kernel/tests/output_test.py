@@ -196,5 +196,33 @@ class OutputTest(KernelCase):
         self.assertEqual(cell.of("execute_result") + cell.of("display_data"), [])
 
 
+class OriginTest(unittest.TestCase):
+    """A kernel that is not what its user believes says so, once."""
+
+    def first_cells(self, environment):
+        """What the first two cells write to stderr."""
+        kernel = Kernel(environment)
+        try:
+            return [text_of(kernel.run("1 + 1"), "stderr") for _ in range(2)]
+        finally:
+            kernel.close()
+
+    def test_another_compiler_is_said_in_the_first_cell(self):
+        first, second = self.first_cells({"DIABOLO_RUSTC": "rustc 1.0.0 (a59de37e9 2015-05-13)"})
+        self.assertIn("was compiled by rustc 1.0.0", first)
+        self.assertIn("cargo diabolo setup", first)
+        self.assertEqual(second, "")
+
+    def test_a_clone_that_is_gone_is_said_in_the_first_cell(self):
+        first, second = self.first_cells({"DIABOLO_SOURCES": "/moved/diabolo", "DIABOLO_START": ""})
+        self.assertIn("the clone /moved/diabolo, which was moved or removed", first)
+        self.assertEqual(second, "")
+
+    def test_the_kernel_of_a_release_says_in_a_clone_that_the_clone_has_another(self):
+        first, second = self.first_cells({"DIABOLO_SOURCES": "0.0.1"})
+        self.assertIn("the kernel is that of diabolo 0.0.1", first)
+        self.assertEqual(second, "")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -16,6 +16,7 @@ use crate::output::say;
 use crate::progress::{Progress, Step};
 use crate::python::{Locked, Python};
 use crate::setup;
+use crate::sources::Sources;
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -106,7 +107,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let data = find_data(options.data.as_deref(), &cache)?;
     let progress = Progress::new();
     let jupyter = if rows.iter().any(|row| row.name.ends_with(IN_CELL)) {
-        Some(setup::ensure(&workspace, &progress)?.jupyter)
+        Some(setup::ensure(&Sources::Clone(workspace.clone()), &progress)?.jupyter)
     } else {
         setup::ensure_libtorch(&workspace, &cache, &progress)?;
         None

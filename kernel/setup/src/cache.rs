@@ -16,7 +16,8 @@ use crate::files;
 use crate::progress::Step;
 
 /// The folders in the cache that set-up makes; others, such as downloaded data, are not its own.
-pub const PARTS: [&str; 7] = ["libtorch", "jupyter", "kernel", "cells", "mdbook", "build", "logs"];
+pub const PARTS: [&str; 10] =
+    ["libtorch", "jupyter", "kernel", "cells", "warm", "registered", "release", "mdbook", "build", "logs"];
 
 /// How many parts of a kind [`Cache::old_parts`] leaves.
 const N_KEPT: usize = 2;

@@ -1,18 +1,17 @@
 //! `cargo diabolo clean`: removes what set-up made, and says what that was.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use crate::cache::{Cache, PARTS};
 use crate::files;
-use crate::kernel;
 use crate::output::say;
-use crate::workspace::Workspace;
+use crate::registration::{self, Registered};
+use crate::workspace::{self, Workspace};
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -33,7 +32,7 @@ pub struct Options {
 /// Runs `cargo diabolo clean`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let cache = Cache::find()?;
-    let doomed = if options.old { cache.old_parts() } else { everything(&cache)? };
+    let doomed = if options.old { old(&cache)? } else { everything(&cache)? };
     let mut n_bytes = 0;
     for path in &doomed {
         let size = files::size_bytes(path);
@@ -57,35 +56,42 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What older sources, compilers and Pythons have left: all but the two parts of each kind that were used last, and but for what
+/// a clone or version that is still there starts its kernels with. The kernels of those that are gone are old too.
+fn old(cache: &Cache) -> Result<Vec<PathBuf>> {
+    let (living, gone): (Vec<_>, Vec<_>) = registration::all(cache)
+        .into_iter()
+        .partition(|(_, registered)| registered.as_ref().is_some_and(Registered::is_whole));
+    let in_use: Vec<_> = living.into_iter().filter_map(|(_, it)| it).flat_map(|it| [it.program, it.cells]).collect();
+    let mut doomed = cache.old_parts();
+    doomed.retain(|part| !in_use.iter().any(|used| used.starts_with(part)));
+    doomed.extend(gone.into_iter().map(|(folder, _)| folder));
+    let of_users = registration::of_cache(cache, &registration::kernels_folder()?);
+    doomed.extend(of_users.into_iter().filter(|folder| Registered::read(folder).is_some_and(|it| !it.is_whole())));
+    Ok(doomed)
+}
+
 /// All that set-up made and that is there.
 fn everything(cache: &Cache) -> Result<Vec<PathBuf>> {
     let mut doomed: Vec<PathBuf> = PARTS.map(|part| cache.part(part)).into();
-    for name in [kernel::KERNEL_NAME, kernel::STOCK_KERNEL_NAME] {
-        doomed.extend(own_registration(name, cache)?);
-    }
+    doomed.extend(registration::of_cache(cache, &registration::kernels_folder()?));
     // Without it plain cargo would look for a libtorch and a build folder that are gone.
+    let clones = registration::all(cache).into_iter().filter_map(|(_, registered)| Some(registered?.sources));
+    doomed.extend(
+        clones
+            .map(PathBuf::from)
+            .filter(|clone| workspace::is_clone(clone))
+            .map(|clone| workspace::config_file(&clone)),
+    );
     doomed.extend(Workspace::find()?.map(|workspace| workspace.config_file()));
+    doomed.sort();
+    doomed.dedup();
     doomed.retain(|path| path.exists());
     Ok(doomed)
 }
 
-/// A kernel's registration, if it starts a kernel in this cache.
-fn own_registration(name: &str, cache: &Cache) -> Result<Option<PathBuf>> {
-    let folder = kernel::kernelspec_folder(name)?;
-    let specification = fs::read(folder.join("kernel.json")).unwrap_or_default();
-    let specification: serde_json::Value = serde_json::from_slice(&specification).unwrap_or_default();
-    let program = specification["argv"][0].as_str().unwrap_or_default();
-    Ok(Path::new(program).starts_with(cache.root()).then_some(folder))
-}
-
 fn remove(path: &Path) -> Result<()> {
-    let result = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match result {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("removing {}; is a notebook still running?", path.display()))
-        }
-        _ => Ok(()),
-    }
+    if path.is_dir() { files::remove_folder(path) } else { files::remove_file(path) }
 }
 
 /// The tag goes with the last part; a folder that holds data sets stays, tag included.

@@ -31,6 +31,12 @@ fn expand_home_to(folder: PathBuf, home: Option<PathBuf>) -> Result<PathBuf> {
     }
 }
 
+/// The whole path of a folder that the user names.
+pub fn folder_of_notebooks(folder: &Path) -> Result<PathBuf> {
+    fs::canonicalize(expand_home(folder.into())?)
+        .with_context(|| format!("looking for notebooks in {}", folder.display()))
+}
+
 /// Writes `content` aside and renames it into place; does nothing when the file already holds it.
 ///
 /// Returns whether the file changed.
@@ -80,6 +86,25 @@ pub fn empty_own_folder(path: &Path, kind: &str) -> Result<()> {
         fs::write(&mark, "")
     };
     make().with_context(|| format!("making the folder {}", path.display()))
+}
+
+/// Removes a folder and all in it, if it is there.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    removed(folder, fs::remove_dir_all(folder))
+}
+
+/// Removes a file, if it is there.
+pub fn remove_file(file: &Path) -> Result<()> {
+    removed(file, fs::remove_file(file))
+}
+
+fn removed(path: &Path, result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}; is a notebook still running?", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Copies what is in the folder `from` into the folder `to`.

@@ -1,25 +1,21 @@
-//! The Jupyter kernel: its program, its kernelspec, and the warm build of the dependencies of cells.
+//! The Jupyter kernel: its program, and the warm build of the dependencies of cells.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 
 use crate::cache::{self, Cache, Key, Part};
 use crate::commands;
 use crate::files;
 use crate::libtorch::Libtorch;
-use crate::progress::Progress;
-use crate::workspace::Workspace;
-
-/// The name by which notebooks ask for the kernel.
-pub const KERNEL_NAME: &str = "diabolo";
-
-/// The same program and build with evcxr's own front: what to compare with.
-pub const STOCK_KERNEL_NAME: &str = "diabolo-stock";
+use crate::lock_file;
+use crate::progress::{Progress, Step};
+use crate::python::Python;
+use crate::sources::{PROFILE, Sources, VERSION};
+use crate::warm::Dependencies;
+use crate::wheel;
 
 /// Cells compute as fast as a release build: evcxr's own settings leave a third of the speed and every check in.
 ///
@@ -36,77 +32,152 @@ const CELL_PROFILE: [(&str, &str); 4] = [
 const START_COMMANDS: &str = "!cp \"$EVCXR_CONFIG_DIR/Cargo.lock\" \"$EVCXR_TMPDIR/Cargo.lock\"\n";
 
 /// Where the kernel that belongs to these sources is, or will be.
-pub fn program(workspace: &Workspace, cache: &Cache) -> Result<PathBuf> {
-    let kernel_folder = workspace.root().join("kernel");
-    let key = Key::default()
-        .add(workspace.rustc())
-        .add(workspace.read("Cargo.lock")?)
-        .add(workspace.read("Cargo.toml")?)
-        .add(workspace.read("kernel/Cargo.toml")?)
-        .add_files(&kernel_folder.join("src"), &["rs"])?
-        .add_files(&kernel_folder.join("protocol"), &["rs", "toml"])?
-        .finish();
+pub fn program(sources: &Sources, cache: &Cache) -> Result<PathBuf> {
+    let key = sources.kernel_key()?;
     Ok(cache.part("kernel").join(&key).join(format!("diabolo-kernel{}", env::consts::EXE_SUFFIX)))
 }
 
 /// Builds the kernel, unless the cache holds the one that belongs to these sources, and returns its path.
-pub fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    let program = program(workspace, cache)?;
+pub fn build(sources: &Sources, cache: &Cache, python: &Python, progress: &Progress) -> Result<PathBuf> {
+    let program = program(sources, cache)?;
     if program.exists() {
         program.parent().into_iter().for_each(cache::mark_as_used);
         return Ok(program);
     }
     progress.run("kernel", "compiling the Jupyter kernel (evcxr), once", |step| {
-        let key = program.parent().and_then(Path::file_name).unwrap_or_default();
-        let name = format!("kernel-{}", key.to_string_lossy());
+        let folder = program.parent().context("the kernel is in a folder")?;
+        let name = format!("kernel-{}", folder.file_name().unwrap_or_default().to_string_lossy());
         let _lock = cache.lock(&name, step)?;
-        let mut command = commands::cargo();
-        command
-            // Of the whole workspace, so that cargo chooses the same features as `cargo test` does, and the tests compile
-            // none of this a second time; but this program alone, since libtorch, which others need, may still be on its way.
-            .args(["build", "--workspace", "--bin", "diabolo-kernel", "--message-format", "json-render-diagnostics"])
-            .current_dir(workspace.root())
-            .env("CARGO_BUILD_BUILD_DIR", cache.part("build"))
-            .env("CARGO_TERM_PROGRESS_WHEN", "always")
-            .env("CARGO_TERM_PROGRESS_WIDTH", "100");
-        let messages = commands::run(command, "compiling the kernel", &cache.log(&name), step)?;
-        let built = commands::executable_named("diabolo-kernel", &messages);
-        let built = built.context("cargo built no kernel")?;
+        let log = cache.log(&name);
+        let built = match sources {
+            Sources::Clone(workspace) => {
+                let mut command = compiling(cache);
+                command
+                    // Of the whole workspace, so that cargo chooses the same features as `cargo test` does, and the tests
+                    // compile none of this a second time; but this program alone, since libtorch, which others need, may
+                    // still be on its way.
+                    .args(["build", "--workspace", "--bin", "diabolo-kernel"])
+                    .args(["--message-format", "json-render-diagnostics"])
+                    .current_dir(workspace.root());
+                let messages = commands::run(command, "compiling the kernel", &log, step)?;
+                commands::executable_named("diabolo-kernel", &messages).context("cargo built no kernel")?
+            }
+            Sources::Release(_) => {
+                if let Some(installed) = wheel::installed(python, VERSION) {
+                    files::install_program(&installed, &program)?;
+                    return Ok((
+                        program,
+                        format!("the kernel is {}, which was installed already", installed.display()),
+                    ));
+                }
+                let (profile, root) = (folder.join("profile.toml"), folder.join("installed"));
+                files::write_if_changed(&profile, PROFILE.as_bytes())?;
+                let mut command = compiling(cache);
+                command
+                    .args(["install", "diabolo-kernel", "--locked", "--no-track", "--force", "--profile", "dev"])
+                    .args(["--version", &format!("={VERSION}"), "--root"])
+                    .arg(&root)
+                    .arg("--config")
+                    .arg(&profile);
+                commands::run(command, "compiling the kernel", &log, step)?;
+                root.join("bin").join(program.file_name().unwrap_or_default())
+            }
+        };
         files::install_program(&built, &program)?;
         Ok((program, "the kernel is compiled".into()))
     })
+}
+
+/// A cargo that shows its bar, and compiles where all clones and versions do.
+fn compiling(cache: &Cache) -> Command {
+    let mut command = commands::cargo();
+    command
+        .env("CARGO_BUILD_BUILD_DIR", cache.part("build"))
+        .env("CARGO_TERM_PROGRESS_WHEN", "always")
+        .env("CARGO_TERM_PROGRESS_WIDTH", "100");
+    command
 }
 
 /// The warm build of what cells need.
 pub struct Warm {
     /// The folder in which cells find their dependencies compiled.
     pub cells: PathBuf,
+    /// What the users' notebooks depend on beside the library.
+    users: Vec<Dependencies>,
     part: Part,
     sources: String,
 }
 
 impl Warm {
     /// Where it is, or will be.
-    pub fn of(workspace: &Workspace, cache: &Cache, libtorch: &Libtorch) -> Result<Self> {
+    pub fn of(sources: &Sources, cache: &Cache, libtorch: &Libtorch) -> Result<Self> {
         // The crate's own sources are no ingredient: when they change, cargo compiles that one crate again.
+        let lock_file = String::from_utf8(sources.lock_file()?).context("reading Cargo.lock")?;
         let key = Key::default()
-            .add(workspace.rustc())
-            .add(workspace.read("Cargo.lock")?)
+            .add(sources.rustc())
+            .add(lock_file::below(&lock_file, "diabolo")?)
             .add(libtorch.folder.as_os_str().as_encoded_bytes())
             .add(libtorch.version().unwrap_or_default())
             .add(format!("{CELL_PROFILE:?}"))
             .finish();
         let cells = cache.part("cells").join(&key);
-        let sources = Key::default()
-            .add(workspace.read("Cargo.toml")?)
-            .add(workspace.read("build.rs")?)
-            .add_files(&workspace.root().join("src"), &["rs"])?
-            // cargo looks at times: after a change and back again it compiles too.
-            .add(files::last_change(&workspace.root().join("src")))
-            .finish();
-        // Several clones share the folder; each has its own stamp.
-        let clone = Key::default().add(workspace.root().as_os_str().as_encoded_bytes()).finish();
-        Ok(Self { part: Part::with_stamp(cells.clone(), &format!("warm-{clone}")), cells, sources })
+        // Clones and versions share the folder; each has its own stamp.
+        let part = Part::with_stamp(cells.clone(), &format!("warm-{}", sources.key()));
+        let users = Dependencies::all(cache)?;
+        let lines = users.iter().flat_map(Dependencies::lines);
+        let sources = lines.fold(Key::default().add(sources.library_key()?), Key::add).finish();
+        Ok(Self { part, cells, users, sources })
+    }
+
+    /// Compiles what the users' notebooks depend on: each alone, since cargo chooses features for all together, and all.
+    pub fn compile_users(
+        &self,
+        sources: &Sources,
+        cache: &Cache,
+        kernel: &Path,
+        libtorch: &Libtorch,
+        progress: &Progress,
+    ) -> Result<()> {
+        let all: Vec<String> = self.users.iter().flat_map(|users| users.lines()).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        progress.run("crates", "compiling the crates of your notebooks", |step| {
+            let _lock = cache.lock(&self.name(), step)?;
+            let alone = all.iter().map(std::slice::from_ref).filter(|_| all.len() > 1);
+            for dependencies in alone.chain([&all[..]]) {
+                let doing = format!("compiling {}", dependencies.join(", "));
+                self.compile(dependencies, &doing, sources, cache, kernel, libtorch, step)?;
+            }
+            Ok(((), format!("compiled: {}", all.join(", "))))
+        })
+    }
+
+    /// Compiles the library and other dependencies, as a cell that names them would.
+    #[expect(clippy::too_many_arguments, reason = "all of them are what one build needs")]
+    fn compile(
+        &self,
+        others: &[String],
+        doing: &str,
+        sources: &Sources,
+        cache: &Cache,
+        kernel: &Path,
+        libtorch: &Libtorch,
+        step: &Step,
+    ) -> Result<()> {
+        let mut command = commands::without_cargo_variables(Command::new(kernel));
+        command.arg("warm").arg(sources.exact_dependency()).args(others).envs(environment(&self.cells, libtorch));
+        commands::run(command, doing, &cache.log(&self.name()), step).map(drop)
+    }
+
+    /// Names its log and its lock.
+    fn name(&self) -> String {
+        format!("cells-{}", self.cells.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    /// Notes that everything in it is compiled.
+    pub fn complete(&self) -> Result<()> {
+        self.part.complete(&self.sources)
     }
 
     /// Is everything in it compiled, from these sources?
@@ -117,94 +188,31 @@ impl Warm {
 
 /// The folder in which cells find their dependencies compiled, after compiling what is missing or out of date.
 pub fn warm(
-    workspace: &Workspace,
+    sources: &Sources,
     cache: &Cache,
     kernel: &Path,
     libtorch: &Libtorch,
     progress: &Progress,
 ) -> Result<PathBuf> {
-    let warm = Warm::of(workspace, cache, libtorch)?;
+    let warm = Warm::of(sources, cache, libtorch)?;
     if warm.is_complete() {
         warm.part.mark_as_used();
         return Ok(warm.cells);
     }
-    let Warm { cells, part, sources } = warm;
-    let lock_file = workspace.read("Cargo.lock")?;
+    let lock_file = sources.lock_file()?;
     progress.run("cells", "compiling what notebook cells need, so that the first one does not wait", |step| {
-        let key = cells.file_name().unwrap_or_default();
-        let name = format!("cells-{}", key.to_string_lossy());
-        let _lock = cache.lock(&name, step)?;
-        files::write_if_changed(&cells.join("config/init.evcxr"), START_COMMANDS.as_bytes())?;
-        files::write_if_changed(&cells.join("config/Cargo.lock"), &lock_file)?;
-        let mut command = commands::without_cargo_variables(Command::new(kernel));
-        command.arg("warm").arg(workspace.root()).envs(environment(&cells, libtorch));
-        commands::run(command, "compiling what cells need", &cache.log(&name), step)?;
-        part.complete(&sources)?;
-        Ok((cells, "what cells need is compiled".into()))
-    })
-}
-
-/// Registers the kernel for this user, with its own front and with evcxr's.
-pub fn register(workspace: &Workspace, kernel: &Path, cells: &Path, libtorch: &Libtorch) -> Result<()> {
-    for (name, text) in specifications(workspace, kernel, cells, libtorch)? {
-        files::write_if_changed(&specification_file(name)?, text.as_bytes())?;
+        let _lock = cache.lock(&warm.name(), step)?;
+        files::write_if_changed(&warm.cells.join("config/init.evcxr"), START_COMMANDS.as_bytes())?;
+        files::write_if_changed(&warm.cells.join("config/Cargo.lock"), &lock_file)?;
+        warm.compile(&[], "compiling what cells need", sources, cache, kernel, libtorch, step)?;
+        Ok(((), "what cells need is compiled".into()))
+    })?;
+    // What a user asked for once is compiled again for another compiler; where it fails, notebooks still have the library.
+    if let Err(error) = warm.compile_users(sources, cache, kernel, libtorch, progress) {
+        progress.say(&format!("warning: {error:#}"));
     }
-    Ok(())
-}
-
-/// The kernels' names and what Jupyter is to know of them.
-pub fn specifications(
-    workspace: &Workspace,
-    kernel: &Path,
-    cells: &Path,
-    libtorch: &Libtorch,
-) -> Result<[(&'static str, String); 2]> {
-    let mut variables: BTreeMap<_, _> = environment(cells, libtorch).into_iter().collect();
-    let stock = specification("Rust (evcxr, for comparison)", json!([kernel, "--stock"]), &variables)?;
-    // What most notebooks of this clone say first; the kernel does it while it waits for them.
-    let start = format!(":dep diabolo = {{ path = \"{}\" }}", workspace.root().display());
-    variables.insert("DIABOLO_START", start);
-    let own = specification("Rust (diabolo)", json!([kernel]), &variables)?;
-    Ok([(KERNEL_NAME, own), (STOCK_KERNEL_NAME, stock)])
-}
-
-fn specification(display_name: &str, mut command: Value, variables: &BTreeMap<&str, String>) -> Result<String> {
-    if let Value::Array(words) = &mut command {
-        words.extend(["--control_file".into(), "{connection_file}".into()]);
-    }
-    let specification = json!({
-        "argv": command,
-        "display_name": display_name,
-        "language": "rust",
-        "interrupt_mode": "message",
-        "env": variables,
-    });
-    Ok(serde_json::to_string_pretty(&specification)? + "\n")
-}
-
-/// The file by which Jupyter knows a kernel.
-pub fn specification_file(name: &str) -> Result<PathBuf> {
-    Ok(kernelspec_folder(name)?.join("kernel.json"))
-}
-
-/// Where a kernel is registered: in the user's Jupyter data folder.
-pub fn kernelspec_folder(name: &str) -> Result<PathBuf> {
-    Ok(jupyter_data_folder()?.join("kernels").join(name))
-}
-
-/// The user's Jupyter data folder.
-fn jupyter_data_folder() -> Result<PathBuf> {
-    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || variable(if cfg!(windows) { "APPDATA" } else { "HOME" }).context("no home folder: set HOME");
-    Ok(match variable("JUPYTER_DATA_DIR") {
-        Some(folder) => folder,
-        None if cfg!(windows) => home()?.join("jupyter"),
-        None if cfg!(target_os = "macos") => home()?.join("Library/Jupyter"),
-        None => match variable("XDG_DATA_HOME") {
-            Some(folder) => folder.join("jupyter"),
-            None => home()?.join(".local/share/jupyter"),
-        },
-    })
+    warm.complete()?;
+    Ok(warm.cells)
 }
 
 /// The environment of cells, as the kernelspec holds it: an editor starts kernels without the user's shell.

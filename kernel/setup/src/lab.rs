@@ -7,11 +7,12 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cache::Cache;
+use crate::files;
 use crate::language::Language;
 use crate::progress::Progress;
 use crate::python::{self, Locked, Python};
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::sources::Sources;
 
 const LAB: Locked = Locked {
     name: "lab",
@@ -23,8 +24,12 @@ const LAB: Locked = Locked {
 #[command(after_help = "Examples:
   cargo diabolo lab                       install JupyterLab once, and open it in the browser
   cargo diabolo lab --language zh-TW      the notebooks in Traditional Chinese
+  cargo diabolo lab ~/lectures            another folder, or in it without naming it
   cargo diabolo lab -- --no-browser       only print its address")]
 pub struct Options {
+    /// The folder to open, instead of the clone's notebooks or, outside of a clone, the current folder
+    #[arg(value_name = "FOLDER")]
+    folder: Option<PathBuf>,
     /// Arguments for `jupyter lab`
     #[arg(last = true)]
     jupyter_arguments: Vec<String>,
@@ -38,12 +43,18 @@ pub struct Options {
 
 /// Runs `cargo diabolo lab` until JupyterLab ends.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let workspace = Workspace::required_for("lab")?;
+    let cache = Cache::find()?;
+    let sources = Sources::find(&cache)?;
+    let here = std::env::current_dir().context("looking for the current folder")?;
+    let notebooks = match (&options.folder, sources.clone_around(&here)) {
+        (Some(folder), _) => files::folder_of_notebooks(folder)?,
+        (None, Some(workspace)) => workspace.root().join(options.language.folder()),
+        (None, None) => here,
+    };
     let progress = Progress::new();
-    setup::ensure(&workspace, &progress)?;
-    let python = ensure(&Cache::find()?, &progress)?;
+    setup::ensure(&sources, &progress)?;
+    let python = ensure(&cache, &progress)?;
     let mut command = python::command(&python);
-    let notebooks = workspace.root().join(options.language.folder());
     command.args(["-m", "jupyterlab"]).arg(format!("--notebook-dir={}", notebooks.display()));
     if options.no_browser {
         command.arg("--no-browser");

@@ -10,10 +10,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::cache::Cache;
 use crate::commands;
 use crate::finding::{Finding, State};
-use crate::kernel;
 use crate::progress::Progress;
 use crate::python::Python;
-use crate::workspace::Workspace;
+use crate::registration;
+use crate::sources::Sources;
 
 /// What a set-up from nothing puts on the disk: libtorch 1.2 GB, builds, environments of Python.
 const SET_UP_GIGABYTES: f64 = 8.0;
@@ -28,14 +28,14 @@ const ADD_SOURCES: &str = "rustup component add rust-src";
 ///
 /// # Errors
 /// All that is missing, each with the command that mends it.
-pub fn require(workspace: &Workspace, cache: &Cache, python: &Result<Python>, progress: &Progress) -> Result<()> {
-    let mut sources = standard_library_sources();
-    if sources.state == State::Broken && rustup_owns_the_toolchain(Path::new("rustup")) {
+pub fn require(sources: &Sources, cache: &Cache, python: &Result<Python>, progress: &Progress) -> Result<()> {
+    let mut library = standard_library_sources();
+    if library.state == State::Broken && rustup_owns_the_toolchain(Path::new("rustup")) {
         add_sources(cache, progress)?;
-        sources = standard_library_sources();
+        library = standard_library_sources();
     }
-    let is_set_up = workspace.config_file().exists();
-    let mut findings = vec![compiler(workspace.rustc()), cpp_compiler(), sources];
+    let is_set_up = sources.config_file().exists();
+    let mut findings = vec![compiler(sources.rustc()), cpp_compiler(), library];
     findings.extend(self::python(python));
     findings.extend(folders(&Ok(cache.clone()), is_set_up));
     all_or_what_is_missing(&findings)
@@ -107,7 +107,7 @@ pub fn folders(cache: &Result<Cache>, is_set_up: bool) -> Vec<Finding> {
         }
     }
     let mend = "set JUPYTER_DATA_DIR to a folder that may be written to";
-    findings.push(match kernel::kernelspec_folder(kernel::KERNEL_NAME) {
+    findings.push(match registration::kernels_folder() {
         Ok(folder) => writable("Jupyter's folder", &folder, mend),
         Err(error) => Finding::broken("Jupyter's folder", format!("{error:#}"), mend),
     });

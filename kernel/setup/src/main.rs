@@ -16,16 +16,21 @@ mod kernel;
 mod lab;
 mod language;
 mod libtorch;
+mod lock_file;
 mod machine;
 mod mpi;
+mod new;
 mod output;
 mod progress;
 mod python;
+mod registration;
 mod release;
 mod report;
 mod setup;
 mod site;
+mod sources;
 mod testing;
+mod warm;
 mod wheel;
 mod workspace;
 
@@ -42,6 +47,8 @@ use clap::{Parser, Subcommand};
   cargo diabolo report --data cifar10     the same on CIFAR-10
   cargo diabolo lab                       open the notebooks in JupyterLab
   cargo diabolo lab --language zh-TW      the same in Traditional Chinese
+  cargo diabolo new my-notebooks          a folder for your own notebooks
+  cargo diabolo warm Cargo.toml           compile the crates that your notebooks use beforehand
   cargo diabolo course                    assignments for a class, for nbgrader
   cargo diabolo site                      guide, notebooks and API as a website
   cargo diabolo test                      the crate's tests
@@ -63,6 +70,10 @@ enum Command {
     Report(report::Options),
     /// Set up, then open JupyterLab on the notebooks
     Lab(lab::Options),
+    /// A folder for your own notebooks
+    New(new::Options),
+    /// Compile the crates of your notebooks beforehand, so that their `:dep` lines cost a second
+    Warm(warm::Options),
     /// Assignments for a class, handed out and graded by nbgrader
     Course(course::Options),
     /// Guide, notebooks, gallery and API as a website for any static host
@@ -90,6 +101,8 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Report(options) => report::run(&options),
         Command::Lab(options) => lab::run(&options),
+        Command::New(options) => new::run(&options),
+        Command::Warm(options) => warm::run(&options),
         Command::Course(options) => course::run(&options),
         Command::Site(options) => site::run(&options),
         Command::Test(options) => testing::run(&options),

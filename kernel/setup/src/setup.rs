@@ -1,5 +1,6 @@
 //! `cargo diabolo setup`: everything that notebooks and plain cargo need, each part once.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::thread;
 
 use anyhow::Result;
 use clap::Args;
+use toml::Table;
 
 use crate::cache::Cache;
 use crate::files;
@@ -18,13 +20,23 @@ use crate::mpi;
 use crate::output::say;
 use crate::progress::{Progress, Stopped, words};
 use crate::python::Python;
-use crate::workspace::{self, Workspace};
+use crate::registration::{self, Kernels};
+use crate::sources::Sources;
+use crate::workspace::Workspace;
 
 #[derive(Args)]
+#[command(after_help = "Examples:
+  cargo diabolo setup             in a clone, or anywhere else for the version of this command
+  cargo diabolo setup --default   where several are set up: notebooks outside of clones use this one
+
+Each clone and version keeps its kernel; what `cargo diabolo` runs in a clone runs on that clone's.")]
 pub struct Options {
     /// Only libtorch, and the command line compiled with MPI for one training in several processes (docs/CLUSTER.md)
     #[arg(long)]
     mpi: bool,
+    /// Register this clone's or version's kernel as "Rust (diabolo)", also where another one has that name
+    #[arg(long)]
+    default: bool,
 }
 
 /// What set-up provides.
@@ -40,86 +52,83 @@ pub struct Ready {
 /// Runs `cargo diabolo setup`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
-    match Workspace::find()? {
-        Some(workspace) if options.mpi => {
-            let cache = Cache::find()?;
-            ensure_libtorch(&workspace, &cache, &progress)?;
-            let program = mpi::build(&workspace, &cache, &progress)?;
-            say(format_args!(
-                "Ready after {}. Next: `mpirun -n 2 {} train run.toml`, as docs/CLUSTER.md says.",
-                words(progress.elapsed()),
-                program.display()
-            ))?;
-        }
-        Some(workspace) => {
-            ensure(&workspace, &progress)?;
-            say(format_args!(
-                "Ready after {}. Next: `cargo diabolo report`, or open a notebook in Jupyter or VS Code and choose the \
-                 kernel \"Rust (diabolo)\".",
-                words(progress.elapsed())
-            ))?;
-        }
-        None => {
-            outside_a_clone(&progress)?;
-            say(format_args!(
-                "Ready after {} as far as that goes outside of a clone. The kernel is built in one: {} and run \
-                 `cargo diabolo setup` again.",
-                words(progress.elapsed()),
-                workspace::how_to_get_a_clone()
-            ))?;
-        }
+    if options.mpi {
+        let workspace = Workspace::required_for("setup --mpi")?;
+        let cache = Cache::find()?;
+        ensure_libtorch(&workspace, &cache, &progress)?;
+        let program = mpi::build(&workspace, &cache, &progress)?;
+        say(format_args!(
+            "Ready after {}. Next: `mpirun -n 2 {} train run.toml`, as docs/CLUSTER.md says.",
+            words(progress.elapsed()),
+            program.display()
+        ))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let sources = Sources::find(&Cache::find()?)?;
+    let (_, holder) = ensure_named(&sources, options.default, &progress)?;
+    let next = match &sources {
+        Sources::Clone(_) => "`cargo diabolo report`",
+        Sources::Release(_) => "`cargo diabolo new my-notebooks`",
+    };
+    say(format_args!(
+        "Ready after {}. Next: {next}, or open a notebook in Jupyter or VS Code and choose the kernel \"{}\".",
+        words(progress.elapsed()),
+        registration::display_name(&sources, holder.is_none())
+    ))?;
+    if let Some(holder) = holder {
+        say(format_args!(
+            "The kernel \"Rust (diabolo)\" stays that of {holder}; `cargo diabolo setup --default` gives the name to this one."
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Does what is still missing for `workspace`; takes a moment where nothing is.
-pub fn ensure(workspace: &Workspace, progress: &Progress) -> Result<Ready> {
+/// Does what is still missing for `sources`; takes a moment where nothing is. Notebooks that this program runs afterwards find
+/// the kernel of these sources.
+pub fn ensure(sources: &Sources, progress: &Progress) -> Result<Ready> {
+    ensure_named(sources, false, progress).map(|(ready, _)| ready)
+}
+
+/// The same; also says whose the plain names of kernels are, where they are another's.
+fn ensure_named(sources: &Sources, takes_names: bool, progress: &Progress) -> Result<(Ready, Option<String>)> {
     let cache = Cache::find()?;
     let python = Python::find();
-    machine::require(workspace, &cache, &python, progress)?;
+    machine::require(sources, &cache, &python, progress)?;
     let python = python?;
     cache.create()?;
-    let found = choose(Some(workspace), &cache, &python)?;
+    let found = choose(&sources.config_file(), &cache, &python)?;
+    sources.fetch(&cache, progress)?;
     // libtorch and Jupyter are downloads, the kernel is compiled: side by side they take as long as the longest.
     let (libtorch, jupyter, kernel) = thread::scope(|scope| {
-        let libtorch = scope.spawn(|| provide_libtorch(found, Some(workspace), &cache, &python, progress));
+        let libtorch = scope.spawn(|| provide_libtorch(found, sources, &cache, &python, progress));
         let jupyter = scope.spawn(|| jupyter::HEADLESS.ensure(&cache, &python, progress));
-        let kernel = kernel::build(workspace, &cache, progress);
+        let kernel = kernel::build(sources, &cache, &python, progress);
         (joined(libtorch), joined(jupyter), kernel)
     });
     let (libtorch, jupyter, kernel) = all_or_the_cause(libtorch, jupyter, kernel)?;
-    let cells = kernel::warm(workspace, &cache, &kernel, &libtorch, progress)?;
-    kernel::register(workspace, &kernel, &cells, &libtorch)?;
-    Ok(Ready { libtorch, jupyter, cells })
+    let cells = kernel::warm(sources, &cache, &kernel, &libtorch, progress)?;
+    let kernels = Kernels::of(sources, &kernel, &cells, &libtorch);
+    let holder = kernels.register(&cache, &registration::kernels_folder()?, takes_names)?;
+    let (name, folders) = registration::jupyter_path(sources, &cache)?;
+    // SAFETY: the threads of set-up have ended, and no other has begun.
+    unsafe { env::set_var(name, folders) };
+    Ok((Ready { libtorch, jupyter, cells }, holder))
 }
 
 /// The part of it that plain cargo needs: libtorch, and the file that says where it is.
 pub fn ensure_libtorch(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<Libtorch> {
     cache.create()?;
     let python = Python::find()?;
-    let found = choose(Some(workspace), cache, &python)?;
-    provide_libtorch(found, Some(workspace), cache, &python, progress)
+    let sources = Sources::Clone(workspace.clone());
+    let found = choose(&sources.config_file(), cache, &python)?;
+    provide_libtorch(found, &sources, cache, &python, progress)
 }
 
-/// What can be done without the kernel's sources.
-fn outside_a_clone(progress: &Progress) -> Result<()> {
-    let cache = Cache::find()?;
-    cache.create()?;
-    let python = Python::find()?;
-    let found = choose(None, &cache, &python)?;
-    let (libtorch, jupyter) = thread::scope(|scope| {
-        let libtorch = scope.spawn(|| provide_libtorch(found, None, &cache, &python, progress));
-        (joined(libtorch), jupyter::HEADLESS.ensure(&cache, &python, progress))
-    });
-    libtorch?;
-    jupyter.map(drop)
-}
-
-/// The libtorch that is there already, if any.
-pub fn choose(workspace: Option<&Workspace>, cache: &Cache, python: &Python) -> Result<Option<Libtorch>> {
+/// The libtorch that is there already, if any; `config_file` has an earlier choice.
+pub fn choose(config_file: &Path, cache: &Cache, python: &Python) -> Result<Option<Libtorch>> {
     let candidates = Candidates {
-        variable: std::env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from),
-        remembered: workspace.and_then(remembered).filter(|known| libtorch::still_fits(known, cache)),
+        variable: env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from),
+        remembered: read_cargo_config(config_file).filter(|known| libtorch::still_fits(known, cache)),
         python: python.torch.as_ref(),
     };
     candidates.choose()
@@ -128,7 +137,7 @@ pub fn choose(workspace: Option<&Workspace>, cache: &Cache, python: &Python) -> 
 /// Installs libtorch where none was found, says which one it is, and tells plain cargo.
 fn provide_libtorch(
     found: Option<Libtorch>,
-    workspace: Option<&Workspace>,
+    sources: &Sources,
     cache: &Cache,
     python: &Python,
     progress: &Progress,
@@ -141,54 +150,42 @@ fn provide_libtorch(
     if let Some(warning) = libtorch.warning() {
         progress.say(&format!("warning: {warning}"));
     }
-    if let Some(workspace) = workspace {
-        files::write_if_changed(&workspace.config_file(), cargo_config(&libtorch, cache).as_bytes())?;
-    }
+    files::write_if_changed(&sources.config_file(), cargo_config(&libtorch, cache)?.as_bytes())?;
     Ok(libtorch)
 }
 
-/// The line before the chosen folder in cargo's configuration.
+/// The line of cargo's configuration that says why.
 const REASON_MARK: &str = "# libtorch was chosen because ";
 
 /// What plain cargo and rust-analyzer have to know.
 ///
 /// There are no `rustflags` in it: those would compile every crate again, this program included.
-fn cargo_config(libtorch: &Libtorch, cache: &Cache) -> String {
+fn cargo_config(libtorch: &Libtorch, cache: &Cache) -> Result<String> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let [folder, build] = [text(&libtorch.folder), text(&cache.part("build"))];
+    // Documentation tests find libtorch; other binaries get the same from build.rs.
     let rpath = format!("-Clink-arg=-Wl,-rpath,{}", libtorch.lib().display());
-    format!(
-        "# Written by `cargo diabolo setup`.\n\
-         [env]\n\
-         {REASON_MARK}{}\n\
-         LIBTORCH = {}\n\
-         \n\
-         [build]\n\
-         # Shared by all clones, so that a second one compiles no dependency again.\n\
-         build-dir = {}\n\
-         # Documentation tests find libtorch; other binaries get the same from build.rs.\n\
-         rustdocflags = [{}]\n",
+    let settings = toml::toml! {
+        [env]
+        LIBTORCH = folder
+        // Shared by all clones, so that a second one compiles no dependency again.
+        [build]
+        build-dir = build
+        rustdocflags = [rpath]
+    };
+    Ok(format!(
+        "# Written by `cargo diabolo setup`.\n{REASON_MARK}{}\n{}",
         libtorch.reason,
-        toml_string(&libtorch.folder.to_string_lossy()),
-        toml_string(&cache.part("build").to_string_lossy()),
-        toml_string(&rpath),
-    )
+        toml::to_string(&settings)?
+    ))
 }
 
 /// The choice that an earlier set-up wrote down.
-fn remembered(workspace: &Workspace) -> Option<Libtorch> {
-    read_cargo_config(&workspace.config_file())
-}
-
 fn read_cargo_config(path: &Path) -> Option<Libtorch> {
     let text = fs::read_to_string(path).ok()?;
-    let value_after = |start: &str| text.lines().find_map(|line| line.strip_prefix(start));
-    let quoted = value_after("LIBTORCH = ")?.trim();
-    let folder = quoted.strip_prefix('"')?.strip_suffix('"')?.replace("\\\"", "\"").replace("\\\\", "\\");
-    let reason = value_after(REASON_MARK).unwrap_or(".cargo/diabolo.toml names it");
-    Some(Libtorch { folder: folder.into(), reason: reason.into() })
-}
-
-fn toml_string(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+    let folder = text.parse::<Table>().ok()?.get("env")?.get("LIBTORCH")?.as_str()?.into();
+    let reason = text.lines().find_map(|line| line.strip_prefix(REASON_MARK));
+    Some(Libtorch { folder, reason: reason.unwrap_or(".cargo/diabolo.toml names it").into() })
 }
 
 /// The results of three steps, or the error of the one that failed by itself.
@@ -216,7 +213,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("diabolo.toml");
         let chosen = Libtorch { folder: "/a \"strange\"/torch".into(), reason: "it was the first".into() };
-        fs::write(&path, cargo_config(&chosen, &Cache::at(folder.path()))).unwrap();
+        fs::write(&path, cargo_config(&chosen, &Cache::at(folder.path())).unwrap()).unwrap();
         assert_eq!(read_cargo_config(&path), Some(chosen));
     }
 

@@ -12,6 +12,7 @@ use crate::jupyter;
 use crate::lab;
 use crate::progress::Progress;
 use crate::setup;
+use crate::sources::Sources;
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -29,7 +30,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::required_for("test")?;
     let progress = Progress::new();
-    let ready = setup::ensure(&workspace, &progress)?;
+    let ready = setup::ensure(&Sources::Clone(workspace.clone()), &progress)?;
     jupyter::ensure_tests(&Cache::find()?, &ready.jupyter, &progress)?;
     let mut command = commands::cargo();
     command

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// A clone of diabolo.
+#[derive(Clone)]
 pub struct Workspace {
     root: PathBuf,
     rustc: String,
@@ -16,7 +17,12 @@ impl Workspace {
     /// The clone that holds the current folder, or `None` outside of one.
     pub fn find() -> Result<Option<Self>> {
         let here = std::env::current_dir().context("the current folder is gone; change into your clone again")?;
-        match here.ancestors().find(|folder| is_clone(folder)) {
+        Self::at(&here)
+    }
+
+    /// The clone that holds a folder, or `None` outside of one.
+    pub fn at(folder: &Path) -> Result<Option<Self>> {
+        match folder.ancestors().find(|folder| is_clone(folder)) {
             Some(root) => Ok(Some(Self { root: root.into(), rustc: rustc_version(root)? })),
             None => Ok(None),
         }
@@ -43,7 +49,7 @@ impl Workspace {
 
     /// The file by which plain cargo learns what set-up found.
     pub fn config_file(&self) -> PathBuf {
-        self.root.join(".cargo/diabolo.toml")
+        config_file(&self.root)
     }
 
     /// A tracked file, relative to the clone.
@@ -51,6 +57,11 @@ impl Workspace {
         let path = self.root.join(path);
         fs::read(&path).with_context(|| format!("reading {}; is the clone complete?", path.display()))
     }
+}
+
+/// The file by which plain cargo learns what set-up found, in the clone in `root`.
+pub fn config_file(root: &Path) -> PathBuf {
+    root.join(".cargo/diabolo.toml")
 }
 
 /// The end of a sentence; without an address while the manifest names none.
@@ -61,12 +72,16 @@ pub fn how_to_get_a_clone() -> String {
     }
 }
 
-fn is_clone(folder: &Path) -> bool {
+/// Is this folder a clone's?
+pub fn is_clone(folder: &Path) -> bool {
     let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
-    manifest.contains("name = \"diabolo\"") && folder.join("kernel/setup/Cargo.toml").exists()
+    let manifest: toml::Table = manifest.parse().unwrap_or_default();
+    let name = manifest.get("package").and_then(|package| package.get("name")?.as_str());
+    name == Some("diabolo") && folder.join("kernel/setup/Cargo.toml").exists()
 }
 
-fn rustc_version(folder: &Path) -> Result<String> {
+/// What `rustc -vV` says in a folder, which may choose its own toolchain.
+pub fn rustc_version(folder: &Path) -> Result<String> {
     let output = Command::new("rustc")
         .arg("-vV")
         .current_dir(folder)

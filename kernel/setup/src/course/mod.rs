@@ -23,6 +23,7 @@ use crate::progress::{Progress, words};
 use crate::python::{self, Locked, Python};
 use crate::report::text_of;
 use crate::setup;
+use crate::sources::Sources;
 use crate::workspace::Workspace;
 
 const NBGRADER: Locked =
@@ -70,7 +71,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         bail!("nbgrader needs Python {oldest_major}.{oldest_minor} or newer, and `python3` is {major}.{minor}");
     }
     let progress = Progress::new();
-    setup::ensure(&workspace, &progress)?;
+    setup::ensure(&Sources::Clone(workspace.clone()), &progress)?;
     let cache = Cache::find()?;
     let python = NBGRADER.ensure(&cache, &outer, &progress)?;
     let shipped = Course { folder: workspace.root().join("notebooks/course") };

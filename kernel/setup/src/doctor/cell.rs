@@ -1,5 +1,6 @@
 //! Checks by running a cell: the kernel, the library and libtorch, the device, and the data sets found.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,9 +9,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use super::cuda;
+use crate::cache::Cache;
 use crate::commands;
 use crate::finding::Finding;
-use crate::kernel::KERNEL_NAME;
+use crate::registration::{self, KERNEL_NAME};
+use crate::sources::Sources;
 
 const PROGRAM: &str = include_str!("cell.py");
 
@@ -37,32 +40,36 @@ for name in diabolo::data::names() {
 "#;
 
 /// Runs the cell and tells what it said.
-pub fn look(jupyter: &Path, root: &Path, has_driver: bool, tell: &mut impl FnMut(Finding)) {
+pub fn look(jupyter: &Path, sources: &Sources, cache: &Cache, has_driver: bool, tell: &mut impl FnMut(Finding)) {
     let started = Instant::now();
-    match run(jupyter, root) {
+    match registration::jupyter_path(sources, cache).and_then(|path| run(jupyter, path, &sources.dependency())) {
         Ok(lines) => {
             let seconds = started.elapsed().as_secs_f64();
             tell(Finding::ok("cell", "", format!("a kernel starts and a cell runs, in {seconds:.1} s")));
             lines.lines().filter_map(|line| finding_of(line, has_driver)).for_each(tell);
         }
         Err(error) => {
-            let mend = "cargo diabolo clean && cargo diabolo setup";
+            // A library that does not compile is mended in its sources.
+            let mend = match sources {
+                Sources::Clone(_) => "cargo check; where that succeeds: cargo diabolo clean && cargo diabolo setup",
+                Sources::Release(_) => "cargo diabolo clean && cargo diabolo setup",
+            };
             tell(Finding::broken("cell", format!("{error:#}"), mend));
         }
     }
 }
 
 /// What the cell printed.
-fn run(jupyter: &Path, root: &Path) -> Result<String> {
+fn run(jupyter: &Path, path: (&str, OsString), dependency: &str) -> Result<String> {
     let mut child = commands::without_cargo_variables(Command::new(jupyter))
         .args(["-c", PROGRAM, KERNEL_NAME, &MAX_SECONDS.to_string()])
-        .current_dir(root)
+        .envs([path])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", jupyter.display()))?;
-    let code = format!(":dep diabolo = {{ path = \"{}\" }}\n{CODE}", root.display());
+    let code = format!(":dep {dependency}\n{CODE}");
     child.stdin.take().expect("it was piped").write_all(code.as_bytes()).context("sending the cell")?;
     let output = child.wait_with_output().context("waiting for the cell")?;
     if !output.status.success() {
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn a_python_that_is_gone_is_an_error_and_no_panic() {
         let folder = tempfile::tempdir().unwrap();
-        let error = run(&folder.path().join("python"), folder.path()).unwrap_err();
+        let error = run(&folder.path().join("python"), ("JUPYTER_PATH", "".into()), "diabolo = \"0.1\"").unwrap_err();
         assert!(error.to_string().contains("cannot start"), "{error:#}");
     }
 }

@@ -3,7 +3,7 @@
 mod cell;
 mod cuda;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
@@ -18,8 +18,9 @@ use crate::libtorch::{self, Libtorch};
 use crate::machine::{self, first_line};
 use crate::output::say;
 use crate::python::{self, Python};
+use crate::registration::{self, Kernels, Registered};
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::sources::Sources;
 
 /// What most broken parts want.
 const SET_UP: &str = "cargo diabolo setup";
@@ -67,23 +68,21 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 
 /// Looks at every part, in the order in which they need each other.
 fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
-    let workspace = Workspace::find().and_then(|found| found.context("this folder is in no clone of diabolo"));
-    tell(match &workspace {
-        Ok(workspace) => machine::compiler(workspace.rustc()),
-        Err(error) => {
-            let mend = "install Rust from https://rustup.rs, then run this in a clone of diabolo";
-            Finding::broken("rustc", format!("{error:#}"), mend)
-        }
+    let cache = Cache::find();
+    let sources =
+        all([cache.as_ref().err()]).and_then(|()| Sources::find(cache.as_ref().ok().context("no cache folder")?));
+    tell(match &sources {
+        Ok(sources) => machine::compiler(sources.rustc()),
+        Err(error) => Finding::broken("rustc", format!("{error:#}"), "install Rust from https://rustup.rs"),
     });
     tell(machine::cpp_compiler());
-    let sources = machine::standard_library_sources();
-    let has_sources = sources.state != State::Broken;
-    tell(sources);
+    let library = machine::standard_library_sources();
+    let has_library = library.state != State::Broken;
+    tell(library);
     let python = Python::find();
     machine::python(&python).into_iter().for_each(&mut *tell);
-    let cache = Cache::find();
-    let libtorch = all([workspace.as_ref().err(), python.as_ref().err(), cache.as_ref().err()])
-        .and_then(|()| chosen_libtorch(workspace.as_ref().ok(), cache.as_ref().ok(), python.as_ref().ok()));
+    let libtorch = all([sources.as_ref().err(), python.as_ref().err(), cache.as_ref().err()])
+        .and_then(|()| chosen_libtorch(sources.as_ref().ok(), cache.as_ref().ok(), python.as_ref().ok()));
     machine::folders(&cache, libtorch.is_ok()).into_iter().for_each(&mut *tell);
     tell(match &libtorch {
         Ok(libtorch) => libtorch_version(libtorch, cache.as_ref().ok()),
@@ -95,8 +94,8 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
         Ok(libtorch) => cuda::library(libtorch, has_driver),
         Err(_) => Finding::not_looked_at("CUDA library"),
     });
-    let parts = (workspace, cache, python, libtorch);
-    let (Ok(workspace), Ok(cache), Ok(python), Ok(libtorch)) = &parts else {
+    let parts = (sources, cache, python, libtorch);
+    let (Ok(sources), Ok(cache), Ok(python), Ok(libtorch)) = &parts else {
         for name in ["Jupyter", "kernel", "registration", "warm build", "cell"] {
             tell(Finding::not_looked_at(name));
         }
@@ -104,11 +103,11 @@ fn look(options: &Options, tell: &mut impl FnMut(Finding)) {
     };
     let jupyter = jupyter::HEADLESS.find(cache, python);
     tell(jupyter_environment(jupyter.as_deref()));
-    let ready = kernel_parts(workspace, cache, libtorch, tell);
+    let ready = kernel_parts(sources, cache, libtorch, tell);
     match jupyter {
         _ if options.no_cell => {}
         // Without them no cell can keep a variable.
-        Some(jupyter) if ready && has_sources => cell::look(&jupyter, workspace.root(), has_driver, tell),
+        Some(jupyter) if ready && has_library => cell::look(&jupyter, sources, cache, has_driver, tell),
         _ => tell(Finding::not_looked_at("cell")),
     }
 }
@@ -119,10 +118,11 @@ fn all<const N: usize>(errors: [Option<&anyhow::Error>; N]) -> Result<()> {
 }
 
 /// The libtorch that set-up chose or would take.
-fn chosen_libtorch(workspace: Option<&Workspace>, cache: Option<&Cache>, python: Option<&Python>) -> Result<Libtorch> {
-    let (cache, python) = cache.zip(python).context("the cache folder and Python come first")?;
-    setup::choose(workspace, cache, python)?
-        .context("none is set up in this clone, or the one that was is no longer whole")
+fn chosen_libtorch(sources: Option<&Sources>, cache: Option<&Cache>, python: Option<&Python>) -> Result<Libtorch> {
+    let ((cache, python), sources) =
+        cache.zip(python).zip(sources).context("the compiler, the cache folder and Python come first")?;
+    setup::choose(&sources.config_file(), cache, python)?
+        .context("none is set up here, or the one that was is no longer whole")
 }
 
 fn libtorch_version(libtorch: &Libtorch, cache: Option<&Cache>) -> Finding {
@@ -163,16 +163,21 @@ fn jupyter_environment(python: Option<&Path>) -> Finding {
 }
 
 /// The kernel, its registration and the warm build; says whether a cell can be run.
-fn kernel_parts(workspace: &Workspace, cache: &Cache, libtorch: &Libtorch, tell: &mut impl FnMut(Finding)) -> bool {
-    let parts = kernel::program(workspace, cache).and_then(|program| {
-        let warm = Warm::of(workspace, cache, libtorch)?;
-        let wanted = kernel::specifications(workspace, &program, &warm.cells, libtorch)?;
+fn kernel_parts(sources: &Sources, cache: &Cache, libtorch: &Libtorch, tell: &mut impl FnMut(Finding)) -> bool {
+    let parts = kernel::program(sources, cache).and_then(|program| {
+        let warm = Warm::of(sources, cache, libtorch)?;
+        let kernels = Kernels::of(sources, &program, &warm.cells, libtorch);
+        let wanted = kernels.wanted(cache, &registration::kernels_folder()?);
         Ok((program, warm, wanted))
     });
     let (program, warm, wanted) = match parts {
         Ok(parts) => parts,
         Err(error) => {
-            tell(Finding::broken("kernel", format!("{error:#}"), "git status, and complete the clone"));
+            let mend = match sources {
+                Sources::Clone(_) => "git status, and complete the clone",
+                Sources::Release(_) => SET_UP,
+            };
+            tell(Finding::broken("kernel", format!("{error:#}"), mend));
             return false;
         }
     };
@@ -181,11 +186,11 @@ fn kernel_parts(workspace: &Workspace, cache: &Cache, libtorch: &Libtorch, tell:
         true => Finding::ok("kernel", env!("CARGO_PKG_VERSION"), program.display()),
         false => Finding::broken("kernel", "the one of these sources is not compiled", SET_UP),
     });
-    let registrations = wanted.map(|(name, text)| registration(name, &text));
+    let registrations = wanted.iter().map(|(file, text)| registration(file, text)).collect::<Vec<_>>();
     let is_registered = registrations.iter().all(|finding| finding.state != State::Broken);
-    // Both are written together.
+    // All are written together.
     let worst = registrations.into_iter().rev().max_by_key(|finding| finding.state);
-    tell(worst.expect("there are two"));
+    tell(worst.unwrap_or_else(|| Finding::not_looked_at("registration")));
     tell(match warm.is_complete() {
         true => Finding::ok("warm build", "", warm.cells.display()),
         false => Finding::broken("warm build", "what cells need is not compiled from these sources", SET_UP),
@@ -194,15 +199,10 @@ fn kernel_parts(workspace: &Workspace, cache: &Cache, libtorch: &Libtorch, tell:
 }
 
 /// What Jupyter knows of a kernel, beside what set-up would write.
-fn registration(name: &str, wanted: &str) -> Finding {
-    let file = match kernel::specification_file(name) {
-        Ok(file) => file,
-        Err(error) => return Finding::broken("registration", format!("{error:#}"), "set HOME"),
-    };
-    let found = std::fs::read_to_string(&file).unwrap_or_default();
-    let program =
-        serde_json::from_str(&found).ok().and_then(|it: serde_json::Value| it["argv"][0].as_str().map(PathBuf::from));
-    match program {
+fn registration(file: &Path, wanted: &str) -> Finding {
+    let found = std::fs::read_to_string(file).unwrap_or_default();
+    let registered = file.parent().and_then(Registered::read);
+    match registered.map(|registered| registered.program) {
         _ if found == wanted => Finding::ok("registration", "", file.display()),
         None => Finding::broken(
             "registration",
@@ -213,9 +213,7 @@ fn registration(name: &str, wanted: &str) -> Finding {
             let detail = format!("{} names {}, which is not there", file.display(), program.display());
             Finding::broken("registration", detail, SET_UP)
         }
-        Some(_) => {
-            Finding::note("registration", format!("{} is of other sources or another clone", file.display()), SET_UP)
-        }
+        Some(_) => Finding::note("registration", format!("{} is of other sources", file.display()), SET_UP),
     }
 }
 

@@ -20,7 +20,9 @@ use crate::kernel;
 use crate::language::Language;
 use crate::output::{say, tell};
 use crate::progress::{Progress, Step, words};
+use crate::registration;
 use crate::setup::{self, Ready};
+use crate::sources::Sources;
 use crate::workspace::Workspace;
 use executor::Executor;
 use gather::Gathered;
@@ -44,7 +46,7 @@ const MODE_VARIABLE: &str = "DIABOLO_NOTEBOOK_MODE";
 
 The pages are in target/report/index.html, the numbers in target/report/report.json.")]
 pub struct Options {
-    /// A folder of other notebooks in Rust, instead of those of the clone
+    /// A folder of other notebooks in Rust, instead of the clone's or, outside of a clone, those in the current folder
     #[arg(value_name = "NOTEBOOKS")]
     folder: Option<PathBuf>,
 
@@ -91,15 +93,18 @@ struct Run {
 
 /// Runs `cargo diabolo report`.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let workspace = Workspace::required_for("report")?;
-    let (source, heading) = match &options.folder {
-        Some(folder) => {
-            let source = fs::canonicalize(files::expand_home(folder.clone())?)
-                .with_context(|| format!("looking for notebooks in {}", folder.display()))?;
-            let heading = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            (source, heading)
-        }
-        None => (workspace.root().join(options.language.folder()), "Autoencoders for anomaly detection".into()),
+    let cache = Cache::find()?;
+    let sources = Sources::find(&cache)?;
+    let here = std::env::current_dir().context("looking for the current folder")?;
+    let clone = sources.clone_around(&here);
+    let (source, is_shipped) = match (&options.folder, clone) {
+        (Some(folder), _) => (files::folder_of_notebooks(folder)?, false),
+        (None, Some(workspace)) => (workspace.root().join(options.language.folder()), true),
+        (None, None) => (here.clone(), false),
+    };
+    let heading = match is_shipped {
+        true => "Autoencoders for anomaly detection".into(),
+        false => source.file_name().unwrap_or_default().to_string_lossy().into_owned(),
     };
     let mut notebooks = notebooks_in(&source)?;
     if let Some(part) = &options.only {
@@ -110,16 +115,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     }
     let folder = Folder::prepare(match &options.out {
         Some(folder) => std::path::absolute(folder)?,
-        None => workspace.root().join(options.language.report_folder()),
+        None => clone.map_or(&*here, Workspace::root).join(options.language.report_folder()),
     })?;
     let mut environment = notebook_environment(options)?;
 
     let progress = Progress::new();
-    let ready = setup::ensure(&workspace, &progress)?;
+    let ready = setup::ensure(&sources, &progress)?;
     environment.extend(kernel::environment(&ready.cells, &ready.libtorch));
 
     let started = Instant::now();
-    let log = Cache::find()?.log("notebooks");
+    let log = cache.log("notebooks");
     let mut executor = Executor::start(&ready.jupyter, &environment, &log)?;
     let mut gathered = Gathered::default();
     let mut runs = Vec::new();
@@ -145,7 +150,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         runs.push(run);
     }
 
-    let made = made(options, &workspace, &ready, &executor.date()?, started);
+    let made = made(options, &sources, &ready, &executor.date()?, started);
     folder.write(&heading, &runs, &gathered, mode(options), &made)?;
     say(format_args!("The report is {} ({}).", folder.path.join("index.html").display(), words(progress.elapsed())))?;
     let failures = gathered.failures();
@@ -234,13 +239,13 @@ fn run_as_json(run: &Run) -> (String, Value) {
 /// How the report was made, for its last section.
 fn made(
     options: &Options,
-    workspace: &Workspace,
+    sources: &Sources,
     ready: &Ready,
     date: &str,
     started: Instant,
 ) -> Vec<(&'static str, String)> {
     let command: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "diabolo").collect();
-    let rustc = workspace.rustc().lines().next().unwrap_or_default();
+    let rustc = sources.rustc().lines().next().unwrap_or_default();
     vec![
         ("command", format!("cargo diabolo {}", command.join(" "))),
         ("date", date.to_string()),
@@ -294,7 +299,7 @@ fn mode(options: &Options) -> &'static str {
 
 /// The name under which set-up registered the kernel.
 fn kernelspec_name(options: &Options) -> &'static str {
-    if options.kernel == "evcxr" { kernel::STOCK_KERNEL_NAME } else { kernel::KERNEL_NAME }
+    if options.kernel == "evcxr" { registration::STOCK_KERNEL_NAME } else { registration::KERNEL_NAME }
 }
 
 /// The notebooks in a folder, by name.

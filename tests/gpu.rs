@@ -4,9 +4,12 @@
 
 use diabolo::prelude::*;
 use diabolo::run::fit_in;
+use diabolo::sweep::{self, Experiment};
 use diabolo::train::{History, StoppedBecause, fit};
 use std::ops::ControlFlow::{Break, Continue};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 const GPU: Device = Device::Cuda(0);
 
@@ -205,6 +208,60 @@ fn trainings_side_by_side_are_those_one_after_another() {
     assert_eq!(alone, beside.map(|model| losses(model.history())));
 }
 
+/// What broke on an H100: nine trainings and a sweep at once, each of which launches steps, records them, is evaluated and
+/// frees its graphs while others record; and somebody scores meanwhile.
+#[test]
+fn nine_trainings_a_sweep_and_scores_at_once_do_not_disturb_each_other() {
+    if !has_gpu() {
+        return;
+    }
+    let data = some_scenes();
+    let training = |seed| Training::default().epochs(8).seed(seed).watch_every(2).device(GPU).deterministic(true);
+    let trainings: [(Architecture, u64); 9] = std::array::from_fn(|number| match number {
+        0..5 => (Architecture::report_cnn(), number as u64),
+        5 => (Architecture::vae(), 5),
+        6 => (Architecture::conv(), 6),
+        _ => (Architecture::fcn(), number as u64),
+    });
+    let alone = trainings.each_ref().map(|(network, seed)| losses(train(network, &data, training(*seed)).history()));
+    let scorer = train(&Architecture::report_cnn(), &data, training(0));
+    let wanted = scorer.score(data.test()).unwrap().values;
+    let all = open("scenes").unwrap().train_on_first(300).unwrap();
+    let pairs = all.class_pairs(8).unwrap();
+
+    let (has_ended, began) = (AtomicBool::new(false), Instant::now());
+    std::thread::scope(|scope| {
+        let scoring = scope.spawn(|| {
+            // Ends when a training has failed, too.
+            while !has_ended.load(Ordering::Relaxed) && began.elapsed().as_secs() < 60 {
+                let found = scorer.score(data.test()).unwrap().values;
+                check_near(&found, &wanted, 1e-5, "scores while others train");
+            }
+        });
+        let sweeping = scope.spawn(|| {
+            let training = Training::default().epochs(4).watch_every(1).device(GPU).deterministic(true);
+            let experiment = Experiment::new(Architecture::fcn(), training, &[Evaluation::Reconstruction]);
+            sweep::run(&experiment, &all, &pairs, folder("nine_and_a_sweep"), |_| Continue(())).unwrap()
+        });
+        // Three times, so that some begin while others are in the middle and at the end.
+        for _ in 0..3 {
+            let beside = trainings
+                .each_ref()
+                .map(|(network, seed)| BackgroundTraining::start(network.clone(), &data, training(*seed)).unwrap());
+            for ((beside, alone), (network, _)) in beside.into_iter().zip(&alone).zip(&trainings) {
+                let model = beside.join().unwrap();
+                let history = model.history();
+                assert_eq!(history.stopped_because, StoppedBecause::Finished, "{}", network.name);
+                assert!(history.notes.is_empty(), "{}: {:?}", network.name, history.notes);
+                assert_eq!((history.watched().count(), &losses(history)), (4, alone), "{}", network.name);
+            }
+        }
+        assert_eq!(sweeping.join().unwrap().rows.len(), 8);
+        has_ended.store(true, Ordering::Relaxed);
+        scoring.join().unwrap();
+    });
+}
+
 /// libtorch has 32 streams and gives them in turn.
 #[test]
 fn a_training_keeps_its_stream_while_others_come_and_go() {
@@ -273,15 +330,17 @@ fn too_much_for_the_memory_is_an_error_and_the_next_training_works() {
         return;
     }
     let data = some_scenes();
-    // 60 million values for each image, of which only the smallest part is known before: 300 images at once ask for 72 GB
-    // and more.
-    let large = Architecture::parse(
-        "Conv2d(3, 58000, 3, 1, 1) / Conv2d(58000, 4, 3, 2, 1)",
-        "ConvTranspose2d(4, 3, 4, 2, 1) / Tanh()",
-    )
-    .unwrap();
-    let training = Training::default().epochs(1).batch_size(300).device(GPU);
-    let message = fit(large, &data, training, |_| Continue(())).unwrap_err().to_string();
+    // 300 images at once ask for 72 GB and more, of which only the smallest part is known before; with more channels for more.
+    let train_with = |n_channels: usize| {
+        let large = Architecture::parse(
+            &format!("Conv2d(3, {n_channels}, 3, 1, 1) / Conv2d({n_channels}, 4, 3, 2, 1)"),
+            "ConvTranspose2d(4, 3, 4, 2, 1) / Tanh()",
+        );
+        let training = Training::default().epochs(1).batch_size(300).device(GPU);
+        fit(large.unwrap(), &data, training, |_| Continue(()))
+    };
+    let refused = [58_000, 100_000, 170_000, 300_000].into_iter().find_map(|n_channels| train_with(n_channels).err());
+    let message = refused.expect("no GPU has a terabyte").to_string();
     assert!(message.contains("batch_size 300") || message.contains("batch_size than 300"), "{message}");
     assert!(message.contains("out of memory") || message.contains("free, wanted"), "{message}");
     let next = train(&Architecture::conv(), &data, Training::default().epochs(2).device(GPU));

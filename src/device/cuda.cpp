@@ -2,6 +2,7 @@
 // A library of its own, since libtorch's CUDA part is loaded while a program runs, and only where there is a GPU.
 
 #include <ATen/ATen.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -61,6 +62,35 @@ void give_back(const c10::cuda::CUDAStream& stream) {
     taken.erase(key(stream));
 }
 
+// What a stream is given between diabolo_cuda_graph_begin and diabolo_cuda_graph_end.
+struct Recording {
+    at::cuda::CUDAGraph graph;
+    // The memory it works in. Chosen here, since libtorch tells it only of a recording that has succeeded.
+    const decltype(at::cuda::graph_pool_handle()) pool = at::cuda::graph_pool_handle();
+};
+
+// Held while a recording begins and while one is freed: up to 2.12 libtorch notes them in a set without a lock.
+std::mutex noting;
+
+// Cleans up where libtorch has not: after a recording that failed its allocators still ask the graph about every allocation,
+// also when it is freed, and give no memory back.
+void abandon(const Recording& recording, c10::DeviceIndex device) {
+    char message[256];
+    // Fails where libtorch has got that far itself.
+    const bool is_over = fails(message, sizeof message, [&] {
+        c10::cuda::CUDACachingAllocator::endAllocateToPool(device, recording.pool);
+    });
+    if (is_over) {
+        return;
+    }
+    const auto host = at::getHostAllocator(at::kCUDA);
+    fails(message, sizeof message, [&] { host->end_allocate_to_pool(recording.pool); });
+    fails(message, sizeof message, [&] { host->release_pool(recording.pool); });
+    fails(message, sizeof message, [&] {
+        c10::cuda::CUDACachingAllocator::releasePool(device, recording.pool);
+    });
+}
+
 }  // namespace
 
 extern "C" {
@@ -83,7 +113,11 @@ bool diabolo_cuda_leave(void* previous, char* message, size_t capacity) {
     const bool failed = fails(message, capacity, [&] {
         const c10::cuda::CUDAStream current = c10::cuda::getCurrentCUDAStream(stream->device_index());
         c10::cuda::setCurrentCUDAStream(*stream);
-        give_back(current);
+        // Given back at the end, since whoever has it then may record, and waiting for it would break that.
+        const struct GivesBack {
+            const c10::cuda::CUDAStream& stream;
+            ~GivesBack() { give_back(stream); }
+        } gives_back{current};
         current.synchronize();
     });
     delete stream;
@@ -92,20 +126,35 @@ bool diabolo_cuda_leave(void* previous, char* message, size_t capacity) {
 
 // From here to diabolo_cuda_graph_end the current stream records what it is given instead of doing it.
 bool diabolo_cuda_graph_begin(int device, void** graph, char* message, size_t capacity) {
-    auto recorded = std::make_unique<at::cuda::CUDAGraph>();
+    std::unique_ptr<Recording> recording;
     const bool failed = fails(message, capacity, [&] {
         const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
-        // Other threads may allocate memory meanwhile.
-        recorded->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
+        recording = std::make_unique<Recording>();
+        const std::lock_guard<std::mutex> one_at_a_time(noting);
+        try {
+            // Other threads may allocate memory meanwhile.
+            recording->graph.capture_begin(recording->pool, cudaStreamCaptureModeThreadLocal);
+        } catch (...) {
+            abandon(*recording, static_cast<c10::DeviceIndex>(device));
+            recording.reset();
+            throw;
+        }
     });
-    *graph = failed ? nullptr : recorded.release();
+    *graph = recording.release();
     return failed;
 }
 
+// To be called for whatever diabolo_cuda_graph_begin has given, in the same thread, before it is freed.
 bool diabolo_cuda_graph_end(int device, void* graph, char* message, size_t capacity) {
+    auto* recording = static_cast<Recording*>(graph);
     return fails(message, capacity, [&] {
         const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
-        static_cast<at::cuda::CUDAGraph*>(graph)->capture_end();
+        try {
+            recording->graph.capture_end();
+        } catch (...) {
+            abandon(*recording, static_cast<c10::DeviceIndex>(device));
+            throw;
+        }
     });
 }
 
@@ -113,13 +162,16 @@ bool diabolo_cuda_graph_end(int device, void* graph, char* message, size_t capac
 bool diabolo_cuda_graph_replay(int device, void* graph, char* message, size_t capacity) {
     return fails(message, capacity, [&] {
         const c10::cuda::CUDAGuard guard(static_cast<c10::DeviceIndex>(device));
-        static_cast<at::cuda::CUDAGraph*>(graph)->replay();
+        static_cast<Recording*>(graph)->graph.replay();
     });
 }
 
 void diabolo_cuda_graph_free(void* graph) {
     char message[256];
-    fails(message, sizeof message, [&] { delete static_cast<at::cuda::CUDAGraph*>(graph); });
+    fails(message, sizeof message, [&] {
+        const std::lock_guard<std::mutex> one_at_a_time(noting);
+        delete static_cast<Recording*>(graph);
+    });
 }
 
 // Free memory of a device in bytes, that which libtorch holds and does not use included.

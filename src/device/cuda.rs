@@ -1,7 +1,7 @@
 //! CUDA devices: trying one, and what libtorch can do there that tch does not offer.
 //!
 //! tch has no streams and no graphs. `cuda.cpp` has them, as a library of its own, which the build script makes where
-//! CUDA's headers are. Without it a training launches its operations one by one.
+//! CUDA's headers are. Without it a training launches its operations one by one. What is made of them is in `graph.rs`.
 
 use crate::error::first_line;
 use crate::{Error, Result};
@@ -65,29 +65,37 @@ pub(super) fn has_driver() -> bool {
 }
 
 /// Where a function of `cuda.cpp` writes what went wrong: a buffer and its capacity in bytes.
-type Message = (*mut c_char, usize);
+pub(super) type Message = (*mut c_char, usize);
 
 /// The functions of `cuda.cpp`. Those that return true have failed.
-struct Functions {
-    enter: unsafe extern "C" fn(c_int, *mut *mut c_void, *mut c_char, usize) -> bool,
-    leave: unsafe extern "C" fn(*mut c_void, *mut c_char, usize) -> bool,
-    graph_begin: unsafe extern "C" fn(c_int, *mut *mut c_void, *mut c_char, usize) -> bool,
-    graph_end: unsafe extern "C" fn(c_int, *mut c_void, *mut c_char, usize) -> bool,
-    graph_replay: unsafe extern "C" fn(c_int, *mut c_void, *mut c_char, usize) -> bool,
-    graph_free: unsafe extern "C" fn(*mut c_void),
-    free_memory: unsafe extern "C" fn(c_int, *mut u64, *mut c_char, usize) -> bool,
-    allow: unsafe extern "C" fn(bool, bool),
-    upload: unsafe extern "C" fn(*mut c_void, *const c_void, *mut c_char, usize) -> bool,
+pub(super) struct Functions {
+    pub(super) enter: unsafe extern "C" fn(c_int, *mut *mut c_void, *mut c_char, usize) -> bool,
+    pub(super) leave: unsafe extern "C" fn(*mut c_void, *mut c_char, usize) -> bool,
+    pub(super) graph_begin: unsafe extern "C" fn(c_int, *mut *mut c_void, *mut c_char, usize) -> bool,
+    pub(super) graph_end: unsafe extern "C" fn(c_int, *mut c_void, *mut c_char, usize) -> bool,
+    pub(super) graph_replay: unsafe extern "C" fn(c_int, *mut c_void, *mut c_char, usize) -> bool,
+    pub(super) graph_free: unsafe extern "C" fn(*mut c_void),
+    pub(super) free_memory: unsafe extern "C" fn(c_int, *mut u64, *mut c_char, usize) -> bool,
+    pub(super) allow: unsafe extern "C" fn(bool, bool),
+    pub(super) upload: unsafe extern "C" fn(*mut c_void, *const c_void, *mut c_char, usize) -> bool,
 }
 
 /// The functions and the number of a GPU; none for a CPU, for which nothing is loaded, and where the library was not built.
-fn functions_for(device: Device) -> Option<(&'static Functions, c_int)> {
+pub(super) fn functions_for(device: Device) -> Option<(&'static Functions, c_int)> {
+    #[cfg(test)]
+    if let Some(functions) = super::simulated::functions() {
+        return Some((functions, 0));
+    }
     let Device::Cuda(index) = device else { return None };
     Some((functions()?, c_int::try_from(index).ok()?))
 }
 
 /// None where the library was not built or no CUDA backend can be loaded.
-fn functions() -> Option<&'static Functions> {
+pub(super) fn functions() -> Option<&'static Functions> {
+    #[cfg(test)]
+    if let Some(functions) = super::simulated::functions() {
+        return Some(functions);
+    }
     static FUNCTIONS: OnceLock<Option<Functions>> = OnceLock::new();
     FUNCTIONS.get_or_init(load_functions).as_ref()
 }
@@ -124,7 +132,7 @@ fn load_functions() -> Option<Functions> {
 }
 
 /// Calls a function of `cuda.cpp` and turns its message into an error.
-fn call(work: impl FnOnce(Message) -> bool) -> Result<(), TchError> {
+pub(super) fn call(work: impl FnOnce(Message) -> bool) -> Result<(), TchError> {
     let mut message = [0; 1024];
     match work((message.as_mut_ptr(), message.len())) {
         false => Ok(()),
@@ -162,82 +170,4 @@ pub(crate) fn upload(words: &[i64], to: &mut Tensor) -> Result<(), TchError> {
         });
     }
     to.f_copy_(&Tensor::f_from_slice(words)?)
-}
-
-/// While it lives, the work of this thread on a GPU goes into a stream of its own, beside that of other threads. Its end waits
-/// for the work.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    previous: *mut c_void,
-}
-
-impl Stream {
-    /// None on a CPU, and where `cuda.cpp` was not built.
-    pub(crate) fn enter(device: Device) -> Result<Option<Self>, TchError> {
-        let Some((functions, device)) = functions_for(device) else { return Ok(None) };
-        let mut previous = std::ptr::null_mut();
-        // SAFETY: both pointers are valid for the call.
-        call(|(message, capacity)| unsafe { (functions.enter)(device, &raw mut previous, message, capacity) })?;
-        Ok(Some(Self { previous }))
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        let Some(functions) = functions() else { return };
-        // An error is one of the work in the stream, which whoever reads its results is told as well.
-        // SAFETY: `previous` comes from `enter` and is given back once; a stream is not sent to another thread.
-        let _ = call(|(message, capacity)| unsafe { (functions.leave)(self.previous, message, capacity) });
-    }
-}
-
-/// Work that a GPU was given once and can do again by a single launch, on the same memory.
-#[derive(Debug)]
-pub(crate) struct Graph {
-    device: c_int,
-    recorded: *mut c_void,
-}
-
-// SAFETY: libtorch's graph may be replayed and freed from any thread, one at a time.
-unsafe impl Send for Graph {}
-
-impl Graph {
-    /// Records what `work` gives to the device, without doing it; with what `work` returns: tensors of it have their values
-    /// after a [`Graph::replay`]. None on a CPU and where `cuda.cpp` was not built.
-    ///
-    /// `work` must have been done before, so that libraries have made what they need, and may not wait for the device.
-    /// To be called inside a [`Stream`].
-    pub(crate) fn record<T>(
-        device: Device,
-        work: impl FnOnce() -> crate::Result<T>,
-    ) -> Result<Option<(Self, T)>, TchError> {
-        let Some((functions, device)) = functions_for(device) else { return Ok(None) };
-        let mut recorded = std::ptr::null_mut();
-        // SAFETY: both pointers are valid for the call.
-        call(|(message, capacity)| unsafe { (functions.graph_begin)(device, &raw mut recorded, message, capacity) })?;
-        let graph = Self { device, recorded };
-        let done = work();
-        // Also after an error of the work: the stream has to stop recording.
-        // SAFETY: the graph was begun above.
-        let ended = call(|(message, capacity)| unsafe { (functions.graph_end)(device, recorded, message, capacity) });
-        let done = done.map_err(|error| TchError::Torch(error.to_string()))?;
-        ended?;
-        Ok(Some((graph, done)))
-    }
-
-    /// Gives the recorded work to the current stream.
-    pub(crate) fn replay(&self) -> Result<(), TchError> {
-        let functions = functions().expect("the graph was recorded by them");
-        // SAFETY: the graph is one that was recorded.
-        call(|(message, capacity)| unsafe { (functions.graph_replay)(self.device, self.recorded, message, capacity) })
-    }
-}
-
-impl Drop for Graph {
-    fn drop(&mut self) {
-        if let Some(functions) = functions() {
-            // SAFETY: it comes from `graph_begin` and is freed once.
-            unsafe { (functions.graph_free)(self.recorded) };
-        }
-    }
 }

@@ -1,7 +1,10 @@
 //! Devices (CPU or CUDA), precision, and random numbers.
 
 pub(crate) mod cuda;
+pub(crate) mod graph;
 pub(crate) mod host;
+#[cfg(test)]
+pub(crate) mod simulated;
 pub(crate) mod threads;
 
 use crate::data::{Images, Pixels};
@@ -142,6 +145,15 @@ impl Device {
             }),
         }
     }
+}
+
+/// Whether tensors of this device are computed with on the host: those of a CPU, unless a test simulates a GPU there.
+pub(crate) fn is_host(device: tch::Device) -> bool {
+    #[cfg(test)]
+    if simulated::is_here() {
+        return false;
+    }
+    device == tch::Device::Cpu
 }
 
 /// Computes without recording what a gradient would need, as PyTorch's `torch.no_grad()`. A panic inside does not leave the

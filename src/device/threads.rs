@@ -15,7 +15,7 @@ type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_
 /// Whether loops by [`for_each`] are worth it for tensors of this device: those of the host, where libtorch's threads can
 /// be had. In one thread they would be slower than libtorch's own operations, which use all of them.
 pub(crate) fn suit(device: tch::Device) -> bool {
-    device == tch::Device::Cpu && parallel().is_some()
+    super::is_host(device) && parallel().is_some()
 }
 
 /// Does `work` for each item, in as many threads as libtorch's operations take. A panic of `work` is passed on to the

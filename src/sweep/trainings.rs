@@ -1,6 +1,7 @@
 //! The trainings of a sweep: one after another, or several at once on a GPU, of which one small network keeps little busy.
 
 use super::{Item, SweepProgress};
+use crate::device::is_host;
 use crate::train::Progress;
 use crate::{Error, Result};
 use std::ops::ControlFlow;
@@ -14,7 +15,7 @@ const N_ON_A_GPU: usize = 4;
 
 /// How many trainings are at work at the same time on this device.
 pub(super) fn n_at_once(device: tch::Device) -> usize {
-    if device == tch::Device::Cpu { 1 } else { N_ON_A_GPU }
+    if is_host(device) { 1 } else { N_ON_A_GPU }
 }
 
 /// What is told of a training while it is at work; it breaks to end all.

@@ -1,7 +1,8 @@
 //! Images in batches: of a training, and of what is only computed.
 
 use crate::data::{Images, Pixels, Split};
-use crate::device::{ResidentImages, shuffled_rows, without_gradients};
+use crate::device::graph::Turn;
+use crate::device::{ResidentImages, is_host, shuffled_rows, without_gradients};
 use crate::error::TorchContext;
 use crate::model::{Network, Share};
 use crate::together::Together;
@@ -27,7 +28,7 @@ pub(super) enum TrainingImages {
 
 impl TrainingImages {
     pub(super) fn new(images: &Images, device: tch::Device) -> Result<Self> {
-        if device == tch::Device::Cpu {
+        if is_host(device) {
             return Ok(Self::OnHost { images: images.clone(), order: Vec::from_iter(0..images.len()) });
         }
         let value_bytes = match images.pixels() {
@@ -128,10 +129,15 @@ pub(super) fn each_batch(
     mut take: impl FnMut(&Tensor) -> Result<()>,
 ) -> Result<()> {
     let device = network.device();
-    let batch_size = if device == tch::Device::Cpu { BATCH_ON_CPU } else { BATCH_ON_GPU };
+    let batch_size = if is_host(device) { BATCH_ON_CPU } else { BATCH_ON_GPU };
     for start in (0..images.len()).step_by(batch_size) {
         interrupt::check(doing)?;
-        let batch = ResidentImages::new(images, start..images.len().min(start + batch_size), device)?.all()?;
+        let on_device = ResidentImages::new(images, start..images.len().min(start + batch_size), device)?;
+        // Beside trainings on the same GPU.
+        let _turn = Turn::wait(device);
+        #[cfg(test)]
+        crate::device::simulated::is_given_work();
+        let batch = on_device.all()?;
         let batch = network.arranged(batch).doing("arranging a batch")?;
         without_gradients(|| take(&batch))?;
     }

@@ -10,20 +10,20 @@ use super::keeper::Keeper;
 use super::loss::minibatch_loss;
 use super::optimizer::OptimizerState;
 use crate::Result;
-use crate::device::cuda::{self, Graph};
-use crate::device::{ResidentImages, copied};
+use crate::device::graph::{Graph, Turn};
+use crate::device::{ResidentImages, copied, cuda};
 use crate::error::TorchContext;
 use crate::model::{Draws, Network, StepRandomness};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Mutex, PoisonError};
 use tch::{Kind, TchError, Tensor};
 
-/// Steps that are taken before one is recorded, so that libraries have chosen their algorithms and made what they need.
+/// Steps that are taken before one is recorded, so that libraries have chosen their algorithms and made what they need; and
+/// between a recording that failed and the next.
 const N_BEFORE_RECORDING: usize = 3;
 
-/// Held for a step that is not a replay.
-static NOT_RECORDED: Mutex<()> = Mutex::new(());
+/// Recordings that may fail, as they do when another program or library disturbs them, before a training does without.
+const N_TRIES: usize = 3;
 
 /// What a step works with.
 pub(super) struct Parts<'a> {
@@ -41,8 +41,8 @@ pub(super) struct Parts<'a> {
 pub(super) struct DeviceSteps {
     /// By their number of images: whole batches, and the last of an epoch.
     by_size: BTreeMap<usize, StepsOfSize>,
-    /// Why steps are not recorded.
-    refusal: Option<TchError>,
+    /// Recordings that failed.
+    refusals: Vec<TchError>,
 }
 
 /// Steps of one number of images.
@@ -74,22 +74,25 @@ impl DeviceSteps {
         let uploaded = steps.inputs.upload(rows, corrections, parts.training.seed, epoch, step);
         uploaded.doing("moving a step's numbers to the device")?;
         steps.n_taken += 1;
-        // All trainings on a GPU share libtorch's one thread for backward passes, and cuDNN's handle with it: a step of
-        // another training would be recorded, too, or break the recording.
-        let _turn = (steps.recorded.is_none()).then(|| NOT_RECORDED.lock().unwrap_or_else(PoisonError::into_inner));
-        if steps.recorded.is_none() && steps.n_taken > N_BEFORE_RECORDING && self.refusal.is_none() {
-            match Graph::record(parts.network.device(), || parts.work(&steps.inputs)) {
-                Ok(recorded) => steps.recorded = recorded.map(|(graph, loss)| Recorded { graph, loss }),
-                Err(error) => self.refusal = Some(error),
-            }
-        }
         let loss = match &steps.recorded {
             // Copied, since the next replay writes over it.
             Some(Recorded { graph, loss }) => {
                 *parts.is_between_steps = false;
                 graph.replay().and_then(|()| copied(loss)).doing("taking a recorded step")?
             }
-            None => parts.work(&steps.inputs)?,
+            None => {
+                let device = parts.network.device();
+                let turn = Turn::wait(device);
+                let loss = parts.work(&steps.inputs, &turn)?;
+                // In the same turn, so that the backward thread's libraries worked in this stream last.
+                if steps.n_taken.is_multiple_of(N_BEFORE_RECORDING) && self.refusals.len() < N_TRIES {
+                    match Graph::record(&turn, device, || parts.work(&steps.inputs, &turn)) {
+                        Ok(recorded) => steps.recorded = recorded.map(|(graph, loss)| Recorded { graph, loss }),
+                        Err(error) => self.refusals.push(error),
+                    }
+                }
+                loss
+            }
         };
         parts.optimizer.count_step();
         *parts.is_between_steps = true;
@@ -98,13 +101,15 @@ impl DeviceSteps {
 
     /// Why the steps could not be recorded, to be told once.
     pub(super) fn refusal(&self) -> Option<&TchError> {
-        self.refusal.as_ref()
+        self.refusals.get(N_TRIES - 1)
     }
 }
 
 impl Parts<'_> {
     /// All that the device does in a step. It neither waits for the device nor brings anything to it.
-    fn work(&mut self, inputs: &Inputs) -> Result<Tensor> {
+    fn work(&mut self, inputs: &Inputs, _turn: &Turn) -> Result<Tensor> {
+        #[cfg(test)]
+        crate::device::simulated::is_given_work();
         let Self { network, images, optimizer, keeper, training, is_between_steps } = self;
         let views = inputs.views().doing("finding a step's numbers")?;
         let batch = network.arranged(images.batch(&views.rows)?).doing("arranging a batch")?;

@@ -1,6 +1,7 @@
 //! The losses of an epoch's steps, which are read seldom from a GPU, since reading waits for it.
 
 use crate::Result;
+use crate::device::is_host;
 use crate::error::TorchContext;
 use std::time::{Duration, Instant};
 use tch::{Kind, Tensor};
@@ -31,7 +32,7 @@ pub(super) enum Due {
 
 impl Reading {
     pub(super) fn of(device: tch::Device) -> Self {
-        if device == tch::Device::Cpu { Self::AtOnce } else { Self::Seldom(Due::After(BETWEEN_READS)) }
+        if is_host(device) { Self::AtOnce } else { Self::Seldom(Due::After(BETWEEN_READS)) }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::layout::{Carver, running_shapes, trained_shapes};
 use super::lowering::{self, Step};
 use super::sub_pixel::SubPixel;
-use crate::device::{Precision, threads, uniform_values};
+use crate::device::{Precision, is_host, threads, uniform_values};
 use crate::model::{FeatureShape, Layer, Plan, PlannedLayer};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tch::{Device, Kind, TchError, Tensor};
@@ -31,7 +31,7 @@ impl Kernels {
         let has =
             |is_it: fn(&Layer) -> bool| plan.encoder.iter().chain(&plan.decoder).any(|planned| is_it(&planned.layer));
         let channels_last =
-            device == Device::Cpu && has(|layer| matches!(layer, Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. }));
+            is_host(device) && has(|layer| matches!(layer, Layer::Conv2d { .. } | Layer::ConvTranspose2d { .. }));
         // The loss of a Gaussian bottleneck has a part that begins at the code, which the backward pass would not find
         // across the fused layers of the decoder.
         let fused_norm =
@@ -89,7 +89,7 @@ impl BuiltLayer {
                 .iter()
                 .map(|(_, shape)| running.next(shape))
                 .collect::<Result<_, _>>()?,
-            sub_pixel: if device == Device::Cpu { SubPixel::of(&planned.layer)? } else { None },
+            sub_pixel: if is_host(device) { SubPixel::of(&planned.layer)? } else { None },
             slope: match planned.layer {
                 Layer::LeakyReLU { slope } => Some(Tensor::f_from_slice(&[slope as f32])?.f_to(device)?),
                 _ => None,

@@ -11,10 +11,10 @@ use super::channels_last::nhwc;
 use super::dropout::DropoutMask;
 use super::{Share, StepRandomness};
 use crate::device::host::{filled, values, values_mut};
-use crate::device::threads;
+use crate::device::{is_host, threads};
 use crate::model::Layer;
 use std::array::from_fn;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 /// Number of values that are processed together: a vector.
 const N_LANES: usize = 16;
@@ -59,7 +59,7 @@ impl FusedNorm {
             None => (fills_lanes(x.numel()), x.numel()),
             Some(share) => (fills_lanes(x.numel() / share.rows().len()), share.n_values(x.numel())),
         };
-        x.device() == Device::Cpu && x.kind() == Kind::Float && fills && n_values > x.size()[1] as usize
+        is_host(x.device()) && x.kind() == Kind::Float && fills && n_values > x.size()[1] as usize
     }
 
     /// Computes the output for features `[n, c, h, w]` and updates the running mean and variance. Gives the output, which
@@ -337,6 +337,7 @@ fn lanes_mut(values: &mut [f32]) -> &mut [Lanes] {
 mod tests {
     use super::*;
     use crate::device::{Purpose, generator, uniform_values};
+    use tch::Device;
 
     fn layers(notation: &str) -> Vec<Layer> {
         crate::model::Architecture::parse("Conv2d(3, 8, 3, 1, 1)", notation).unwrap().decoder

@@ -4,8 +4,9 @@
 //! vectors of 16. oneDNN, which libtorch brings for convolutions, uses the widest there are, and gains more than the
 //! copies to its own tensor layout and back cost: an epoch of fcn takes a quarter less time.
 
+use crate::device::is_host;
 use std::sync::OnceLock;
-use tch::{Device, Kind, TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 /// Number of weights above which more is gained than the copies cost.
 const FEWEST_WEIGHTS: usize = 100_000;
@@ -13,7 +14,7 @@ const FEWEST_WEIGHTS: usize = 100_000;
 /// `x weight^T + bias` for `x` `[n, in]`, `weight` `[out, in]` and `bias` `[out]`.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
     let is_for_onednn =
-        x.device() == Device::Cpu && x.kind() == Kind::Float && x.numel() > 0 && weight.numel() >= FEWEST_WEIGHTS;
+        is_host(x.device()) && x.kind() == Kind::Float && x.numel() > 0 && weight.numel() >= FEWEST_WEIGHTS;
     match is_for_onednn && has_onednn() {
         true => x.f_to_mkldnn(None)?.f_mkldnn_linear(weight, Some(bias))?.f_to_dense(None, true),
         false => x.f_linear(weight, Some(bias)),

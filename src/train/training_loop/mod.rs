@@ -1,7 +1,7 @@
 //! The loop over epochs and minibatches.
 
 use crate::data::{Images, Split};
-use crate::device::cuda::Stream;
+use crate::device::graph::Stream;
 use crate::error::TorchContext;
 use crate::model::{Architecture, Network, StepRandomness};
 use crate::together::Together;
@@ -459,6 +459,10 @@ impl Loop {
     }
 }
 
+#[cfg(test)]
+mod gpu_tests;
+#[cfg(test)]
+mod operations_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

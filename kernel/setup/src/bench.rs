@@ -14,7 +14,7 @@ use crate::commands;
 use crate::files;
 use crate::output::say;
 use crate::progress::{Progress, Step};
-use crate::python::{Locked, Python};
+use crate::python::{self, Locked, Python};
 use crate::setup;
 use crate::sources::Sources;
 use crate::workspace::Workspace;
@@ -187,7 +187,7 @@ struct Programs {
 
 impl Programs {
     fn peer(&self, name: &str) -> Command {
-        let mut command = Command::new(&self.python);
+        let mut command = python::command(&self.python);
         // Diabolo's users have it from the kernel; those of a Python have nothing of the kind.
         command.arg(&self.script).env_remove(WAITING);
         self.with_arguments(command, name)
@@ -196,7 +196,7 @@ impl Programs {
     fn diabolo(&self, name: &str) -> Command {
         let command = match &self.jupyter {
             Some(python) if name.ends_with(IN_CELL) => {
-                let mut command = Command::new(python);
+                let mut command = python::command(python);
                 command.arg(&self.in_cell);
                 command
             }

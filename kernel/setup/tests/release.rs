@@ -6,15 +6,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
 
 /// Asks for the tests that take minutes.
 const LONG_VARIABLE: &str = "DIABOLO_TEST_LONG";
 
-const CRATES: [&str; 5] = ["cargo-diabolo", "diabolo", "diabolo-cli", "diabolo-kernel", "diabolo-protocol"];
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Held during `--check`, which always works in the same folder of the clone.
-static CHECKING: Mutex<()> = Mutex::new(());
+const CRATES: [&str; 5] = ["cargo-diabolo", "diabolo", "diabolo-cli", "diabolo-kernel", "diabolo-protocol"];
 
 fn release(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-diabolo"));
@@ -49,7 +47,7 @@ fn packages_hold_what_is_compiled_and_are_served_as_if_published() {
     let folder = tempfile::tempdir().unwrap();
     let _serving = serve(folder.path());
     for name in CRATES {
-        let package = format!("diabolo-packages/registry/{name}-{}.crate", env!("CARGO_PKG_VERSION"));
+        let package = format!("diabolo-packages/registry/{name}-{VERSION}.crate");
         let list = Command::new("tar").arg("tzf").arg(folder.path().join(package)).output().unwrap();
         let files = text(&list);
         let has = |file: &str| files.lines().any(|line| line.ends_with(file));
@@ -67,10 +65,8 @@ fn packages_hold_what_is_compiled_and_are_served_as_if_published() {
     let user = folder.path().join("user");
     fs::create_dir_all(user.join("src")).unwrap();
     fs::write(user.join("src/lib.rs"), "").unwrap();
-    let manifest = format!(
-        "[package]\nname = \"user\"\nedition = \"2024\"\n[dependencies]\ndiabolo = \"={}\"\n",
-        env!("CARGO_PKG_VERSION")
-    );
+    let manifest =
+        format!("[package]\nname = \"user\"\nedition = \"2024\"\n[dependencies]\ndiabolo = \"={VERSION}\"\n");
     fs::write(user.join("Cargo.toml"), manifest).unwrap();
     let mut resolve = Command::new("cargo");
     resolve.arg("generate-lockfile").current_dir(&user).env("CARGO_HOME", folder.path());
@@ -90,13 +86,58 @@ fn settings_of_cargo_that_somebody_else_wrote_are_left_alone() {
     assert_eq!(fs::read_to_string(home.path().join("config.toml")).unwrap(), "[net]\n");
 }
 
-#[test]
-fn a_quick_look_says_what_to_fill_in_and_what_to_run() {
-    let _checking = CHECKING.lock();
-    let said = text(&release(&["--check", "--no-verify"]).output().unwrap());
-    for name in CRATES {
-        assert!(said.contains(&format!("cargo publish --package {name}\n")), "{said}");
+/// A clone like ours, whose crates compile in a second.
+fn small_clone(root: &Path) {
+    let package = |name: &str| {
+        format!(
+            "[package]\nname = \"{name}\"\nversion = \"{VERSION}\"\nedition = \"2024\"\nlicense = \"MIT\"\ndescription = \"small\"\n"
+        )
+    };
+    let workspace = format!(
+        "{}homepage.workspace = true\n\n[workspace]\nmembers = [\"kernel\", \"kernel/setup\"]\n\n[workspace.package]\n\
+         homepage = \"\"\nrepository = \"https://example.org\"\n\n\
+         [dependencies]\ndiabolo-kernel = {{ path = \"kernel\", version = \"{VERSION}\" }}\n\n[profile.dev]\nopt-level = 1\n",
+        package("diabolo")
+    );
+    let kernel = format!("fn main() {{ println!(\"diabolo-kernel {VERSION}\") }}");
+    let project = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../pyproject.toml")).unwrap();
+    for (file, text) in [
+        ("Cargo.toml", &*workspace),
+        ("CHANGELOG.md", &format!("## [{VERSION}] - 2026-01-02\n")),
+        ("src/lib.rs", "pub use diabolo_kernel::answer;"),
+        ("kernel/Cargo.toml", &package("diabolo-kernel")),
+        ("kernel/pyproject.toml", &project),
+        ("kernel/src/lib.rs", "pub fn answer() {}"),
+        ("kernel/src/main.rs", &kernel),
+        ("kernel/setup/Cargo.toml", &package("cargo-diabolo")),
+        ("kernel/setup/src/main.rs", "fn main() {}"),
+    ] {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
+    text(&Command::new("cargo").arg("generate-lockfile").current_dir(root).output().unwrap());
+}
+
+#[test]
+fn a_clone_is_packaged_compiled_and_made_a_wheel_of_and_what_to_run_is_said() {
+    let clone = tempfile::tempdir().unwrap();
+    small_clone(clone.path());
+    let said = text(&release(&["--check"]).current_dir(clone.path()).output().unwrap());
+    assert!(said.contains("homepage ") && !said.contains("repository ") && !said.contains("CHANGELOG"), "{said}");
+    let uploaded = format!("/diabolo_kernel-{VERSION}-py3-none-");
+    let steps =
+        ["diabolo-kernel\n", "diabolo\n", "cargo-diabolo\n"].map(|name| format!("cargo publish --package {name}"));
+    let places =
+        steps.iter().chain([&uploaded]).map(|step| said.find(step).unwrap_or_else(|| panic!("{step}: {said}")));
+    assert!(places.is_sorted(), "{said}");
+    // A package that does not hold all that it is compiled from.
+    fs::write(clone.path().join("note.txt"), "").unwrap();
+    fs::write(clone.path().join("kernel/src/lib.rs"), "pub const NOTE: &str = include_str!(\"../../note.txt\");")
+        .unwrap();
+    let output = release(&["--check"]).current_dir(clone.path()).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && message.contains("note.txt"), "{message}");
 }
 
 #[test]
@@ -105,9 +146,7 @@ fn everything_compiles_from_its_package_and_the_wheel_installs_a_kernel() {
         let why = format!("{LONG_VARIABLE} is not set; `.ci/long` sets it");
         return drop(writeln!(std::io::stderr(), "compiling from the packages is skipped: {why}"));
     }
-    let checking = CHECKING.lock();
     let said = text(&release(&["--check"]).output().unwrap());
-    drop(checking);
     assert!(said.contains("twine upload") && said.contains(".whl"), "{said}");
     // The tool itself, as whoever has no clone gets it.
     let home = tempfile::tempdir().unwrap();
@@ -116,5 +155,5 @@ fn everything_compiles_from_its_package_and_the_wheel_installs_a_kernel() {
     install.args(["install", "cargo-diabolo", "--locked", "--root"]).arg(home.path().join("installed"));
     text(&install.current_dir(home.path()).env("CARGO_HOME", home.path()).output().unwrap());
     let installed = Command::new(home.path().join("installed/bin/cargo-diabolo")).arg("--version").output().unwrap();
-    assert_eq!(text(&installed), format!("cargo diabolo {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(text(&installed), format!("cargo diabolo {VERSION}\n"));
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +12,7 @@ use super::cuda;
 use crate::cache::Cache;
 use crate::commands;
 use crate::finding::Finding;
+use crate::python;
 use crate::registration::{self, KERNEL_NAME};
 use crate::sources::Sources;
 
@@ -61,7 +62,7 @@ pub fn look(jupyter: &Path, sources: &Sources, cache: &Cache, has_driver: bool, 
 
 /// What the cell printed.
 fn run(jupyter: &Path, path: (&str, OsString), dependency: &str) -> Result<String> {
-    let mut child = commands::without_cargo_variables(Command::new(jupyter))
+    let mut child = commands::without_cargo_variables(python::command(jupyter))
         .args(["-c", PROGRAM, KERNEL_NAME, &MAX_SECONDS.to_string()])
         .envs([path])
         .stdin(Stdio::piped())

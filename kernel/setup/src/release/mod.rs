@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let workspace = Workspace::required_for("release")?;
     let (cache, progress) = (Cache::find()?, Progress::new());
     match &options.serve {
-        Some(home) => serve(&workspace, home, &cache, &progress)?,
+        Some(home) => serve(&workspace, home, &progress)?,
         None => check(&workspace, !options.no_verify, &cache, &progress)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -57,11 +57,11 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 /// Packages all crates into `folder` and serves them as if they were published; other crates come from crates.io.
 ///
 /// The server ends with the value.
-pub fn local_registry(workspace: &Workspace, folder: &Path, cache: &Cache, progress: &Progress) -> Result<Server> {
-    Server::start(&package::package(workspace, folder, false, cache, progress)?)
+pub fn local_registry(workspace: &Workspace, folder: &Path, progress: &Progress) -> Result<Server> {
+    Server::start(&package::package(workspace, folder, false, progress)?)
 }
 
-fn serve(workspace: &Workspace, home: &Path, cache: &Cache, progress: &Progress) -> Result<()> {
+fn serve(workspace: &Workspace, home: &Path, progress: &Progress) -> Result<()> {
     let home = std::path::absolute(files::expand_home(home.to_path_buf())?)?;
     let config = home.join("config.toml");
     if fs::read_to_string(&config).is_ok_and(|text| !text.starts_with(server::CONFIG_MARK)) {
@@ -70,7 +70,7 @@ fn serve(workspace: &Workspace, home: &Path, cache: &Cache, progress: &Progress)
     // Of its own: two may serve different states of a clone.
     let folder = home.join("diabolo-packages");
     files::empty_own_folder(&folder, "release")?;
-    let server = local_registry(workspace, &folder, cache, progress)?;
+    let server = local_registry(workspace, &folder, progress)?;
     fs::write(&config, server.cargo_config()).with_context(|| format!("writing {}", config.display()))?;
     say(format_args!("Serving at {}; CARGO_HOME={} uses it. Ctrl-C ends it.", server.address(), home.display()))?;
     server.wait();
@@ -87,7 +87,7 @@ fn check(workspace: &Workspace, verify: bool, cache: &Cache, progress: &Progress
     if verify {
         setup::ensure_libtorch(workspace, cache, progress)?;
     }
-    let packages = package::package(workspace, &folder, verify, cache, progress)?;
+    let packages = package::package(workspace, &folder, verify, progress)?;
     for package in &packages.in_order {
         say(format_args!("{:<20} {:>6} KiB", package.file_name(), package.n_bytes.div_ceil(1024)))?;
     }

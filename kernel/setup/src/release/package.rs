@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::cache::Cache;
 use crate::commands;
 use crate::files;
 use crate::progress::Progress;
@@ -50,32 +50,23 @@ impl Package {
 }
 
 /// Packages all crates of the clone into `folder`; with `verify` each is compiled from its package alone.
-pub fn package(
-    workspace: &Workspace,
-    folder: &Path,
-    verify: bool,
-    cache: &Cache,
-    progress: &Progress,
-) -> Result<Packages> {
-    // Verified in the build folder of all clones, with the profile of the clone, which a package has not, so that nothing is
-    // compiled that the kernel's build has compiled already.
-    let build = if verify { cache.part("build") } else { folder.join("build") };
+pub fn package(workspace: &Workspace, folder: &Path, verify: bool, progress: &Progress) -> Result<Packages> {
+    // A build folder of a new name each time: what a package needs of ours counts as published there, and for a published
+    // crate cargo keeps what it has unpacked and compiled from a place of this name.
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let build = folder.join(format!("build-{seconds}"));
     let purpose = if verify { "packaging, and compiling from the packages" } else { "packaging" };
     progress.run("package", purpose, |step| {
         let mut command = commands::cargo();
         command.args(["package", "--workspace", "--allow-dirty"]).current_dir(workspace.root());
-        if verify {
-            let manifest = String::from_utf8_lossy(&workspace.read("Cargo.toml")?).into_owned();
-            let profile = folder.join("profile.toml");
-            files::write_if_changed(&profile, profiles(&manifest).as_bytes())?;
-            command.arg("--config").arg(profile);
-        } else {
+        if !verify {
             command.arg("--no-verify");
         }
         command
             .arg("--target-dir")
             .arg(folder.join("target"))
             .env("CARGO_BUILD_BUILD_DIR", &build)
+            .env("CARGO_PROFILE_DEV_DEBUG", "false")
             .env("CARGO_TERM_PROGRESS_WHEN", "always")
             .env("CARGO_TERM_PROGRESS_WIDTH", "100");
         let log = folder.join("cargo-package.log");
@@ -88,11 +79,6 @@ pub fn package(
         let n_crates = packages.in_order.len();
         Ok((packages, format!("{n_crates} crates are packaged{}", if verify { " and compile" } else { "" })))
     })
-}
-
-/// The profiles of a workspace's manifest: they stand at its end.
-fn profiles(manifest: &str) -> &str {
-    manifest.find("\n[profile.").map_or("", |start| &manifest[start..])
 }
 
 /// The packages that lie in `folder`.
@@ -160,14 +146,5 @@ mod tests {
     fn a_file_name_is_split_into_name_and_version() {
         assert_eq!(split("cargo-diabolo-0.1.0-rc.1"), Some(("cargo-diabolo".into(), "0.1.0-rc.1".into())));
         assert_eq!(split("no-version"), None);
-    }
-
-    #[test]
-    fn profiles_are_what_stands_at_the_end_of_the_manifest() {
-        let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).unwrap();
-        let profiles = profiles(&manifest);
-        assert!(profiles.contains("[profile.dev]") && profiles.contains("[profile.dev.package.salsa]"), "{profiles}");
-        let tables = profiles.lines().filter(|line| line.starts_with('['));
-        assert_eq!(tables.filter(|table| !table.starts_with("[profile.")).count(), 0, "{profiles}");
     }
 }

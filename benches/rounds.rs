@@ -105,10 +105,10 @@ fn prepare(arguments: &Arguments) -> Outcome<Round> {
             Box::new(move || Ok(open(&data)?.train().len() as f64))
         }
         "roc_auc" => auc(),
-        "kmeans_k3" => kmeans(read_codes(codes)?, 3, 10),
-        "kmeans_k5" => kmeans(read_codes(codes)?, 5, 10),
-        "kmeans_k100" => kmeans(read_codes(codes)?, 100, 1),
-        "kmeans_pixels" => kmeans(pixels(open(data)?.test())?, 3, 1),
+        "kmeans_k3" | "kmeans_k3_intelex" => kmeans(read_codes(codes)?, 3, 10),
+        "kmeans_k5" | "kmeans_k5_intelex" => kmeans(read_codes(codes)?, 5, 10),
+        "kmeans_k100" | "kmeans_k100_faiss" => kmeans(read_codes(codes)?, 100, 1),
+        "kmeans_pixels" | "kmeans_pixels_intelex" => kmeans(pixels(open(data)?.test())?, 3, 1),
         "pca_pixels" => {
             let points = pixels(open(data)?.test())?;
             Box::new(move || Ok(Pca::fit(&points, 2)?.explained_variance[0]))

@@ -3,19 +3,30 @@
 //! Points are processed in blocks of fixed size whose results are added in order, so that no digit depends on the number
 //! of threads.
 
+mod points;
+mod rows;
+mod starts;
+mod tiles;
 mod together;
+mod vectors;
 
 use crate::latent::{check_points, check_points_of, mean};
 use crate::together::{Together, alone, gather};
 use crate::{Error, Result, interrupt};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
-use rand::{Rng, RngExt, SeedableRng};
+use ndarray::{Array1, Array2, ArrayView1};
+use points::Points;
+use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
+use starts::Draws;
+use vectors::{Inertia, with_vectors};
 
-/// Points of a block: large enough for a fast matrix product, small enough for a processor's cache.
+/// Points whose distances are added up together.
 const BLOCK: usize = 1024;
+/// Values whose sum takes longer than waking a thread.
+const WORTH_A_THREAD: usize = 1 << 16;
+/// The cluster of points that have none yet.
+const NOWHERE: u32 = u32::MAX;
 
 /// The settings of K-means.
 ///
@@ -127,11 +138,10 @@ impl KMeans {
         let problem = Problem::new(self, points, &*alone)?;
         let mut generator = Xoshiro256PlusPlus::seed_from_u64(self.seed);
         // Drawn one after the other, so that they do not depend on the number of threads.
-        let starts =
-            (0..self.n_starts).map(|_| problem.starting_centres(&mut generator)).collect::<Result<Vec<_>>>()?;
+        let draws = Vec::from_iter((0..self.n_starts).map(|_| Draws::new(points.nrows(), self.k, &mut generator)));
         // Of equally good ones the first. Only the best so far is kept, since each names a centre for every point.
         let better = |a: Clusters, b: Clusters| Ok(if b.inertia < a.inertia { b } else { a });
-        let best = starts.into_par_iter().map(|centres| problem.run(centres)).try_reduce_with(better);
+        let best = draws.par_iter().map(|draws| problem.run(problem.starting_centres(draws)?)).try_reduce_with(better);
         best.expect("there is at least one start")
     }
 
@@ -171,8 +181,10 @@ impl Clusters {
     /// ```
     pub fn distances(&self, points: &Array2<f32>) -> Result<Vec<f64>> {
         check_points_of("measuring distances to centres", points, self.centres.ncols())?;
-        let nearest = nearest_centres(points.view(), &self.centres);
-        let squares = nearest
+        let points_in_layout = Points::new(points, &mean(&self.centres));
+        let mut search = points_in_layout.search();
+        let squares = search
+            .nearest(&self.centres)
             .iter()
             .zip(points.rows())
             .map(|(&centre, point)| squared_distance(point, self.centres.row(centre as usize)));
@@ -186,9 +198,8 @@ const DOING: &str = "clustering codes";
 struct Problem<'a> {
     settings: &'a KMeans,
     /// Those of this process; mean and movement are of all.
-    points: ArrayView2<'a, f32>,
+    points: Points<'a>,
     together: &'a dyn Together,
-    mean: Array1<f32>,
     still: f64,
 }
 
@@ -216,58 +227,19 @@ impl<'a> Problem<'a> {
         let mut squares = [points.rows().into_iter().map(|row| squared_distance(row, mean.view())).sum()];
         together.sum(&mut squares)?;
         let still = settings.tolerance * squares[0] / (n * d) as f64;
-        Ok(Self { settings, points: points.view(), together, mean, still })
-    }
-
-    /// Centres far from each other: each is the best of a few points drawn with chances that rise with the squared
-    /// distance from those chosen before.
-    fn starting_centres(&self, generator: &mut impl Rng) -> Result<Array2<f32>> {
-        let (n, d) = self.points.dim();
-        let k = self.settings.k;
-        // As scikit-learn, after Arthur and Vassilvitskii's remark that several trials help.
-        let n_trials = 2 + (k as f64).ln() as usize;
-        let mut centres = Array2::zeros((k, d));
-        centres.row_mut(0).assign(&self.points.row(generator.random_range(0..n)));
-        let norms = self.points.map_axis(Axis(1), |point| squared_distance(point, self.mean.view()) as f32);
-        let mut nearest = self.squared_distances(&norms, centres.slice(s![..1, ..])).into_raw_vec_and_offset().0;
-        for chosen in 1..k {
-            interrupt::check(DOING)?;
-            let sums: Vec<f64> = nearest
-                .iter()
-                .scan(0.0, |sum, &square| {
-                    *sum += f64::from(square);
-                    Some(*sum)
-                })
-                .collect();
-            let total = sums[n - 1];
-            let trials: Vec<usize> = (0..n_trials)
-                .map(|_| {
-                    let drawn = generator.random::<f64>() * total;
-                    sums.partition_point(|&sum| sum <= drawn).min(n - 1)
-                })
-                .collect();
-            let squares = self.squared_distances(&norms, self.points.select(Axis(0), &trials).view());
-            let mut potentials = vec![0.0f64; n_trials];
-            for (row, &old) in squares.rows().into_iter().zip(&nearest) {
-                potentials.iter_mut().zip(row).for_each(|(sum, &new)| *sum += f64::from(new.min(old)));
-            }
-            let best = (0..n_trials).min_by(|&a, &b| potentials[a].total_cmp(&potentials[b])).expect("some trials");
-            nearest.iter_mut().zip(squares.column(best)).for_each(|(old, &new)| *old = old.min(new));
-            centres.row_mut(chosen).assign(&self.points.row(trials[best]));
-        }
-        Ok(centres)
+        Ok(Self { settings, points: Points::new(points, &mean), together, still })
     }
 
     /// From centres that a user has given.
     fn run_from(&self, centres: &Array2<f32>) -> Result<Clusters> {
-        let wanted = (self.settings.k, self.points.ncols());
+        let wanted = (self.settings.k, self.points.dim().1);
         if centres.dim() != wanted {
             let found = format!("starting centres of shape {:?}", centres.dim());
             let next_step = "give k centres of as many values as a point has";
             return Err(Error::data(DOING, found, format!("{wanted:?}"), next_step));
         }
         check_points(DOING, centres)?;
-        self.run(centres.clone())
+        self.run(centres.as_standard_layout().into_owned())
     }
 
     /// Lloyd's iterations: points to their nearest centre, centres to the mean of their points. Processes add up the points
@@ -275,7 +247,8 @@ impl<'a> Problem<'a> {
     fn run(&self, mut centres: Array2<f32>) -> Result<Clusters> {
         let (n, d) = self.points.dim();
         let k = self.settings.k;
-        let mut assignments = vec![u32::MAX; n];
+        let mut search = self.points.search();
+        let mut assignments = vec![NOWHERE; n];
         let mut sums = Array2::<f64>::zeros((k, d));
         let mut counts = vec![0.0; k];
         let mut n_iterations = 0;
@@ -283,23 +256,13 @@ impl<'a> Problem<'a> {
         while n_iterations < self.settings.max_iterations {
             interrupt::check(DOING)?;
             n_iterations += 1;
-            let nearest = nearest_centres(self.points, &centres);
-            // Only points that changed their cluster change the sums; after some iterations these are few.
-            let mut n_changed = 0.0;
-            for (index, (old, &new)) in assignments.iter_mut().zip(&nearest).enumerate() {
-                if *old == new {
-                    continue;
-                }
-                n_changed += 1.0;
-                let point = self.points.row(index);
-                if *old != u32::MAX {
-                    counts[*old as usize] -= 1.0;
-                    add(&mut sums, *old as usize, point, -1.0);
-                }
-                counts[new as usize] += 1.0;
-                add(&mut sums, new as usize, point, 1.0);
-                *old = new;
-            }
+            let moves = moves(&mut assignments, search.nearest(&centres), k);
+            let n_changed = moves.iter().map(Vec::len).sum::<usize>() as f64;
+            moves
+                .iter()
+                .zip(&mut counts)
+                .for_each(|(moves, count)| *count += moves.iter().map(|(_, sign)| sign).sum::<f64>());
+            self.add(&moves, &mut sums);
             let mut of_all = [counts.as_slice(), &[n_changed]].concat();
             self.together.sum(&mut of_all)?;
             is_current = of_all.pop() == Some(0.0);
@@ -327,20 +290,37 @@ impl<'a> Problem<'a> {
         }
         if !is_current {
             // The centres have moved since.
-            assignments = nearest_centres(self.points, &centres);
+            assignments = search.nearest(&centres).to_vec();
         }
-        let inertias = assignments
-            .par_chunks(BLOCK)
-            .enumerate()
-            .map(|(block, assignments)| {
-                let points = self.points.slice(s![block * BLOCK..block * BLOCK + assignments.len(), ..]);
-                let squares = points.rows().into_iter().zip(assignments);
-                squares.map(|(point, &centre)| squared_distance(point, centres.row(centre as usize))).sum::<f64>()
+        let of_block = |(points, assignments)| {
+            with_vectors(Inertia {
+                points,
+                centres: centres.as_slice().expect("the array is in standard order"),
+                assignments,
             })
-            .collect::<Vec<_>>();
+        };
+        let blocks = self.points.values().par_chunks(BLOCK * d).zip(assignments.par_chunks(BLOCK));
+        let inertias: Vec<f64> = blocks.map(of_block).collect();
         let mut inertia = [inertias.into_iter().sum()];
         self.together.sum(&mut inertia)?;
         Ok(Clusters { centres, assignments, inertia: inertia[0], n_iterations })
+    }
+
+    /// Adds points to the sums of clusters and takes them away.
+    fn add(&self, moves: &[Vec<(usize, f64)>], sums: &mut Array2<f64>) {
+        let d = self.points.dim().1;
+        let of_cluster = |(sums, moves): (&mut [f64], &Vec<(usize, f64)>)| {
+            for &(index, sign) in moves {
+                let point = &self.points.values()[index * d..(index + 1) * d];
+                sums.iter_mut().zip(point).for_each(|(sum, &value)| *sum += sign * f64::from(value));
+            }
+        };
+        let sums = sums.as_slice_mut().expect("the array is in standard order");
+        if moves.iter().map(Vec::len).sum::<usize>() * d < WORTH_A_THREAD {
+            sums.chunks_mut(d).zip(moves).for_each(of_cluster);
+        } else {
+            sums.par_chunks_mut(d).zip(moves).for_each(of_cluster);
+        }
     }
 
     /// Gives each empty cluster the point that lies farthest from its own centre, of all processes' points; `counts_of_all`
@@ -381,73 +361,37 @@ impl<'a> Problem<'a> {
                 let old = std::mem::replace(&mut assignments[index], cluster as u32) as usize;
                 counts[old] -= 1.0;
                 counts[cluster] += 1.0;
-                add(sums, old, self.points.row(index), -1.0);
-                add(sums, cluster, self.points.row(index), 1.0);
+                let mut moves = vec![Vec::new(); counts.len()];
+                (moves[old], moves[cluster]) = (vec![(index, -1.0)], vec![(index, 1.0)]);
+                self.add(&moves, sums);
             }
         }
         Ok(())
     }
-
-    /// Squared distance of each point to each of some centres, `[n, centres]`, by the points' squared distances from their
-    /// mean.
-    fn squared_distances(&self, norms: &Array1<f32>, centres: ArrayView2<f32>) -> Array2<f32> {
-        let (shifts, half_norms) = shifts(centres, &self.mean);
-        let parts: Vec<Array2<f32>> = blocks(self.points).map(|block| block.dot(&shifts.t())).collect();
-        let views: Vec<ArrayView2<f32>> = parts.iter().map(Array2::view).collect();
-        let mut squares = ndarray::concatenate(Axis(0), &views).expect("blocks have as many columns");
-        for (mut row, norm) in squares.rows_mut().into_iter().zip(norms) {
-            // Rounding may leave a little less than nothing.
-            row.iter_mut()
-                .zip(&half_norms)
-                .for_each(|(value, half_norm)| *value = (norm - 2.0 * (*value - half_norm)).max(0.0));
-        }
-        squares
-    }
 }
 
-fn add(sums: &mut Array2<f64>, cluster: usize, point: ArrayView1<f32>, sign: f64) {
-    sums.row_mut(cluster).iter_mut().zip(point).for_each(|(sum, &value)| *sum += sign * f64::from(value));
-}
-
-/// Points in blocks, to be worked on in parallel and in order.
-fn blocks<'a>(points: ArrayView2<'a, f32>) -> impl IndexedParallelIterator<Item = ArrayView2<'a, f32>> {
-    let n = points.nrows();
-    (0..n.div_ceil(BLOCK))
-        .into_par_iter()
-        .map(move |block| points.slice_move(s![block * BLOCK..n.min((block + 1) * BLOCK), ..]))
-}
-
-/// With `s = c - m` for a centre c and a place m, `|x - c|^2 = |x - m|^2 - 2 (x s - h)`, where `h = m s + |s|^2 / 2`: gives
-/// all `s`, `[k, d]`, and all `h`.
+/// For each of k clusters the points that it gets and loses, in order, with 1 and -1; `assignments` are those of before, and
+/// then the new ones.
 ///
-/// A matrix product then does the work. With m among the points, nothing large is squared where codes lie far from 0.
-fn shifts(centres: ArrayView2<f32>, place: &Array1<f32>) -> (Array2<f32>, Array1<f32>) {
-    let shifts = &centres - place;
-    let half_norms = shifts.map_axis(Axis(1), |shift| place.dot(&shift) + shift.dot(&shift) / 2.0);
-    (shifts, half_norms)
-}
-
-/// The row of `centres` nearest to each point; of equally near ones the first.
-fn nearest_centres(points: ArrayView2<f32>, centres: &Array2<f32>) -> Vec<u32> {
-    let (shifts, half_norms) = shifts(centres.view(), &mean(centres));
-    let nearest_of = |block: ArrayView2<f32>| -> Vec<u32> {
-        // Points side by side, so that many are compared at once.
-        let mut products = Array2::zeros((centres.nrows(), block.nrows()));
-        general_mat_mul(1.0, &shifts, &block.t(), 0.0, &mut products);
-        let mut closest = vec![f32::NEG_INFINITY; block.nrows()];
-        let mut nearest = vec![0; block.nrows()];
-        for (centre, (products, half_norm)) in products.rows().into_iter().zip(&half_norms).enumerate() {
-            let products = products.to_slice().expect("rows lie in one piece");
-            for ((product, closest), nearest) in products.iter().zip(&mut closest).zip(&mut nearest) {
-                let closeness = product - half_norm;
-                let is_closer = closeness > *closest;
-                *closest = if is_closer { closeness } else { *closest };
-                *nearest = if is_closer { centre as u32 } else { *nearest };
+/// Only points that change their cluster change its sum; after some iterations these are few.
+fn moves(assignments: &mut [u32], nearest: &[u32], k: usize) -> Vec<Vec<(usize, f64)>> {
+    let mut moves = vec![Vec::new(); k];
+    for (chunk, (old, new)) in assignments.chunks_mut(16).zip(nearest.chunks(16)).enumerate() {
+        // Of most sixteen none has changed, and it takes one comparison to know.
+        if old == new {
+            continue;
+        }
+        for (index, (old, &new)) in (chunk * 16..).zip(old.iter_mut().zip(new)) {
+            if *old != new {
+                moves[new as usize].push((index, 1.0));
+                if *old != NOWHERE {
+                    moves[*old as usize].push((index, -1.0));
+                }
+                *old = new;
             }
         }
-        nearest
-    };
-    blocks(points).map(nearest_of).collect::<Vec<_>>().concat()
+    }
+    moves
 }
 
 fn squared_distance(a: ArrayView1<f32>, b: ArrayView1<f32>) -> f64 {

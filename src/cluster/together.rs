@@ -1,5 +1,6 @@
 //! K-means over points that lie with several processes.
 
+use super::starts::Draws;
 use super::{Clusters, KMeans, Problem};
 use crate::together::{Together, gather};
 use crate::{Error, Result};
@@ -40,7 +41,7 @@ impl KMeans {
         for _ in 0..self.n_starts {
             // Of the others nothing is added.
             let mut centres = match together.rank() {
-                0 => problem.starting_centres(&mut generator)?.mapv(f64::from),
+                0 => problem.starting_centres(&Draws::new(points.nrows(), self.k, &mut generator))?.mapv(f64::from),
                 _ => Array2::zeros((self.k, points.ncols())),
             };
             together.sum(centres.as_slice_mut().expect("the array is in standard order"))?;

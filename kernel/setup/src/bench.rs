@@ -1,4 +1,4 @@
-//! `cargo diabolo bench`: benchmarks of diabolo and of its alternatives (PyTorch, scikit-learn), alternating on one machine.
+//! `cargo diabolo bench`: benchmarks of diabolo and of its alternatives (PyTorch, scikit-learn and others), alternating on one machine.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -62,7 +62,7 @@ const fn on_codes(name: &'static str, peer: &'static str) -> Row {
 
 /// To add a row: a line here, and a line in `prepare` of benches/rounds.rs and of benches/peers/peers.py; for one in a cell
 /// its cells in benches/in_cell.py.
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 21] = [
     row("train_report_cnn", "PyTorch, the course's loop"),
     row("train_report_cnn_tuned", "PyTorch, tuned by hand"),
     row("train_fcn", "PyTorch, the course's loop"),
@@ -74,6 +74,10 @@ const ROWS: [Row; 17] = [
     on_codes("kmeans_k5", "scikit-learn"),
     on_codes("kmeans_k100", "scikit-learn"),
     row("kmeans_pixels", "scikit-learn"),
+    on_codes("kmeans_k3_intelex", "scikit-learn-intelex"),
+    on_codes("kmeans_k5_intelex", "scikit-learn-intelex"),
+    on_codes("kmeans_k100_faiss", "faiss, 25 iterations"),
+    row("kmeans_pixels_intelex", "scikit-learn-intelex"),
     row("pca_pixels", "scikit-learn"),
     Row { n_rounds: 3, ..on_codes("tsne_sklearn", "scikit-learn") },
     Row { n_rounds: 3, ..on_codes("tsne_opentsne", "openTSNE") },
@@ -90,7 +94,7 @@ const N_THREADS: &str = "2";
 
 const PEERS: Locked = Locked {
     name: "peers",
-    what: "what diabolo is measured against (PyTorch, scikit-learn, openTSNE; 5 GB on Linux)",
+    what: "what diabolo is measured against (PyTorch, scikit-learn, faiss, openTSNE; 5 GB on Linux)",
     lock_file: include_str!("../bench-requirements.txt"),
 };
 
@@ -360,8 +364,9 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_known_to_diabolo() {
+    fn every_row_is_known_to_both_sides() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let peers = fs::read_to_string(root.join("benches/peers/peers.py")).unwrap();
         for row in &ROWS {
             let (file, name) = match row.name.strip_suffix(IN_CELL) {
                 Some(name) => ("benches/in_cell.py", name),
@@ -369,6 +374,8 @@ mod tests {
             };
             let program = fs::read_to_string(root.join(file)).unwrap();
             assert!(program.contains(&format!("\"{name}\"")), "{file} does not know {}", row.name);
+            // The trainings' names are taken apart there.
+            assert!(name.starts_with("train_") || peers.contains(&format!("\"{name}\"")), "no peer of {}", row.name);
         }
     }
 }

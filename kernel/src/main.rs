@@ -156,7 +156,15 @@ fn prepare(toolchain: Option<&Toolchain>, own: &Path) -> Result<Arc<store::Copy>
 fn warm(dependencies: &[&str]) -> Result<()> {
     let cells = environment::cells_folder()?;
     let master = store::Master::lock(&cells).with_context(|| format!("locking {}", cells.display()))?;
-    environment::prepare(&cells, master.folder(), Toolchain::find().ok().as_ref(), None);
+    let own = temporary::Own::make().context("making a folder")?;
+    let toolchain = Toolchain::find();
+    environment::prepare(&cells, master.folder(), toolchain.as_ref().ok(), None);
+    // Of several dependencies evcxr makes cargo forget the versions, as in a kernel.
+    if let Ok(toolchain) = &toolchain
+        && dependencies.len() > 1
+    {
+        packages::stand_in_for_cargo(own.path(), &toolchain.sysroot).context("standing in for cargo")?;
+    }
     let mut process = Command::new(env::current_exe()?);
     // Without a relay, evcxr's own loop runs these cells.
     process.env(STOCK_VARIABLE, "1");

@@ -72,7 +72,7 @@ enum Command {
     Lab(lab::Options),
     /// A folder for your own notebooks
     New(new::Options),
-    /// Compile the crates of your notebooks beforehand, so that their `:dep` lines cost a second
+    /// Compile the crates of your notebooks beforehand, so that no kernel compiles them again
     Warm(warm::Options),
     /// Assignments for a class, handed out and graded by nbgrader
     Course(course::Options),

@@ -59,7 +59,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         return Err(error);
     }
     warm.complete()?;
-    say(format_args!("Ready after {}. Their `:dep` lines cost a second now.", words(progress.elapsed())))?;
+    say(format_args!("Ready after {}. Their `:dep` lines find them compiled now.", words(progress.elapsed())))?;
     Ok(ExitCode::SUCCESS)
 }
 

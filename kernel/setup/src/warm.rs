@@ -26,7 +26,7 @@ use crate::sources::Sources;
 
 A cell finds them compiled where its `:dep` line says the same as the file: version and features.")]
 pub struct Options {
-    /// A Cargo.toml, or a file with its [dependencies] alone
+    /// A Cargo.toml, or a file with its table of dependencies alone
     #[arg(value_name = "CARGO_TOML")]
     manifest: Option<PathBuf>,
     /// Forget all that was compiled beforehand

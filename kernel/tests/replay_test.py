@@ -6,6 +6,7 @@ import re
 import tempfile
 import time
 import unittest
+from contextlib import contextmanager
 
 from harness import Kernel, cells_copy, make_crate, wait_until
 
@@ -23,11 +24,15 @@ WRONG = [
 
 
 class ReplayTest(unittest.TestCase):
-    def start(self, folder, cells):
+    @contextmanager
+    def kernel(self, folder, cells):
+        """A kernel that has ended before its folders are removed."""
         kernel = Kernel({"DIABOLO_CELLS": cells, "DIABOLO_START": ""}, folder)
-        self.addCleanup(kernel.close)
-        [self.work] = [path for path in glob.glob(f"{cells}/running/kernel-*") if os.path.isdir(path)]
-        return kernel
+        try:
+            [self.work] = [path for path in glob.glob(f"{cells}/running/kernel-*") if os.path.isdir(path)]
+            yield kernel
+        finally:
+            kernel.close()
 
     @property
     def kept(self):
@@ -51,7 +56,10 @@ class ReplayTest(unittest.TestCase):
             make_crate(helper, "pub fn answer() -> i32 { 1 }")
             # What has just been written may still change while cargo looks.
             time.sleep(2.5)
-            kernel = self.start(folder, cells)
+            self.look_with(folder, cells, helper)
+
+    def look_with(self, folder, cells, helper):
+        with self.kernel(folder, cells) as kernel:
             kernel.run(f':dep helper = {{ path = "{helper}" }}\nlet one = 1;')
             self.assertFalse(self.is_cargo_asked(kernel, "let two = one + 1;"))
             self.assertEqual(self.result(kernel, "helper::answer() + two"), "3")
@@ -88,8 +96,11 @@ class ReplayTest(unittest.TestCase):
             self.assertEqual(self.result(kernel, "one + two"), "3")
 
     def test_errors_are_those_that_cargo_gives(self):
-        with tempfile.TemporaryDirectory() as folder, cells_copy(folder) as cells:
-            kernel = self.start(folder, cells)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            cells_copy(folder) as cells,
+            self.kernel(folder, cells) as kernel,
+        ):
             kernel.run("let one = 1;")
             wait_until(lambda: os.path.exists(self.kept))
             for code in WRONG:
@@ -108,8 +119,11 @@ class ReplayTest(unittest.TestCase):
             self.assertEqual(self.result(kernel, "one + 1"), "2")
 
     def test_what_is_gone_is_built_again(self):
-        with tempfile.TemporaryDirectory() as folder, cells_copy(folder) as cells:
-            kernel = self.start(folder, cells)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            cells_copy(folder) as cells,
+            self.kernel(folder, cells) as kernel,
+        ):
             kernel.run("let one = 1;")
             # Not the folder itself: the kernel's process has code from there.
             for path in glob.glob(f"{self.work}/target/*/debug/incremental/*"):

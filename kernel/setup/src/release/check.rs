@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::finding::Finding;
 use crate::workspace::Workspace;
@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 /// What is missing; empty where everything is there.
 pub fn missing(workspace: &Workspace) -> Result<Vec<Finding>> {
     let text = |path| Ok::<_, anyhow::Error>(String::from_utf8_lossy(&workspace.read(path)?).into_owned());
-    let mut findings = of_texts(&text("Cargo.toml")?, &text("CHANGELOG.md")?);
+    let mut findings = of_texts(&text("Cargo.toml")?, &text("CHANGELOG.md")?)?;
     let mut git = Command::new("git");
     git.args(["status", "--porcelain"]).current_dir(workspace.root());
     findings.extend(match git.output() {
@@ -27,11 +27,13 @@ pub fn missing(workspace: &Workspace) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn of_texts(manifest: &str, changelog: &str) -> Vec<Finding> {
+fn of_texts(manifest: &str, changelog: &str) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
+    let manifest = manifest.parse::<toml::Table>().context("reading Cargo.toml")?;
+    let of_all = manifest.get("workspace").and_then(|workspace| workspace.get("package"));
     for field in ["homepage", "repository"] {
-        let empty = [format!("{field} = \"\""), format!("{field} = ''")];
-        if manifest.lines().any(|line| empty.iter().any(|empty| line.trim_start().starts_with(empty))) {
+        let address = of_all.and_then(|package| package.get(field)?.as_str());
+        if address.is_none_or(str::is_empty) {
             let mend = format!("write the address into {field} below [workspace.package] in Cargo.toml");
             findings.push(Finding::note(field, "is empty, so messages and registries name no address", mend));
         }
@@ -41,7 +43,7 @@ fn of_texts(manifest: &str, changelog: &str) -> Vec<Finding> {
         let mend = format!("name its heading `## [{version}] - DATE` and begin a new [Unreleased] above it");
         findings.push(Finding::note("CHANGELOG.md", format!("has no section for {version}"), mend));
     }
-    findings
+    Ok(findings)
 }
 
 #[cfg(test)]
@@ -50,10 +52,10 @@ mod tests {
 
     #[test]
     fn an_empty_address_and_a_version_without_its_changes_are_named() {
-        let names = |manifest, changelog| of_texts(manifest, changelog).into_iter().map(|f| f.name).collect::<Vec<_>>();
+        let names = |manifest, changelog| of_texts(manifest, changelog).unwrap().into_iter().map(|f| f.name).collect::<Vec<_>>();
         let unfilled = "[workspace.package]\nhomepage = \"\"\nrepository = \"https://example.org/diabolo\"\n";
         assert_eq!(names(unfilled, "## [Unreleased]\n"), ["homepage", "CHANGELOG.md"]);
         let changelog = format!("## [Unreleased]\n\n## [{}] - 2026-01-02\n", env!("CARGO_PKG_VERSION"));
-        assert_eq!(names("homepage = \"https://example.org\"\n", &changelog), [""; 0]);
+        assert_eq!(names(&unfilled.replace("\"\"", "\"https://example.org\""), &changelog), [""; 0]);
     }
 }

@@ -25,6 +25,13 @@ pub fn cargo() -> Command {
     without_cargo_variables(Command::new("cargo"))
 }
 
+/// The same with its bar, which the moving line shows.
+pub fn cargo_with_bar() -> Command {
+    let mut command = cargo();
+    command.env("CARGO_TERM_PROGRESS_WHEN", "always").env("CARGO_TERM_PROGRESS_WIDTH", "100");
+    command
+}
+
 /// The command without what `cargo run` told this program about itself.
 pub fn without_cargo_variables(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {

@@ -108,16 +108,14 @@ fn build(workspace: &Workspace, cache: &Cache, progress: &Progress) -> Result<Pa
     let host = host.context("`rustc -vV` names no host")?;
     progress.run("targets", "compiling the library and the fuzz targets with libFuzzer's counters", |step| {
         let _lock = cache.lock("fuzz", step)?;
-        let mut command = commands::cargo();
+        let mut command = commands::cargo_with_bar();
         command
             .args(["build", "--release", "--bins", "--message-format", "json-render-diagnostics"])
             // With a target of its own the flags are not for build scripts.
             .args(["--target", host, "--manifest-path"])
             .arg(workspace.root().join("fuzz/Cargo.toml"))
             .current_dir(workspace.root())
-            .env("CARGO_ENCODED_RUSTFLAGS", COMPILER_FLAGS.join("\u{1f}"))
-            .env("CARGO_TERM_PROGRESS_WHEN", "always")
-            .env("CARGO_TERM_PROGRESS_WIDTH", "100");
+            .env("CARGO_ENCODED_RUSTFLAGS", COMPILER_FLAGS.join("\u{1f}"));
         let messages = commands::run(command, "compiling the fuzz targets", &cache.log("fuzz-build"), step)?;
         for name in targets(workspace)? {
             let built = commands::executable_named(&name, &messages);

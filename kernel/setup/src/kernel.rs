@@ -90,11 +90,8 @@ pub fn build(sources: &Sources, cache: &Cache, python: &Python, progress: &Progr
 
 /// A cargo that shows its bar, and compiles where all clones and versions do.
 fn compiling(cache: &Cache) -> Command {
-    let mut command = commands::cargo();
-    command
-        .env("CARGO_BUILD_BUILD_DIR", cache.part("build"))
-        .env("CARGO_TERM_PROGRESS_WHEN", "always")
-        .env("CARGO_TERM_PROGRESS_WIDTH", "100");
+    let mut command = commands::cargo_with_bar();
+    command.env("CARGO_BUILD_BUILD_DIR", cache.part("build"));
     command
 }
 
@@ -106,6 +103,10 @@ pub struct Warm {
     users: Vec<Dependencies>,
     part: Part,
     sources: String,
+    /// The library, as it stands after `:dep`.
+    dependency: String,
+    environment: Vec<(&'static str, String)>,
+    cache: Cache,
 }
 
 impl Warm {
@@ -125,49 +126,41 @@ impl Warm {
         let part = Part::with_stamp(cells.clone(), &format!("warm-{}", sources.key()));
         let users = Dependencies::all(cache)?;
         let lines = users.iter().flat_map(Dependencies::lines);
-        let sources = lines.fold(Key::default().add(sources.library_key()?), Key::add).finish();
-        Ok(Self { part, cells, users, sources })
+        let of_library = Key::default().add(sources.library_key()?);
+        Ok(Self {
+            environment: environment(&cells, libtorch),
+            sources: lines.fold(of_library, Key::add).finish(),
+            dependency: sources.exact_dependency(),
+            cache: cache.clone(),
+            part,
+            cells,
+            users,
+        })
     }
 
     /// Compiles what the users' notebooks depend on: each alone, since cargo chooses features for all together, and all.
-    pub fn compile_users(
-        &self,
-        sources: &Sources,
-        cache: &Cache,
-        kernel: &Path,
-        libtorch: &Libtorch,
-        progress: &Progress,
-    ) -> Result<()> {
+    pub fn compile_users(&self, kernel: &Path, progress: &Progress) -> Result<()> {
         let all: Vec<String> = self.users.iter().flat_map(|users| users.lines()).collect();
         if all.is_empty() {
             return Ok(());
         }
         progress.run("crates", "compiling the crates of your notebooks", |step| {
-            let _lock = cache.lock(&self.name(), step)?;
+            let _lock = self.cache.lock(&self.name(), step)?;
             let alone = all.iter().map(std::slice::from_ref).filter(|_| all.len() > 1);
             for dependencies in alone.chain([&all[..]]) {
                 let doing = format!("compiling {}", dependencies.join(", "));
-                self.compile(dependencies, &doing, sources, cache, kernel, libtorch, step)?;
+                self.compile(kernel, dependencies, &doing, step)?;
             }
             Ok(((), format!("compiled: {}", all.join(", "))))
         })
     }
 
     /// Compiles the library and other dependencies, as a cell that names them would.
-    #[expect(clippy::too_many_arguments, reason = "all of them are what one build needs")]
-    fn compile(
-        &self,
-        others: &[String],
-        doing: &str,
-        sources: &Sources,
-        cache: &Cache,
-        kernel: &Path,
-        libtorch: &Libtorch,
-        step: &Step,
-    ) -> Result<()> {
+    fn compile(&self, kernel: &Path, others: &[String], doing: &str, step: &Step) -> Result<()> {
         let mut command = commands::without_cargo_variables(Command::new(kernel));
-        command.arg("warm").arg(sources.exact_dependency()).args(others).envs(environment(&self.cells, libtorch));
-        commands::run(command, doing, &cache.log(&self.name()), step).map(drop)
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        command.arg("warm").arg(&self.dependency).args(others).envs(environment);
+        commands::run(command, doing, &self.cache.log(&self.name()), step).map(drop)
     }
 
     /// Names its log and its lock.
@@ -204,11 +197,11 @@ pub fn warm(
         let _lock = cache.lock(&warm.name(), step)?;
         files::write_if_changed(&warm.cells.join("config/init.evcxr"), START_COMMANDS.as_bytes())?;
         files::write_if_changed(&warm.cells.join("config/Cargo.lock"), &lock_file)?;
-        warm.compile(&[], "compiling what cells need", sources, cache, kernel, libtorch, step)?;
+        warm.compile(kernel, &[], "compiling what cells need", step)?;
         Ok(((), "what cells need is compiled".into()))
     })?;
     // What a user asked for once is compiled again for another compiler; where it fails, notebooks still have the library.
-    if let Err(error) = warm.compile_users(sources, cache, kernel, libtorch, progress) {
+    if let Err(error) = warm.compile_users(kernel, progress) {
         progress.say(&format!("warning: {error:#}"));
     }
     warm.complete()?;

@@ -50,7 +50,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let earlier = dependencies.remember(&cache)?;
     let warm = Warm::of(&sources, &cache, &ready.libtorch)?;
     let program = kernel::program(&sources, &cache)?;
-    if let Err(error) = warm.compile_users(&sources, &cache, &program, &ready.libtorch, &progress) {
+    if let Err(error) = warm.compile_users(&program, &progress) {
         // As it was before.
         match earlier {
             Some(earlier) => drop(earlier.remember(&cache)?),

@@ -52,7 +52,9 @@ mod tests {
 
     #[test]
     fn an_empty_address_and_a_version_without_its_changes_are_named() {
-        let names = |manifest, changelog| of_texts(manifest, changelog).unwrap().into_iter().map(|f| f.name).collect::<Vec<_>>();
+        let names = |manifest, changelog| {
+            of_texts(manifest, changelog).unwrap().into_iter().map(|f| f.name).collect::<Vec<_>>()
+        };
         let unfilled = "[workspace.package]\nhomepage = \"\"\nrepository = \"https://example.org/diabolo\"\n";
         assert_eq!(names(unfilled, "## [Unreleased]\n"), ["homepage", "CHANGELOG.md"]);
         let changelog = format!("## [Unreleased]\n\n## [{}] - 2026-01-02\n", env!("CARGO_PKG_VERSION"));

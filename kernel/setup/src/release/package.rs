@@ -57,7 +57,7 @@ pub fn package(workspace: &Workspace, folder: &Path, verify: bool, progress: &Pr
     let build = folder.join(format!("build-{seconds}"));
     let purpose = if verify { "packaging, and compiling from the packages" } else { "packaging" };
     progress.run("package", purpose, |step| {
-        let mut command = commands::cargo();
+        let mut command = commands::cargo_with_bar();
         command.args(["package", "--workspace", "--allow-dirty"]).current_dir(workspace.root());
         if !verify {
             command.arg("--no-verify");
@@ -66,9 +66,7 @@ pub fn package(workspace: &Workspace, folder: &Path, verify: bool, progress: &Pr
             .arg("--target-dir")
             .arg(folder.join("target"))
             .env("CARGO_BUILD_BUILD_DIR", &build)
-            .env("CARGO_PROFILE_DEV_DEBUG", "false")
-            .env("CARGO_TERM_PROGRESS_WHEN", "always")
-            .env("CARGO_TERM_PROGRESS_WIDTH", "100");
+            .env("CARGO_PROFILE_DEV_DEBUG", "false");
         let log = folder.join("cargo-package.log");
         commands::run(command, "packaging the crates", &log, step)?;
         let registry = folder.join("registry");

@@ -139,11 +139,13 @@ pub fn cells_folder() -> Result<PathBuf> {
 pub fn prepare(cells: &Path, work_folder: &Path, toolchain: Option<&Toolchain>, own: Option<&Path>) {
     // What a `cargo run` or `cargo test` above says of its own package: build scripts that look at it would run again, and
     // every kernel would compile what depends on them.
-    let of_a_package = |name: &OsString| {
+    // And the profile that the user wants for other crates: cells have that of set-up.
+    let is_anothers = |name: &OsString| {
         let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"
+        let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PROFILE_DEV_"];
+        prefixes.iter().any(|prefix| name.starts_with(prefix)) || name == "OUT_DIR"
     };
-    for name in env::vars_os().map(|(name, _)| name).filter(of_a_package) {
+    for name in env::vars_os().map(|(name, _)| name).filter(is_anothers) {
         // SAFETY: the process has one thread so far.
         unsafe { env::remove_var(name) };
     }

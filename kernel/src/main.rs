@@ -159,10 +159,8 @@ fn warm(dependencies: &[&str]) -> Result<()> {
     let own = temporary::Own::make().context("making a folder")?;
     let toolchain = Toolchain::find();
     environment::prepare(&cells, master.folder(), toolchain.as_ref().ok(), None);
-    // Of several dependencies evcxr makes cargo forget the versions, as in a kernel.
-    if let Ok(toolchain) = &toolchain
-        && dependencies.len() > 1
-    {
+    // As in a kernel: it pins versions, and checks a cell by a build.
+    if let Ok(toolchain) = &toolchain {
         packages::stand_in_for_cargo(own.path(), &toolchain.sysroot).context("standing in for cargo")?;
     }
     let mut process = Command::new(env::current_exe()?);
@@ -176,8 +174,6 @@ fn warm(dependencies: &[&str]) -> Result<()> {
     let lines: String = dependencies.iter().map(|dependency| format!(":dep {dependency}\n")).collect();
     context.execute(&lines)?;
     context.execute("let warm = true;")?;
-    // What evcxr asks cargo where it knows no type, as after a mistyped name; that needs everything compiled once more.
-    context.check("let warm = true;")?;
     master.versions().keep()?;
     Ok(())
 }

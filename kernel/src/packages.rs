@@ -116,8 +116,9 @@ pub fn run_as_cargo() -> Result<()> {
     let sysroot = env::var_os(SYSROOT).context("this program is cargo only for a kernel that started it")?;
     let programs = Path::new(&sysroot).join("bin");
     let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let build = replay::as_build(&arguments);
     let mut cargo = Command::new(programs.join("cargo"));
-    cargo.args(&arguments);
+    cargo.args(build.as_ref().unwrap_or(&arguments));
     use_real_toolchain(&mut cargo);
     // evcxr names it by the path that rustup gave, but cargo remembers what it asked a compiler by its path.
     let own_rustc = env::var_os(TOOLCHAIN).map(|toolchain| Path::new(&toolchain).join("bin/rustc").into_os_string());
@@ -135,7 +136,7 @@ pub fn run_as_cargo() -> Result<()> {
     {
         cargo.env("TMPDIR", temporary);
     }
-    if replay::is_build(&arguments) {
+    if build.is_some() {
         process::exit(replay::build(&mut cargo).context("starting the real cargo")?);
     }
     let has = |argument: &str| arguments.iter().any(|given| given == argument);

@@ -39,10 +39,16 @@ struct Record {
     artifact: Value,
 }
 
-/// Is this a build of a cell, by its arguments?
-pub fn is_build(arguments: &[OsString]) -> bool {
+/// The arguments of a build, where evcxr asks for one or for a check of a cell.
+///
+/// A check finds the same errors, but in its own files: cargo would compile all that the cell depends on once more for it.
+/// evcxr asks for one where it does not know a type, as after a mistyped name.
+pub fn as_build(arguments: &[OsString]) -> Option<Vec<OsString>> {
     let has = |wanted: &str| arguments.iter().any(|argument| argument == wanted);
-    has("build") && has("--message-format=json")
+    // rust-analyzer would check with other arguments.
+    let is_cells = has("--target") && has("--message-format=json") && (has("build") || has("check"));
+    let as_build = |argument: &OsString| if argument == "check" { "build".into() } else { argument.clone() };
+    is_cells.then(|| arguments.iter().map(as_build).collect())
 }
 
 /// Does what `cargo`, the call of the real one, would do, and returns how it would end.
@@ -53,7 +59,7 @@ pub fn build(cargo: &mut Command) -> io::Result<i32> {
     let folder = env::current_dir()?;
     let record = fs::read(folder.join(FILE)).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
     if let Some(record) = record
-        && record.traces.hold()
+        && record.traces.hold(cargo)
         && let Some(code) = record.run(cargo)
     {
         return Ok(code);
@@ -233,7 +239,7 @@ fn record_of(call: Call, messages: &[Value], folder: &Path, started: SystemTime,
         return None;
     }
     let compiled = Path::new(after("--out-dir")?).join(library.file_name()?);
-    let found = Found { folder, messages, library: &library, programs: [cargo.get_program().as_ref(), &call.program] };
+    let found = Found { folder, messages, library: &library, cargo, rustc: &call.program };
     let traces = Traces::of(&found, started)?;
     let Call { environment, program, arguments } = call;
     Some(Record { traces, environment, program, arguments, compiled, artifact })
@@ -323,11 +329,16 @@ mod tests {
     }
 
     #[test]
-    fn only_builds_that_are_answered_in_messages_are_made_here() {
-        let is_so = |line: &str| is_build(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        assert!(is_so("--offline build --target x --message-format=json"));
-        for other in ["check --target x --message-format=json", "build", "metadata --format-version=1", "clean"] {
-            assert!(!is_so(other), "{other}");
+    fn only_builds_and_checks_of_cells_are_made_here_both_as_builds() {
+        let made_of = |line: &str| {
+            let arguments = as_build(&line.split(' ').map(OsString::from).collect::<Vec<_>>())?;
+            Some(arguments.join(" ".as_ref()).into_string().unwrap())
+        };
+        let build = "--offline build --target x --message-format=json";
+        assert_eq!(made_of(build).as_deref(), Some(build));
+        assert_eq!(made_of("--offline check --target x --message-format=json").as_deref(), Some(build));
+        for other in ["check --workspace --message-format=json", "build", "metadata --format-version=1", "clean"] {
+            assert_eq!(made_of(other), None, "{other}");
         }
     }
 }

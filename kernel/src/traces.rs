@@ -9,6 +9,7 @@ use std::fs::{self, Metadata};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -29,8 +30,10 @@ pub struct Found<'a> {
     pub messages: &'a [Value],
     /// The cells' library.
     pub library: &'a Path,
-    /// Cargo and the compiler.
-    pub programs: [&'a Path; 2],
+    /// The call of cargo.
+    pub cargo: &'a Command,
+    /// The compiler.
+    pub rustc: &'a Path,
 }
 
 /// All that decides what cargo does.
@@ -58,7 +61,7 @@ impl Traces {
     pub fn of(found: &Found<'_>, started: SystemTime) -> Option<Self> {
         let texts =
             texts(found).into_iter().map(|path| (trace_of_text(&path), path)).map(|(trace, path)| (path, trace));
-        let mut files: BTreeSet<PathBuf> = found.programs.iter().map(PathBuf::from).collect();
+        let mut files = BTreeSet::from([found.cargo.get_program().into(), found.rustc.into()]);
         for message in found.messages {
             let names = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
             files.extend(names.map(PathBuf::from).filter(|path| path != found.library));
@@ -79,12 +82,12 @@ impl Traces {
             return None;
         }
         let stamps = stamps.into_iter().map(|(stamp, path)| (path, stamp)).collect();
-        Some(Self { call: trace_of_call(), texts: texts.collect(), stamps })
+        Some(Self { call: trace_of_call(found.cargo), texts: texts.collect(), stamps })
     }
 
-    /// Is everything as it was?
-    pub fn hold(&self) -> bool {
-        self.call == trace_of_call()
+    /// Is everything as it was, for this call of cargo?
+    pub fn hold(&self, cargo: &Command) -> bool {
+        self.call == trace_of_call(cargo)
             && self.texts.iter().all(|(path, trace)| trace_of_text(path) == *trace)
             && self.stamps.iter().all(|(path, stamp)| stamp_of(path) == *stamp)
     }
@@ -168,10 +171,11 @@ fn add_all(path: &Path, files: &mut Vec<PathBuf>) -> Option<()> {
     Some(())
 }
 
-fn trace_of_call() -> u64 {
-    let mut variables: Vec<_> = env::vars_os().collect();
+fn trace_of_call(cargo: &Command) -> u64 {
+    // With a wrapper around the compiler it learns here where to say what it compiled; other calls have none.
+    let mut variables: Vec<_> = env::vars_os().filter(|(name, _)| name != "EVCXR_EXECUTION_SO_PATH").collect();
     variables.sort();
-    let arguments: Vec<_> = env::args_os().collect();
+    let arguments: Vec<_> = cargo.get_args().collect();
     let mut hasher = DefaultHasher::new();
     (arguments, variables, env::current_dir().ok()).hash(&mut hasher);
     hasher.finish()
@@ -254,10 +258,14 @@ mod tests {
             fs::write(self.at(name), text).unwrap();
         }
 
+        fn cargo(&self) -> Command {
+            Command::new(self.at("cargo"))
+        }
+
         fn traces(&self) -> Option<Traces> {
-            let (cargo, rustc) = (self.at("cargo"), self.at("rustc"));
+            let (cargo, rustc) = (&self.cargo(), &self.at("rustc"));
             let (folder, library) = (&self.at("cells"), &self.at("cells/target/debug/libctx.so"));
-            let found = Found { folder, messages: &self.messages, library, programs: [&cargo, &rustc] };
+            let found = Found { folder, messages: &self.messages, library, cargo, rustc };
             Traces::of(&found, SystemTime::now())
         }
     }
@@ -270,7 +278,7 @@ mod tests {
         built.write("cells/target/debug/libctx.so", "");
         // Written again as it was.
         built.write("cells/Cargo.toml", "[package]");
-        assert!(traces.hold());
+        assert!(traces.hold(&built.cargo()));
     }
 
     #[test]
@@ -292,12 +300,14 @@ mod tests {
             let built = Built::new();
             let traces = built.traces().unwrap();
             built.write(name, "new");
-            assert!(!traces.hold(), "{name}");
+            assert!(!traces.hold(&built.cargo()), "{name}");
         }
         let built = Built::new();
         let traces = built.traces().unwrap();
+        assert!(!traces.hold(built.cargo().arg("--offline")));
+        assert!(traces.hold(&built.cargo()));
         fs::remove_file(built.at("helper/src/lib.rs")).unwrap();
-        assert!(!traces.hold());
+        assert!(!traces.hold(&built.cargo()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Programs that a cell or a `!` line starts are to find what they would find in a terminal: another torch in the user's
 //! Python, another profile in the user's crate, even another notebook's kernel.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -15,11 +15,8 @@ use std::sync::OnceLock;
 const CHANGES_VARIABLE: &str = "DIABOLO_CHANGES";
 
 /// What the kernelspec sets, which hides what the user may have had there.
-const OF_THE_KERNELSPEC: [&str; 5] = [
+const OF_THE_KERNELSPEC: [&str; 2] = [
     "CARGO_ENCODED_RUSTFLAGS",
-    "CARGO_PROFILE_DEV_DEBUG_ASSERTIONS",
-    "CARGO_PROFILE_DEV_OPT_LEVEL",
-    "CARGO_PROFILE_DEV_OVERFLOW_CHECKS",
     // Set-up runs below rustup's cargo, which sets it; a terminal has none.
     "RUSTUP_TOOLCHAIN",
 ];
@@ -104,12 +101,13 @@ fn changes() -> &'static [Change] {
 }
 
 fn differences(at_start: &HashMap<OsString, OsString>, now: impl Iterator<Item = (OsString, OsString)>) -> Vec<Change> {
+    let now: HashMap<_, _> = now.collect();
     let users = |name: &OsString| at_start.get(name).filter(|_| !is_of_the_kernelspec(name) && !is_own(name)).cloned();
-    let is_changed = |(name, value): &(OsString, OsString)| users(name).as_ref() != Some(value) && !is_kept(name);
     // evcxr sets this in every relay.
     let backtrace = OsString::from("RUST_BACKTRACE");
-    let changed = now.filter(is_changed).map(|(name, _)| name).filter(|name| *name != backtrace);
-    changed.chain([backtrace.clone()]).map(|name| (users(&name), name)).map(|(value, name)| (name, value)).collect()
+    let is_changed = |name: &&OsString| users(name).as_ref() != now.get(*name) && !is_kept(name) && **name != backtrace;
+    let names: BTreeSet<_> = at_start.keys().chain(now.keys()).filter(is_changed).chain([&backtrace]).collect();
+    names.into_iter().map(|name| (name.clone(), users(name))).collect()
 }
 
 /// A search path that has this folder, at its end if it had not.

@@ -17,16 +17,12 @@ use crate::sources::{PROFILE, Sources, VERSION};
 use crate::warm::Dependencies;
 use crate::wheel;
 
-/// Cells compute as fast as a release build: evcxr's own settings leave a third of the speed and every check in.
-///
-/// evcxr takes a warning in a library for an error of the cell, so there are none: the last line replaces evcxr's compiler
-/// flags, of which it has only the first.
-const CELL_PROFILE: [(&str, &str); 4] = [
-    ("CARGO_PROFILE_DEV_OPT_LEVEL", "3"),
-    ("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false"),
-    ("CARGO_PROFILE_DEV_OVERFLOW_CHECKS", "false"),
-    ("CARGO_ENCODED_RUSTFLAGS", "-Cprefer-dynamic\u{1f}--cap-lints=allow"),
-];
+/// How cells are compiled.
+const CELL_PROFILE: &str = include_str!("cells.toml");
+
+/// evcxr takes a warning in a library for an error of the cell, so there are none: this replaces evcxr's compiler flags, of
+/// which it has only the first.
+const CELL_FLAGS: (&str, &str) = ("CARGO_ENCODED_RUSTFLAGS", "-Cprefer-dynamic\u{1f}--cap-lints=allow");
 
 /// Before the first cell evcxr compiles an empty crate, and cargo forgets the pinned versions; this puts them back.
 const START_COMMANDS: &str = "!cp \"$EVCXR_CONFIG_DIR/Cargo.lock\" \"$EVCXR_TMPDIR/Cargo.lock\"\n";
@@ -119,7 +115,8 @@ impl Warm {
             .add(lock_file::below(&lock_file, "diabolo")?)
             .add(libtorch.folder.as_os_str().as_encoded_bytes())
             .add(libtorch.version().unwrap_or_default())
-            .add(format!("{CELL_PROFILE:?}"))
+            .add(CELL_PROFILE)
+            .add(CELL_FLAGS.1)
             .finish();
         let cells = cache.part("cells").join(&key);
         // Clones and versions share the folder; each has its own stamp.
@@ -197,6 +194,7 @@ pub fn warm(
         let _lock = cache.lock(&warm.name(), step)?;
         files::write_if_changed(&warm.cells.join("config/init.evcxr"), START_COMMANDS.as_bytes())?;
         files::write_if_changed(&warm.cells.join("config/Cargo.lock"), &lock_file)?;
+        files::write_if_changed(&warm.cells.join(".cargo/config.toml"), CELL_PROFILE.as_bytes())?;
         warm.compile(kernel, &[], "compiling what cells need", step)?;
         Ok(((), "what cells need is compiled".into()))
     })?;
@@ -213,8 +211,8 @@ pub fn environment(cells: &Path, libtorch: &Libtorch) -> Vec<(&'static str, Stri
     let mut variables = vec![
         ("DIABOLO_CELLS", cells.to_string_lossy().into_owned()),
         ("LIBTORCH", libtorch.folder.to_string_lossy().into_owned()),
+        (CELL_FLAGS.0, CELL_FLAGS.1.into()),
     ];
-    variables.extend(CELL_PROFILE.map(|(name, value)| (name, value.to_string())));
     // The toolchain that compiled the warm build.
     variables.extend(env::var("RUSTUP_TOOLCHAIN").ok().map(|toolchain| ("RUSTUP_TOOLCHAIN", toolchain)));
     variables

@@ -95,6 +95,18 @@ class ReplayTest(unittest.TestCase):
             # Variables have lived through all of it.
             self.assertEqual(self.result(kernel, "one + two"), "3")
 
+    def test_a_mistake_after_a_new_dependency_compiles_nothing_twice(self):
+        with tempfile.TemporaryDirectory() as folder, cells_copy(folder) as cells:
+            helper = f"{folder}/helper"
+            make_crate(helper, "pub fn answer() -> i32 { 1 }")
+            with self.kernel(folder, cells) as kernel:
+                kernel.run(f':dep helper = {{ path = "{helper}" }}\nlet one = helper::answer();')
+                # evcxr knows no type, and asks for a check.
+                error = kernel.run("let wrong = helper::anser();").reply
+                self.assertIn("anser", error["evalue"])
+                self.assertEqual(len(glob.glob(f"{self.work}/target/*/debug/deps/libhelper-*.rmeta")), 1)
+                self.assertEqual(self.result(kernel, "one + 1"), "2")
+
     def test_errors_are_those_that_cargo_gives(self):
         with (
             tempfile.TemporaryDirectory() as folder,

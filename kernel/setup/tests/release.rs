@@ -140,20 +140,79 @@ fn a_clone_is_packaged_compiled_and_made_a_wheel_of_and_what_to_run_is_said() {
     assert!(!output.status.success() && message.contains("note.txt"), "{message}");
 }
 
+/// Are the tests that take minutes asked for? Says so where they are not.
+fn is_long_run(what: &str) -> bool {
+    let is_so = std::env::var_os(LONG_VARIABLE).is_some();
+    if !is_so {
+        let why = format!("{LONG_VARIABLE} is not set; `.ci/long` sets it");
+        let _ = writeln!(std::io::stderr(), "{what} is skipped: {why}");
+    }
+    is_so
+}
+
 #[test]
 fn everything_compiles_from_its_package_and_the_wheel_installs_a_kernel() {
-    if std::env::var_os(LONG_VARIABLE).is_none() {
-        let why = format!("{LONG_VARIABLE} is not set; `.ci/long` sets it");
-        return drop(writeln!(std::io::stderr(), "compiling from the packages is skipped: {why}"));
+    if is_long_run("compiling from the packages") {
+        let said = text(&release(&["--check"]).output().unwrap());
+        assert!(said.contains("twine upload") && said.contains(".whl"), "{said}");
     }
-    let said = text(&release(&["--check"]).output().unwrap());
-    assert!(said.contains("twine upload") && said.contains(".whl"), "{said}");
-    // The tool itself, as whoever has no clone gets it.
-    let home = tempfile::tempdir().unwrap();
-    let _serving = serve(home.path());
-    let mut install = Command::new("cargo");
-    install.args(["install", "cargo-diabolo", "--locked", "--root"]).arg(home.path().join("installed"));
-    text(&install.current_dir(home.path()).env("CARGO_HOME", home.path()).output().unwrap());
-    let installed = Command::new(home.path().join("installed/bin/cargo-diabolo")).arg("--version").output().unwrap();
-    assert_eq!(text(&installed), format!("cargo diabolo {VERSION}\n"));
+}
+
+/// A home with nothing in it but cargo's settings, and the toolchain that runs this test.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn run(&self, program: &Path, arguments: &[&str], folder: &str) -> String {
+        let home = self.0.path();
+        let of_cargo_and_set_up = |name: &str| {
+            ["CARGO_", "DIABOLO_", "JUPYTER_", "XDG_"].iter().any(|prefix| name.starts_with(prefix))
+                || ["LIBTORCH", "LD_LIBRARY_PATH", "OUT_DIR"].contains(&name)
+        };
+        let mut command = Command::new(program);
+        for name in std::env::vars().map(|(name, _)| name).filter(|name| of_cargo_and_set_up(name)) {
+            command.env_remove(name);
+        }
+        let users = std::env::home_dir().unwrap().join(".rustup");
+        command.env("RUSTUP_HOME", std::env::var_os("RUSTUP_HOME").unwrap_or(users.into()));
+        command.args(arguments).current_dir(home.join(folder)).env("HOME", home).env("CARGO_HOME", home.join("cargo"));
+        text(&command.output().unwrap())
+    }
+}
+
+/// A notebook of one cell.
+fn notebook(code: &str) -> String {
+    let cell = format!(
+        "{{\"cell_type\": \"code\", \"id\": \"a\", \"metadata\": {{}}, \"outputs\": [], \"execution_count\": null, \"source\": {code:?}}}"
+    );
+    let kernel = r#"{"name": "diabolo", "display_name": "Rust (diabolo)", "language": "rust"}"#;
+    format!(r#"{{"cells": [{cell}], "metadata": {{"kernelspec": {kernel}}}, "nbformat": 4, "nbformat_minor": 5}}"#)
+}
+
+#[test]
+fn without_a_clone_two_commands_lead_to_a_report() {
+    if !is_long_run("the way without a clone") {
+        return;
+    }
+    let home = Home(tempfile::tempdir().unwrap());
+    let _serving = serve(&home.0.path().join("cargo"));
+    home.run(Path::new("cargo"), &["install", "cargo-diabolo", "--locked"], "");
+    let tool = home.0.path().join("cargo/bin/cargo-diabolo");
+    assert_eq!(home.run(&tool, &["--version"], ""), format!("cargo diabolo {VERSION}\n"));
+    home.run(&tool, &["new", "mine"], "");
+    for (name, code) in [
+        ("02_without_dep.ipynb", "assert_eq!(1 + 1, 2);"),
+        (
+            "03_as_published.ipynb",
+            ":dep diabolo = \"0.1\"\nuse diabolo::prelude::*;\nassert_eq!(open(\"scenes\")?.train().len(), 8000);",
+        ),
+    ] {
+        fs::write(home.0.path().join("mine").join(name), notebook(code)).unwrap();
+    }
+    home.run(&tool, &["report"], "mine");
+    let report = fs::read_to_string(home.0.path().join("mine/target/report/report.json")).unwrap();
+    for name in ["01_first_look", "02_without_dep", "03_as_published"] {
+        assert!(report.contains(name), "{name}: {report}");
+    }
+    let said = home.run(&tool, &["doctor"], "mine");
+    assert!(said.contains("All is well."), "{said}");
 }

@@ -137,14 +137,9 @@ pub fn cells_folder() -> Result<PathBuf> {
 /// Sets what evcxr, cargo and the cells read; `own` is the kernel's folder, if this is one. Called before any thread is
 /// started.
 pub fn prepare(cells: &Path, work_folder: &Path, toolchain: Option<&Toolchain>, own: Option<&Path>) {
-    // What a `cargo run` or `cargo test` above says of its own package: build scripts that look at it would run again, and
-    // every kernel would compile what depends on them.
-    // And the profile that the user wants for other crates: cells have that of set-up.
-    let is_anothers = |name: &OsString| {
-        let name = name.to_string_lossy();
-        let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PROFILE_DEV_"];
-        prefixes.iter().any(|prefix| name.starts_with(prefix)) || name == "OUT_DIR"
-    };
+    // The profile that the user wants for other crates goes, too: cells have that of set-up.
+    let is_anothers =
+        |name: &OsString| is_of_a_package(name) || name.to_string_lossy().starts_with("CARGO_PROFILE_DEV_");
     for name in env::vars_os().map(|(name, _)| name).filter(is_anothers) {
         // SAFETY: the process has one thread so far.
         unsafe { env::remove_var(name) };
@@ -177,6 +172,13 @@ pub fn prepare(cells: &Path, work_folder: &Path, toolchain: Option<&Toolchain>, 
             unsafe { env::set_var(name, value) };
         }
     }
+}
+
+/// Is this what a `cargo run` or `cargo test` above says of its own package? Build scripts that look at it would run again, and
+/// every kernel would compile what depends on them.
+pub fn is_of_a_package(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR"
 }
 
 /// Lets the compiler keep nothing from one build to the next, which it does under a lock. Called before any thread is started.

@@ -186,7 +186,7 @@ fn record_while(cargo: &mut Command, folder: &Path) -> io::Result<i32> {
         end_with_parent(cargo);
         return cargo.status().map(code_of);
     }
-    io::stdout().write_all(printed.as_bytes())?;
+    io::stdout().write_all(without_others_warnings(&printed, folder).as_bytes())?;
     if status.success()
         && let Some(record) = call.and_then(|call| record_of(call, &messages, folder, started, cargo))
         && let Ok(text) = serde_json::to_vec(&record)
@@ -195,6 +195,18 @@ fn record_while(cargo: &mut Command, folder: &Path) -> io::Result<i32> {
         let _ = fs::write(folder.join(FILE), text);
     }
     Ok(code_of(status))
+}
+
+/// What cargo printed, without the warnings of dependencies. With `-vv` it tells those too, also of what it compiled long ago, and
+/// evcxr takes each for an error of the cell.
+fn without_others_warnings(printed: &str, folder: &Path) -> String {
+    let manifest = folder.join("Cargo.toml");
+    let is_anothers = |line: &str| {
+        serde_json::from_str::<Value>(line).is_ok_and(|message| {
+            message["message"]["level"] == "warning" && message["manifest_path"].as_str() != manifest.to_str()
+        })
+    };
+    printed.split_inclusive('\n').filter(|line| !is_anothers(line)).collect()
 }
 
 /// Gives a command the environment of another, and lets it end with this process.
@@ -326,6 +338,21 @@ mod tests {
         assert_eq!(message, wanted);
         assert!(matches!(Said::of(r#"{"$message_type":"artifact","artifact":"a"}"#, &artifact), Said::Nothing));
         assert!(matches!(Said::of("thread 'rustc' panicked", &artifact), Said::Text(_)));
+    }
+
+    #[test]
+    fn warnings_of_dependencies_are_left_out() {
+        let line = |level: &str, folder: &str| {
+            let manifest = format!("{folder}/Cargo.toml");
+            format!(
+                "{}\n",
+                json!({ "reason": "compiler-message", "manifest_path": manifest, "message": { "level": level } })
+            )
+        };
+        let kept =
+            [line("error", "/dependency"), line("warning", "/cells"), "{\"reason\":\"build-finished\"}\n".into()];
+        let printed = format!("{}{}{}{}", kept[0], line("warning", "/dependency"), kept[1], kept[2]);
+        assert_eq!(without_others_warnings(&printed, Path::new("/cells")), kept.concat());
     }
 
     #[test]

@@ -11,6 +11,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::environment::is_of_a_package;
+
 /// Names what the process of cells is to take back.
 const CHANGES_VARIABLE: &str = "DIABOLO_CHANGES";
 
@@ -102,7 +104,8 @@ fn changes() -> &'static [Change] {
 
 fn differences(at_start: &HashMap<OsString, OsString>, now: impl Iterator<Item = (OsString, OsString)>) -> Vec<Change> {
     let now: HashMap<_, _> = now.collect();
-    let users = |name: &OsString| at_start.get(name).filter(|_| !is_of_the_kernelspec(name) && !is_own(name)).cloned();
+    let is_users = |name: &OsString| !is_of_the_kernelspec(name) && !is_own(name) && !is_of_a_package(name);
+    let users = |name: &OsString| at_start.get(name).filter(|_| is_users(name)).cloned();
     // evcxr sets this in every relay.
     let backtrace = OsString::from("RUST_BACKTRACE");
     let is_changed = |name: &&OsString| users(name).as_ref() != now.get(*name) && !is_kept(name) && **name != backtrace;

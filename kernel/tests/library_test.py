@@ -30,6 +30,9 @@ loop { diabolo::project::Pca::fit(&points, 3)?; }
 }""",
 }
 
+# Every call above lasts for hours. A stop takes half a second, and longer where others want the cores too.
+SOON_SECONDS = 10
+
 
 class LibraryTest(KernelCase):
     @classmethod
@@ -68,7 +71,7 @@ class LibraryTest(KernelCase):
             "stopped.score(data.test())?;\n"
             'println!("not reached");'
         )
-        self.assertLess(seconds, 1.5)
+        self.assertLess(seconds, SOON_SECONDS)
         self.assertEqual(cell.reply["ename"], "Interrupted")
         self.assertNotIn("not reached", cell.text)
 
@@ -76,7 +79,7 @@ class LibraryTest(KernelCase):
         cell, seconds = self.stop(
             "let kept = train(Architecture::conv(), &data, Training::default().epochs(10_000))?;"
         )
-        self.assertLess(seconds, 1.5)
+        self.assertLess(seconds, SOON_SECONDS)
         self.assertEqual(cell.reply["ename"], "Interrupted")
         cell = self.kernel.run("(kept.history().stopped_because.to_string(), kept.rank(data.test())?.mse_mean() < 1.0)")
         self.assertEqual(cell.of("execute_result")[0]["data"]["text/plain"], '("it was interrupted", true)', cell.reply)
@@ -88,7 +91,7 @@ class LibraryTest(KernelCase):
                 cell, seconds = self.stop(begun, "stream", 1.5)
                 self.assertEqual(cell.reply["ename"], "Interrupted", cell.reply)
                 self.assertIn("interrupted", cell.reply["evalue"])
-                self.assertLess(seconds, 1.5)
+                self.assertLess(seconds, SOON_SECONDS)
         self.assertEqual(self.kernel.run("codes.nrows()").reply["status"], "ok")
 
     def test_a_saved_notebook_keeps_one_bar_and_one_curve(self):

@@ -180,13 +180,13 @@ fn record_while(cargo: &mut Command, folder: &Path) -> io::Result<i32> {
     }
     let printed = stdout.and_then(|thread| thread.join().ok()).unwrap_or(Err(io::ErrorKind::BrokenPipe.into()))?;
     let status = child.wait()?;
-    let messages: Vec<Value> = printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let (answer, messages) = without_others_warnings(&printed, folder);
     if !status.success() && !is_half && !messages.iter().any(|message| message["reason"] == "compiler-message") {
         // It has failed before a compiler did, and all that it says is shown: without what was added above.
         end_with_parent(cargo);
         return cargo.status().map(code_of);
     }
-    io::stdout().write_all(without_others_warnings(&printed, folder).as_bytes())?;
+    io::stdout().write_all(answer.as_bytes())?;
     if status.success()
         && let Some(record) = call.and_then(|call| record_of(call, &messages, folder, started, cargo))
         && let Ok(text) = serde_json::to_vec(&record)
@@ -197,16 +197,24 @@ fn record_while(cargo: &mut Command, folder: &Path) -> io::Result<i32> {
     Ok(code_of(status))
 }
 
-/// What cargo printed, without the warnings of dependencies. With `-vv` it tells those too, also of what it compiled long ago, and
-/// evcxr takes each for an error of the cell.
-fn without_others_warnings(printed: &str, folder: &Path) -> String {
-    let manifest = folder.join("Cargo.toml");
-    let is_anothers = |line: &str| {
-        serde_json::from_str::<Value>(line).is_ok_and(|message| {
-            message["message"]["level"] == "warning" && message["manifest_path"].as_str() != manifest.to_str()
-        })
-    };
-    printed.split_inclusive('\n').filter(|line| !is_anothers(line)).collect()
+/// What cargo printed and the messages in it, without the warnings of dependencies. With `-vv` it tells those too, also of what it
+/// compiled long ago, and evcxr takes each for an error of the cell.
+fn without_others_warnings(printed: &str, folder: &Path) -> (String, Vec<Value>) {
+    let (mut answer, mut messages) = (String::new(), vec![]);
+    for line in printed.split_inclusive('\n') {
+        let message = serde_json::from_str::<Value>(line).ok();
+        if message.as_ref().is_some_and(|it| it["message"]["level"] == "warning" && !is_of_cells(it, folder)) {
+            continue;
+        }
+        answer += line;
+        messages.extend(message);
+    }
+    (answer, messages)
+}
+
+/// Is a message about the cells' crate, which is in `folder`?
+fn is_of_cells(message: &Value, folder: &Path) -> bool {
+    message["manifest_path"].as_str() == folder.join("Cargo.toml").to_str()
 }
 
 /// Gives a command the environment of another, and lets it end with this process.
@@ -239,10 +247,7 @@ fn code_of(status: ExitStatus) -> i32 {
 
 /// What is to be kept of a build, where the next one can do without cargo.
 fn record_of(call: Call, messages: &[Value], folder: &Path, started: SystemTime, cargo: &Command) -> Option<Record> {
-    let manifest = folder.join("Cargo.toml");
-    let is_own = |message: &&Value| {
-        message["reason"] == "compiler-artifact" && message["manifest_path"].as_str() == manifest.to_str()
-    };
+    let is_own = |message: &&Value| message["reason"] == "compiler-artifact" && is_of_cells(message, folder);
     let artifact = messages.iter().find(is_own)?.clone();
     let library = PathBuf::from(artifact["filenames"][0].as_str()?);
     let after = |name: &str| call.arguments.iter().skip_while(|&argument| argument != name).nth(1);
@@ -352,7 +357,8 @@ mod tests {
         let kept =
             [line("error", "/dependency"), line("warning", "/cells"), "{\"reason\":\"build-finished\"}\n".into()];
         let printed = format!("{}{}{}{}", kept[0], line("warning", "/dependency"), kept[1], kept[2]);
-        assert_eq!(without_others_warnings(&printed, Path::new("/cells")), kept.concat());
+        let (answer, messages) = without_others_warnings(&printed, Path::new("/cells"));
+        assert_eq!((answer, messages.len()), (kept.concat(), 3));
     }
 
     #[test]

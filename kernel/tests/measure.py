@@ -107,7 +107,8 @@ def measure_cold(name, cells, folder):
     """The same with an empty folder in the place of the warm build."""
     with tempfile.TemporaryDirectory() as empty:
         warm = pathlib.Path(KernelManager(kernel_name=name).kernel_spec.env["DIABOLO_CELLS"])
-        shutil.copytree(warm / "config", pathlib.Path(empty) / "config")
+        for part in "config", ".cargo":
+            shutil.copytree(warm / part, pathlib.Path(empty) / part)
         os.mkdir(pathlib.Path(empty) / "master")
         with Kernel(name, folder, {"DIABOLO_CELLS": empty}) as kernel:
             return until_picture(kernel, cells, "cold, process start")

@@ -7,6 +7,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use serde_json::json;
+
 /// Asks for the tests that take minutes.
 const LONG_VARIABLE: &str = "DIABOLO_TEST_LONG";
 
@@ -181,11 +183,11 @@ impl Home {
 
 /// A notebook of one cell.
 fn notebook(code: &str) -> String {
-    let cell = format!(
-        "{{\"cell_type\": \"code\", \"id\": \"a\", \"metadata\": {{}}, \"outputs\": [], \"execution_count\": null, \"source\": {code:?}}}"
-    );
-    let kernel = r#"{"name": "diabolo", "display_name": "Rust (diabolo)", "language": "rust"}"#;
-    format!(r#"{{"cells": [{cell}], "metadata": {{"kernelspec": {kernel}}}, "nbformat": 4, "nbformat_minor": 5}}"#)
+    let cell = json!({
+        "cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": null, "source": code,
+    });
+    let kernel = json!({ "name": "diabolo", "display_name": "Rust (diabolo)", "language": "rust" });
+    json!({ "cells": [cell], "metadata": { "kernelspec": kernel }, "nbformat": 4, "nbformat_minor": 5 }).to_string()
 }
 
 #[test]

@@ -138,6 +138,8 @@ fn the_notebooks_run_and_say_what_they_should() {
     ] {
         assert!(figures_of(notebook) >= least, "{notebook} has {} figures", figures_of(notebook));
     }
+    // Notebooks run side by side and are told in their order.
+    assert!(figures.is_sorted_by_key(|figure| figure["notebook"].as_str().unwrap()));
     for figure in figures {
         let bytes = std::fs::metadata(folder.join(figure["file"].as_str().unwrap())).unwrap().len();
         assert!((1_000..500_000).contains(&bytes), "{figure} has {bytes} bytes");

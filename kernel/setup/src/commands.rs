@@ -71,7 +71,7 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
         scope.spawn(move || each_line(stdout, |line| drop(from_stdout.send((true, line)))));
         scope.spawn(move || each_line(stderr, |line| drop(sender.send((false, line)))));
         let mut output = String::new();
-        let mut has_bar = false;
+        let (mut has_bar, mut n_begun) = (false, 0);
         loop {
             if let Err(stopped) = step.go_on() {
                 child.kill().and_then(|()| child.wait()).context("ending a program")?;
@@ -89,7 +89,13 @@ pub fn run(mut command: Command, doing: &str, log: &Path, step: &Step) -> Result
             }
             // cargo's machine-readable messages are not for people, and its bar tells more than its single lines.
             let text = line.trim();
-            has_bar |= text.starts_with("Building [");
+            if let Some((n_done, n_crates)) = bar(text) {
+                has_bar = true;
+                step.has_compiled(n_done, Some(n_crates));
+            } else if text.starts_with("Compiling ") && !has_bar {
+                step.has_compiled(n_begun, None);
+                n_begun += 1;
+            }
             let is_for_people = !text.is_empty() && !text.starts_with('{');
             if is_for_people && (!has_bar || !text.starts_with("Compiling ")) {
                 step.now(&shortened(text));
@@ -134,12 +140,17 @@ fn each_line(mut source: impl Read, mut handle: impl FnMut(String)) {
     }
 }
 
-/// cargo's bar, "Building [==>   ] 45/312: syn, serde", without the drawing.
+/// How many crates are compiled, and of how many, in cargo's bar: "Building [==>   ] 45/312: syn, serde".
+fn bar(line: &str) -> Option<(usize, usize)> {
+    let (_, numbers) = line.strip_prefix("Building [")?.split_once("] ")?;
+    let (n_done, n_all) = numbers.split(':').next()?.split_once('/')?;
+    Some((n_done.trim().parse().ok()?, n_all.trim().parse().ok()?))
+}
+
+/// cargo's bar without the drawing.
 fn shortened(line: &str) -> String {
-    match (line.find('['), line.find("] ")) {
-        (Some(opening), Some(closing)) if opening < closing && line[opening..closing].contains('=') => {
-            format!("{} {}", line[..opening].trim(), &line[closing + 2..])
-        }
+    match line.split_once("] ") {
+        Some((_, rest)) if bar(line).is_some() => format!("Building {rest}"),
         _ => line.to_string(),
     }
 }
@@ -193,7 +204,10 @@ mod tests {
     #[test]
     fn the_drawing_of_a_bar_is_left_out() {
         assert_eq!(shortened("Building [=====>      ] 45/312: syn, serde"), "Building 45/312: syn, serde");
+        assert_eq!(shortened("Building [>           ] 3/312: syn"), "Building 3/312: syn");
         assert_eq!(shortened("Compiling syn v3.0.10"), "Compiling syn v3.0.10");
+        assert_eq!(bar("Building [=====>      ] 45/312: syn, serde"), Some((45, 312)));
+        assert_eq!(bar("Compiling syn v3.0.10"), None);
     }
 
     #[test]

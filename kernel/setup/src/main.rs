@@ -21,6 +21,7 @@ mod machine;
 mod mpi;
 mod new;
 mod output;
+mod pace;
 mod progress;
 mod python;
 mod registration;

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::io::{IsTerminal, stderr};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::output::tell;
+use crate::pace::{Pace, Watched, to_go};
 
 /// The moving lines of several steps.
 pub struct Progress {
@@ -25,7 +28,15 @@ pub struct Step {
     name: String,
     started: Instant,
     last_plain_line: Mutex<Instant>,
+    build: Mutex<Option<Build>>,
     has_failed: Arc<AtomicBool>,
+}
+
+/// A build whose end is foretold.
+struct Build {
+    watched: Watched,
+    n_crates: Option<usize>,
+    to_go: Option<Duration>,
 }
 
 /// The error of a step that was stopped because another one had failed.
@@ -39,6 +50,18 @@ impl fmt::Display for Stopped {
 }
 
 impl std::error::Error for Stopped {}
+
+/// Of the errors of steps that ran side by side, that of a step which failed by itself.
+pub fn cause(errors: impl IntoIterator<Item = Error>) -> Option<Error> {
+    let mut errors: Vec<_> = errors.into_iter().collect();
+    errors.sort_by_key(|error| error.is::<Stopped>());
+    errors.into_iter().next()
+}
+
+/// What a thread of a step returns; its panic is this thread's too.
+pub fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
+    handle.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
 
 impl Progress {
     /// Moving lines on a terminal, plain ones elsewhere.
@@ -65,6 +88,7 @@ impl Progress {
             name: name.into(),
             started: now,
             last_plain_line: Mutex::new(now),
+            build: Mutex::default(),
             has_failed: Arc::clone(&self.has_failed),
         }
     }
@@ -102,13 +126,35 @@ impl Progress {
 }
 
 impl Step {
+    /// Foretells when the build ends that runs now, at its pace. `n_crates` is for one of which cargo does not say how many
+    /// crates it compiles.
+    pub fn foretell(&self, pace: Pace, n_crates: Option<usize>) {
+        *self.build() = Some(Build { watched: pace.watch(), n_crates, to_go: None });
+    }
+
+    /// Notes how many crates cargo has compiled, and of how many.
+    pub fn has_compiled(&self, n_done: usize, n_crates: Option<usize>) {
+        if let Some(build) = &mut *self.build()
+            && let Some(n_crates) = n_crates.or(build.n_crates)
+        {
+            build.to_go = build.watched.left(n_done, n_crates, Instant::now());
+        }
+    }
+
+    fn build(&self) -> MutexGuard<'_, Option<Build>> {
+        self.build.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Says what the step is doing at this moment.
     pub fn now(&self, doing: &str) {
+        let to_go = self.build().as_ref().and_then(|build| build.to_go).map(to_go);
+        // First, since the moving line ends where the terminal does.
+        let doing = &to_go.map_or_else(|| doing.to_string(), |to_go| format!("{to_go}: {doing}"));
         match &self.bar {
             Some(bar) => bar.set_message(doing.to_string()),
             None => {
                 // A log file wants a sign of life, not every movement.
-                let mut last = self.last_plain_line.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut last = self.last_plain_line.lock().unwrap_or_else(PoisonError::into_inner);
                 if last.elapsed() > Duration::from_secs(20) {
                     *last = Instant::now();
                     tell(format_args!("{:>10}  {doing} ({})", self.name, words(self.started.elapsed())));

@@ -18,7 +18,7 @@ use crate::libtorch::{self, Candidates, Libtorch};
 use crate::machine;
 use crate::mpi;
 use crate::output::say;
-use crate::progress::{Progress, Stopped, words};
+use crate::progress::{self, Progress, joined, words};
 use crate::python::Python;
 use crate::registration::{self, Kernels};
 use crate::sources::Sources;
@@ -193,20 +193,16 @@ fn all_or_the_cause<A, B, C>(a: Result<A>, b: Result<B>, c: Result<C>) -> Result
     match (a, b, c) {
         (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
         (a, b, c) => {
-            let mut errors = [a.err(), b.err(), c.err()].into_iter().flatten().collect::<Vec<_>>();
-            errors.sort_by_key(|error| error.is::<Stopped>());
-            Err(errors.swap_remove(0))
+            let errors = [a.err(), b.err(), c.err()].into_iter().flatten();
+            Err(progress::cause(errors).expect("one of them failed"))
         }
     }
-}
-
-fn joined<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Stopped;
 
     #[test]
     fn the_choice_is_read_back_from_what_was_written() {

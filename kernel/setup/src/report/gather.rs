@@ -66,6 +66,12 @@ impl Gathered {
         }
     }
 
+    /// Adds what the next notebook has shown.
+    pub fn append(&mut self, next: Self) {
+        merge(&mut self.values, next.values);
+        self.figures.extend(next.figures);
+    }
+
     /// Why the report is not to be trusted; empty if it is.
     pub fn failures(&self) -> Vec<String> {
         let sentences = self.values.get(FAILURES).and_then(Value::as_array);

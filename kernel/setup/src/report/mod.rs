@@ -8,6 +8,9 @@ mod verdict;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -19,7 +22,7 @@ use crate::files;
 use crate::kernel;
 use crate::language::Language;
 use crate::output::{say, tell};
-use crate::progress::{Progress, Step, words};
+use crate::progress::{self, Progress, Step, Stopped, joined, words};
 use crate::registration;
 use crate::setup::{self, Ready};
 use crate::sources::Sources;
@@ -33,6 +36,9 @@ pub use page::escaped;
 const DATA_VARIABLE: &str = "DIABOLO_NOTEBOOK_DATA";
 const HOLD_OUT_VARIABLE: &str = "DIABOLO_NOTEBOOK_HOLD_OUT";
 const MODE_VARIABLE: &str = "DIABOLO_NOTEBOOK_MODE";
+
+/// How many of the project's notebooks run side by side: while one compiles a cell, on one core, the other computes.
+const N_AT_ONCE: usize = 2;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -124,33 +130,19 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     environment.extend(kernel::environment(&ready.cells, &ready.libtorch));
 
     let started = Instant::now();
-    let log = cache.log("notebooks");
-    let mut executor = Executor::start(&ready.jupyter, &environment, &log)?;
-    let mut gathered = Gathered::default();
-    let mut runs = Vec::new();
-    for notebook in &notebooks {
-        let name = name_of(notebook);
-        let run = progress.run(&short_name(&name), &format!("running {name}.ipynb"), |step| {
-            executor.open(notebook, kernelspec_name(options)).with_context(|| {
-                format!("starting the kernel for {name}.ipynb; what it said is in {}", log.display())
-            })?;
-            let began = Instant::now();
-            let cells = run_cells(notebook, &mut executor, &mut gathered, step);
-            // What ran is worth a look above all when a cell failed.
-            let page = folder.path.join(format!("{name}.html"));
-            executor.save(&folder.path.join(format!("{name}.ipynb")), &page)?;
-            executor.close()?;
-            let (title, n_cells) =
-                cells.with_context(|| format!("{name}.ipynb stopped; what ran is in {}", page.display()))?;
-            let run =
-                Run { title: title.unwrap_or_else(|| name.clone()), name, n_cells, seconds: seconds_since(began) };
-            let sentence = format!("{}.ipynb, {n_cells} cells", run.name);
-            Ok((run, sentence))
-        })?;
-        runs.push(run);
-    }
+    let session = Session {
+        python: &ready.jupyter,
+        environment: &environment,
+        kernel: kernelspec_name(options),
+        cache: &cache,
+        folder: &folder.path,
+        progress: &progress,
+    };
+    // Another's notebooks may need what the one before has written, and long trainings want every core and all memory.
+    let n_at_once = if is_shipped && !options.full { N_AT_ONCE } else { 1 };
+    let (runs, gathered, date) = session.run_all(&notebooks, n_at_once)?;
 
-    let made = made(options, &sources, &ready, &executor.date()?, started);
+    let made = made(options, &sources, &ready, &date, started);
     folder.write(&heading, &runs, &gathered, mode(options), &made)?;
     say(format_args!("The report is {} ({}).", folder.path.join("index.html").display(), words(progress.elapsed())))?;
     let failures = gathered.failures();
@@ -158,6 +150,88 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         tell(format_args!("error: the report is written, but {failure}"));
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What all notebooks of a report run with.
+struct Session<'a> {
+    python: &'a Path,
+    environment: &'a [(&'static str, String)],
+    /// The name that set-up registered.
+    kernel: &'a str,
+    cache: &'a Cache,
+    /// Where pages are written.
+    folder: &'a Path,
+    progress: &'a Progress,
+}
+
+impl Session<'_> {
+    /// Runs the notebooks, `n_at_once` side by side; returns the runs and what they showed in the notebooks' order, and the
+    /// date.
+    fn run_all(&self, notebooks: &[PathBuf], n_at_once: usize) -> Result<(Vec<Run>, Gathered, String)> {
+        let next = AtomicUsize::new(0);
+        let ended = Mutex::new(Vec::new());
+        let work = |worker: usize| -> Result<String> {
+            let log = self.cache.log(&if worker == 0 { "notebooks".into() } else { format!("notebooks-{worker}") });
+            let mut executor = Executor::start(self.python, self.environment, &log)?;
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(notebook) = notebooks.get(index) else { return executor.date() };
+                let one = self.run_one(notebook, &mut executor, &log)?;
+                ended.lock().unwrap_or_else(PoisonError::into_inner).push((index, one));
+            }
+        };
+        let results: Vec<Result<String>> = thread::scope(|scope| {
+            let work = &work;
+            let workers: Vec<_> =
+                (0..n_at_once.min(notebooks.len())).map(|worker| scope.spawn(move || work(worker))).collect();
+            workers.into_iter().map(joined).collect()
+        });
+        let (mut date, mut errors) = (String::new(), Vec::new());
+        for result in results {
+            match result {
+                Ok(last) => date = last,
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Some(error) = progress::cause(errors) {
+            return Err(error);
+        }
+        let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        ended.sort_by_key(|(index, _)| *index);
+        let mut all = Gathered::default();
+        let mut runs = Vec::new();
+        for (_, (run, gathered)) in ended {
+            runs.push(run);
+            all.append(gathered);
+        }
+        Ok((runs, all, date))
+    }
+
+    /// Runs one notebook with a fresh kernel.
+    fn run_one(&self, notebook: &Path, executor: &mut Executor, log: &Path) -> Result<(Run, Gathered)> {
+        let name = name_of(notebook);
+        self.progress.run(&short_name(&name), &format!("running {name}.ipynb"), |step| {
+            step.go_on()?;
+            executor.open(notebook, self.kernel).with_context(|| {
+                format!("starting the kernel for {name}.ipynb; what it said is in {}", log.display())
+            })?;
+            let began = Instant::now();
+            let mut gathered = Gathered::default();
+            let cells = run_cells(notebook, executor, &mut gathered, step);
+            // What ran is worth a look above all when a cell failed.
+            let page = self.folder.join(format!("{name}.html"));
+            executor.save(&self.folder.join(format!("{name}.ipynb")), &page)?;
+            executor.close()?;
+            let (title, n_cells) = match cells {
+                Err(error) if error.is::<Stopped>() => return Err(error),
+                cells => cells.with_context(|| format!("{name}.ipynb stopped; what ran is in {}", page.display()))?,
+            };
+            let run =
+                Run { title: title.unwrap_or_else(|| name.clone()), name, n_cells, seconds: seconds_since(began) };
+            let sentence = format!("{}.ipynb, {n_cells} cells", run.name);
+            Ok(((run, gathered), sentence))
+        })
+    }
 }
 
 /// Runs the cells of an open notebook, up to the first that fails; returns its title and the number of cells.
@@ -173,6 +247,7 @@ fn run_cells(
     let n_cells = cells.iter().filter(|cell| is_code(cell)).count();
     let mut n_done = 0;
     for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| is_code(cell)) {
+        step.go_on()?;
         n_done += 1;
         let place = format!("cell {n_done} of {n_cells}");
         let source = gather::text_of(&cell["source"]);

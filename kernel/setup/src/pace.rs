@@ -1,5 +1,5 @@
-//! How long a build still takes. Crates differ: the large ones, on which few others depend, come last, so the time is not
-//! spread evenly over their number.
+//! How long a build still takes. Crates differ: a few large ones wait for each other where hundreds are done in seconds, so the
+//! time is not spread evenly over their number.
 
 use std::time::{Duration, Instant};
 
@@ -20,16 +20,11 @@ const LEAST_SHARE: f64 = 0.1;
 impl Pace {
     /// The share of the time that is over when `share` of the crates are done; both from 0 to 1.
     fn of_time(self, share: f64) -> f64 {
-        let (mut from, mut to) = ((0.0, 0.0), (1.0, 1.0));
-        for &point in self.0 {
-            if point.0 <= share {
-                from = point;
-            } else {
-                to = point;
-                break;
-            }
-        }
-        if to.0 <= from.0 { from.1 } else { from.1 + (share - from.0) / (to.0 - from.0) * (to.1 - from.1) }
+        let n_before = self.0.partition_point(|point| point.0 <= share);
+        let from = n_before.checked_sub(1).map_or((0.0, 0.0), |index| self.0[index]);
+        let to = self.0.get(n_before).copied().unwrap_or((1.0, 1.0));
+        let part = if to.0 > from.0 { ((share - from.0) / (to.0 - from.0)).min(1.0) } else { 1.0 };
+        from.1 + part * (to.1 - from.1)
     }
 
     /// Begins to watch a build.
@@ -45,7 +40,7 @@ impl Watched {
         let gone = self.pace.of_time(n_done as f64 / n_all.max(1) as f64);
         let (began, at_first) = *self.first.get_or_insert((now, gone));
         let watched = gone - at_first;
-        (watched >= LEAST_SHARE).then(|| (now - began).mul_f64((1.0 - gone).max(0.0) / watched))
+        (watched >= LEAST_SHARE).then(|| (now - began).mul_f64((1.0 - gone) / watched))
     }
 }
 

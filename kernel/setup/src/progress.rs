@@ -51,11 +51,17 @@ impl fmt::Display for Stopped {
 
 impl std::error::Error for Stopped {}
 
-/// Of the errors of steps that ran side by side, that of a step which failed by itself.
-pub fn cause(errors: impl IntoIterator<Item = Error>) -> Option<Error> {
-    let mut errors: Vec<_> = errors.into_iter().collect();
-    errors.sort_by_key(|error| error.is::<Stopped>());
-    errors.into_iter().next()
+/// All results of steps that ran side by side, or the error of the one that failed by itself.
+pub fn all_or_the_cause<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let (mut all, mut cause) = (Vec::new(), None);
+    for result in results {
+        match result {
+            Ok(one) => all.push(one),
+            Err(error) if cause.as_ref().is_none_or(|earlier: &Error| earlier.is::<Stopped>()) => cause = Some(error),
+            Err(_) => {}
+        }
+    }
+    cause.map_or(Ok(all), Err)
 }
 
 /// What a thread of a step returns; its panic is this thread's too.

@@ -193,8 +193,8 @@ fn all_or_the_cause<A, B, C>(a: Result<A>, b: Result<B>, c: Result<C>) -> Result
     match (a, b, c) {
         (Ok(a), Ok(b), Ok(c)) => Ok((a, b, c)),
         (a, b, c) => {
-            let errors = [a.err(), b.err(), c.err()].into_iter().flatten();
-            Err(progress::cause(errors).expect("one of them failed"))
+            let errors = [a.map(drop), b.map(drop), c.map(drop)];
+            Err(progress::all_or_the_cause(errors).expect_err("one of them failed"))
         }
     }
 }

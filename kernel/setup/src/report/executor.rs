@@ -1,7 +1,7 @@
 //! The Python process that runs cells in Jupyter kernels.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,12 +23,13 @@ pub struct Executor {
     /// Closed to end the process, which then ends its kernel.
     requests: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
+    log: PathBuf,
 }
 
 impl Executor {
     /// Starts the process; kernels inherit `environment`. What libraries have to say goes to the file `log`.
-    pub fn start(python: &Path, environment: &[(&str, String)], log: &Path) -> Result<Self> {
-        let log_file = std::fs::File::create(log).with_context(|| format!("writing the log {}", log.display()))?;
+    pub fn start(python: &Path, environment: &[(&str, String)], log: PathBuf) -> Result<Self> {
+        let log_file = std::fs::File::create(&log).with_context(|| format!("writing the log {}", log.display()))?;
         let mut child = python::command(python)
             .args(["-c", SCRIPT])
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -39,7 +40,12 @@ impl Executor {
             .with_context(|| format!("cannot start {}; run `cargo diabolo setup` again", python.display()))?;
         let requests = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().expect("it was piped")).lines();
-        Ok(Self { child, requests, answers })
+        Ok(Self { child, requests, answers, log })
+    }
+
+    /// Where what libraries have to say is written.
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// Opens a notebook with a fresh kernel.

@@ -3,14 +3,12 @@
 mod executor;
 mod gather;
 mod page;
+mod session;
 mod verdict;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -22,7 +20,7 @@ use crate::files;
 use crate::kernel;
 use crate::language::Language;
 use crate::output::{say, tell};
-use crate::progress::{self, Progress, Step, Stopped, joined, words};
+use crate::progress::{Progress, words};
 use crate::registration;
 use crate::setup::{self, Ready};
 use crate::sources::Sources;
@@ -31,6 +29,7 @@ use executor::Executor;
 use gather::Gathered;
 pub use gather::{IMAGES, image_bytes, text_of};
 pub use page::escaped;
+use session::{Run, Session};
 
 /// The variables by which notebooks learn the options; none is set for an option that was not given.
 const DATA_VARIABLE: &str = "DIABOLO_NOTEBOOK_DATA";
@@ -89,14 +88,6 @@ pub struct Options {
     kernel: String,
 }
 
-/// One notebook that ran.
-struct Run {
-    name: String,
-    title: String,
-    n_cells: usize,
-    seconds: f64,
-}
-
 /// Runs `cargo diabolo report`.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let cache = Cache::find()?;
@@ -130,17 +121,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     environment.extend(kernel::environment(&ready.cells, &ready.libtorch));
 
     let started = Instant::now();
-    let session = Session {
-        python: &ready.jupyter,
-        environment: &environment,
-        kernel: kernelspec_name(options),
-        cache: &cache,
-        folder: &folder.path,
-        progress: &progress,
-    };
     // Another's notebooks may need what the one before has written, and long trainings want every core and all memory.
-    let n_at_once = if is_shipped && !options.full { N_AT_ONCE } else { 1 };
-    let (runs, gathered, date) = session.run_all(&notebooks, n_at_once)?;
+    let n_at_once = if is_shipped && !options.full { N_AT_ONCE.min(notebooks.len()) } else { 1 };
+    let executors = (0..n_at_once).map(|number| {
+        let log = cache.log(&if number == 0 { "notebooks".into() } else { format!("notebooks-{number}") });
+        Executor::start(&ready.jupyter, &environment, log)
+    });
+    let mut executors = executors.collect::<Result<Vec<_>>>()?;
+    let session = Session { kernel: kernelspec_name(options), folder: &folder.path, progress: &progress };
+    let (runs, gathered) = session.run_all(&notebooks, &mut executors)?;
+    let date = executors[0].date()?;
 
     let made = made(options, &sources, &ready, &date, started);
     folder.write(&heading, &runs, &gathered, mode(options), &made)?;
@@ -150,121 +140,6 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         tell(format_args!("error: the report is written, but {failure}"));
     }
     Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// What all notebooks of a report run with.
-struct Session<'a> {
-    python: &'a Path,
-    environment: &'a [(&'static str, String)],
-    /// The name that set-up registered.
-    kernel: &'a str,
-    cache: &'a Cache,
-    /// Where pages are written.
-    folder: &'a Path,
-    progress: &'a Progress,
-}
-
-impl Session<'_> {
-    /// Runs the notebooks, `n_at_once` side by side; returns the runs and what they showed in the notebooks' order, and the
-    /// date.
-    fn run_all(&self, notebooks: &[PathBuf], n_at_once: usize) -> Result<(Vec<Run>, Gathered, String)> {
-        let next = AtomicUsize::new(0);
-        let ended = Mutex::new(Vec::new());
-        let work = |worker: usize| -> Result<String> {
-            let log = self.cache.log(&if worker == 0 { "notebooks".into() } else { format!("notebooks-{worker}") });
-            let mut executor = Executor::start(self.python, self.environment, &log)?;
-            loop {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(notebook) = notebooks.get(index) else { return executor.date() };
-                let one = self.run_one(notebook, &mut executor, &log)?;
-                ended.lock().unwrap_or_else(PoisonError::into_inner).push((index, one));
-            }
-        };
-        let results: Vec<Result<String>> = thread::scope(|scope| {
-            let work = &work;
-            let workers: Vec<_> =
-                (0..n_at_once.min(notebooks.len())).map(|worker| scope.spawn(move || work(worker))).collect();
-            workers.into_iter().map(joined).collect()
-        });
-        let (mut date, mut errors) = (String::new(), Vec::new());
-        for result in results {
-            match result {
-                Ok(last) => date = last,
-                Err(error) => errors.push(error),
-            }
-        }
-        if let Some(error) = progress::cause(errors) {
-            return Err(error);
-        }
-        let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
-        ended.sort_by_key(|(index, _)| *index);
-        let mut all = Gathered::default();
-        let mut runs = Vec::new();
-        for (_, (run, gathered)) in ended {
-            runs.push(run);
-            all.append(gathered);
-        }
-        Ok((runs, all, date))
-    }
-
-    /// Runs one notebook with a fresh kernel.
-    fn run_one(&self, notebook: &Path, executor: &mut Executor, log: &Path) -> Result<(Run, Gathered)> {
-        let name = name_of(notebook);
-        self.progress.run(&short_name(&name), &format!("running {name}.ipynb"), |step| {
-            step.go_on()?;
-            executor.open(notebook, self.kernel).with_context(|| {
-                format!("starting the kernel for {name}.ipynb; what it said is in {}", log.display())
-            })?;
-            let began = Instant::now();
-            let mut gathered = Gathered::default();
-            let cells = run_cells(notebook, executor, &mut gathered, step);
-            // What ran is worth a look above all when a cell failed.
-            let page = self.folder.join(format!("{name}.html"));
-            executor.save(&self.folder.join(format!("{name}.ipynb")), &page)?;
-            executor.close()?;
-            let (title, n_cells) = match cells {
-                Err(error) if error.is::<Stopped>() => return Err(error),
-                cells => cells.with_context(|| format!("{name}.ipynb stopped; what ran is in {}", page.display()))?,
-            };
-            let run =
-                Run { title: title.unwrap_or_else(|| name.clone()), name, n_cells, seconds: seconds_since(began) };
-            let sentence = format!("{}.ipynb, {n_cells} cells", run.name);
-            Ok(((run, gathered), sentence))
-        })
-    }
-}
-
-/// Runs the cells of an open notebook, up to the first that fails; returns its title and the number of cells.
-fn run_cells(
-    path: &Path,
-    executor: &mut Executor,
-    gathered: &mut Gathered,
-    step: &Step,
-) -> Result<(Option<String>, usize)> {
-    let cells = cells_of(path)?;
-    let name = name_of(path);
-    let is_code = |cell: &Value| cell["cell_type"] == "code";
-    let n_cells = cells.iter().filter(|cell| is_code(cell)).count();
-    let mut n_done = 0;
-    for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| is_code(cell)) {
-        step.go_on()?;
-        n_done += 1;
-        let place = format!("cell {n_done} of {n_cells}");
-        let source = gather::text_of(&cell["source"]);
-        let first_line = source.lines().next().unwrap_or_default();
-        step.now(&format!("{place}: {first_line}"));
-        let probe = verdict::probe_for(&source);
-        let cell_run = executor.run(index, probe.as_ref(), |text| {
-            if let Some(line) = text.lines().rfind(|line| !line.trim().is_empty()) {
-                step.now(&format!("{place}: {line}"));
-            }
-        })?;
-        gathered.add(&name, index, cell["id"].as_str().unwrap_or_default(), &cell_run.outputs);
-        if let Some(reason) = verdict::failure(&source, &cell_run) {
-            bail!("{place} failed:\n{}\n{reason}", indented(&source));
-        }
-    }
-    Ok((title_of(&cells), n_cells))
 }
 
 /// The folder that the report is written to.
@@ -394,11 +269,6 @@ pub fn name_of(notebook: &Path) -> String {
     notebook.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The number before the first underscore fits beside the moving line.
-fn short_name(name: &str) -> String {
-    format!("notebook {}", name.split('_').next().unwrap_or(name))
-}
-
 /// The cells of the notebook at `path`.
 pub fn cells_of(path: &Path) -> Result<Vec<Value>> {
     let text = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
@@ -408,23 +278,6 @@ pub fn cells_of(path: &Path) -> Result<Vec<Value>> {
         Value::Array(cells) => Ok(cells),
         _ => bail!("the notebook {} has no cells", path.display()),
     }
-}
-
-/// The first heading.
-fn title_of(cells: &[Value]) -> Option<String> {
-    let markdown = cells.iter().filter(|cell| cell["cell_type"] == "markdown");
-    let texts: Vec<_> = markdown.map(|cell| gather::text_of(&cell["source"])).collect();
-    let mut lines = texts.iter().flat_map(|text| text.lines());
-    lines.find_map(|line| line.strip_prefix("# ")).map(|title| title.trim().to_string())
-}
-
-/// In tenths: more would be noise.
-fn seconds_since(began: Instant) -> f64 {
-    (began.elapsed().as_secs_f64() * 10.0).round() / 10.0
-}
-
-fn indented(source: &str) -> String {
-    source.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -461,16 +314,6 @@ mod tests {
         fs::write(out.join("old.html"), "").unwrap();
         Folder::prepare(out.clone()).unwrap();
         assert!(!out.join("old.html").exists());
-    }
-
-    #[test]
-    fn the_first_heading_is_the_title() {
-        let cells = [
-            json!({"cell_type": "code", "source": "# no"}),
-            json!({"cell_type": "markdown", "source": ["text\n", "# Question 1\n"]}),
-        ];
-        assert_eq!(title_of(&cells).unwrap(), "Question 1");
-        assert_eq!(title_of(&[]), None);
     }
 
     #[test]

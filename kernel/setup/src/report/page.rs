@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use super::Run;
 use super::gather::{Figure, Gathered};
+use super::session::Run;
 use crate::progress::words;
 
 const STYLE: &str = include_str!("page.css");

@@ -36,6 +36,9 @@ const DATA_VARIABLE: &str = "DIABOLO_NOTEBOOK_DATA";
 const HOLD_OUT_VARIABLE: &str = "DIABOLO_NOTEBOOK_HOLD_OUT";
 const MODE_VARIABLE: &str = "DIABOLO_NOTEBOOK_MODE";
 
+/// How the threads of a training wait for each other: on their cores, which another notebook's training wants, unless told.
+const WAITING_VARIABLE: &str = "OMP_WAIT_POLICY";
+
 /// How many of the project's notebooks run side by side: while one compiles a cell, on one core, the other computes.
 const N_AT_ONCE: usize = 2;
 
@@ -123,6 +126,9 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let started = Instant::now();
     // Another's notebooks may need what the one before has written, and long trainings want every core and all memory.
     let n_at_once = if is_shipped && !options.full { N_AT_ONCE.min(notebooks.len()) } else { 1 };
+    if n_at_once > 1 && std::env::var_os(WAITING_VARIABLE).is_none() {
+        environment.push((WAITING_VARIABLE, "passive".into()));
+    }
     let executors = (0..n_at_once).map(|number| {
         let log = cache.log(&if number == 0 { "notebooks".into() } else { format!("notebooks-{number}") });
         Executor::start(&ready.jupyter, &environment, log)

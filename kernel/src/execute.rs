@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cell::Cell;
 use crate::commands::{self, OwnCommand};
+use crate::debug_display;
 use crate::failure::Failure;
 use crate::hold;
 use crate::interrupt::{self, Request};
@@ -118,6 +119,13 @@ impl Kernel {
         self.prepare_process()?;
         if let Some(command) = commands::own(code) {
             return Ok(self.run_own(command));
+        }
+        let cell = Cell::new(code);
+        if let Ok(copy) = &self.place.copy
+            && debug_display::COMMANDS.iter().any(|name| cell.has_command(name))
+            && let Err(error) = debug_display::note_choice(copy.folder())
+        {
+            eprintln!("noting how values are shown in {}: {error}", copy.folder().display());
         }
         let shared = self.shared.clone();
         let context = self.context.as_mut().map_err(|failure| failure.clone())?;

@@ -12,6 +12,7 @@ mod cell;
 mod commands;
 mod complete;
 mod connection;
+mod debug_display;
 mod environment;
 mod event;
 mod execute;

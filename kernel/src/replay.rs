@@ -11,13 +11,14 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::debug_display::WithTrait;
 use crate::traces::{Found, Traces};
 
 /// The file, in the folder of the cells' crate, that keeps the call.
@@ -71,13 +72,14 @@ pub fn build(cargo: &mut Command) -> io::Result<i32> {
 impl Record {
     /// Makes the call again and answers it. `None` where cargo is to be asked.
     fn run(&self, cargo: &Command) -> Option<i32> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
-        like(&mut command, cargo);
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        // The process of cells has the last one loaded, perhaps from this file.
-        let _ = fs::remove_file(&self.compiled);
-        let output = command.stdin(Stdio::null()).output().ok()?;
+        let with_trait = env::current_dir().ok().and_then(|folder| WithTrait::add(&folder));
+        let mut output = self.compile(cargo)?;
+        if with_trait.is_some() {
+            drop(with_trait);
+            if !output.status.success() && WithTrait::is_to_blame(&String::from_utf8_lossy(&output.stderr)) {
+                output = self.compile(cargo)?;
+            }
+        }
         let text = String::from_utf8(output.stderr).ok()?;
         let said: Vec<Said> = text.lines().map(|line| Said::of(line, &self.artifact)).collect();
         if !output.status.success() {
@@ -92,6 +94,17 @@ impl Record {
         // As cargo does it.
         fs::hard_link(&self.compiled, &library).or_else(|_| fs::copy(&self.compiled, &library).map(drop)).ok()?;
         self.answer(&output.stdout, &said, true)
+    }
+
+    /// Calls the compiler.
+    fn compile(&self, cargo: &Command) -> Option<Output> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        like(&mut command, cargo);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        // The process of cells has the last one loaded, perhaps from this file.
+        let _ = fs::remove_file(&self.compiled);
+        command.stdin(Stdio::null()).output().ok()
     }
 
     /// Says what cargo would say.

@@ -145,6 +145,31 @@ class ReplayTest(unittest.TestCase):
                 kept.write("{}")
             self.assertEqual(self.result(kernel, "one + 2"), "3")
 
+    def test_values_are_shown_as_evcxr_shows_them_though_by_one_build(self):
+        with tempfile.TemporaryDirectory() as folder, cells_copy(folder) as cells:
+            with self.kernel(folder, cells) as kernel:
+                kernel.run("let seven = 7; let words = vec![\"a\", \"b\"];")
+                self.assertFalse(self.is_cargo_asked(kernel, "let eight = seven + 1;"))
+                self.assertEqual(self.result(kernel, "words.len() as i32 + eight"), "10")
+                self.assertEqual(self.result(kernel, "&words"), '["a", "b"]')
+                with open(f"{self.work}/src/lib.rs") as source:
+                    self.assertNotIn("__evcxr_debug_display", source.read())
+                # A message names the cell's own lines.
+                failed = kernel.run("let nine = 9;\nmissing + nine").reply
+                self.assertIn("missing", failed["evalue"])
+                self.assertNotIn("__evcxr", "\n".join(failed["traceback"]))
+                # The user's ways to show a number come first.
+                kernel.run("trait Show { fn evcxr_display(&self) { println!(\"EVCXR_BEGIN_CONTENT text/plain\\nmine\\n"
+                           "EVCXR_END_CONTENT\") } }\nimpl Show for i32 {}")
+                self.assertEqual(self.result(kernel, "seven"), "mine")
+                self.assertEqual(self.result(kernel, "2.5"), "2.5")
+                kernel.run(":clear")
+                kernel.run("let words = vec![\"a\", \"b\"];")
+                kernel.run(":fmt {:#?}")
+                self.assertEqual(self.result(kernel, "&words"), '[\n    "a",\n    "b",\n]')
+                kernel.run(":fmt\n:types")
+                self.assertIn("f64", self.result(kernel, "2.5"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,0 +1,201 @@
+//! A cell's last value, shown by one build where evcxr makes two.
+//!
+//! evcxr first calls `evcxr_display` on the value; only where the compiler finds no such method does it compile the cell once
+//! more, to show the value's `Debug`. For numbers, texts and the collections of the standard library that is known before.
+//! So while such a cell is compiled, a trait stands at the end of it that gives these types the method, and shows what evcxr
+//! would show. A method of a type of the user's own comes first by the rules of the language, and where a trait of theirs
+//! gives one of these types the method, the compiler finds two, and the cell is compiled without this one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What evcxr calls on a cell's last value.
+const CALL: &str = ").evcxr_display();";
+
+/// The compiler's name of the error that there are two such methods.
+const TWO_METHODS: &str = "E0034";
+
+/// Beside the cells: the user has chosen by `:fmt` or `:types` how values are shown, which the trait does not know.
+const CHOSEN: &str = "display-is-chosen";
+
+/// The commands by which they do.
+pub const COMMANDS: [&str; 2] = [":fmt", ":types"];
+
+/// In one line, since it follows the cell's last. No type here leads to one of the user's own by `Deref`.
+const TRAIT: &str = r#"
+#[allow(non_camel_case_types)] trait __evcxr_debug_display { fn evcxr_display(&self); }
+macro_rules! __evcxr_debug_display { ($([$($generics:tt)*] $shown:ty;)*) => { $(
+    impl<$($generics)*> __evcxr_debug_display for $shown where Self: ::std::fmt::Debug {
+        fn evcxr_display(&self) { __evcxr_debug_display(&::std::format!("{:?}", self)); }
+    }
+)* } }
+fn __evcxr_debug_display(text: &str) {
+    let mut output = ::std::io::stdout().lock();
+    let message = ::std::format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n");
+    if let Err(error) = ::std::io::Write::write_all(&mut output, message.as_bytes()) {
+        ::std::eprintln!("Failed to send content to parent: {error:?}");
+        ::std::process::exit(1);
+    }
+}
+__evcxr_debug_display! {
+    [] i8; [] i16; [] i32; [] i64; [] i128; [] isize; [] u8; [] u16; [] u32; [] u64; [] u128; [] usize;
+    [] f32; [] f64; [] bool; [] char; [] str; [] ::std::string::String; [] ();
+    [] ::std::path::Path; [] ::std::path::PathBuf; [] ::std::time::Duration;
+    [T] [T]; [T, const N: usize] [T; N]; [T] ::std::vec::Vec<T>; [T] ::std::option::Option<T>;
+    [T, E] ::std::result::Result<T, E>; [T] ::std::collections::VecDeque<T>; [T] ::std::ops::Range<T>;
+    [K, V, S] ::std::collections::HashMap<K, V, S>; [K, V] ::std::collections::BTreeMap<K, V>;
+    [T, S] ::std::collections::HashSet<T, S>; [T] ::std::collections::BTreeSet<T>;
+    [A] (A,); [A, B] (A, B); [A, B, C] (A, B, C); [A, B, C, D] (A, B, C, D);
+}
+"#;
+
+/// A cell's source with the trait at its end, as it was again on drop.
+pub struct WithTrait {
+    path: PathBuf,
+    source: String,
+}
+
+impl WithTrait {
+    /// Adds the trait to the cell in `folder`. `None` where evcxr looks for no method, or would show something else.
+    pub fn add(folder: &Path) -> Option<Self> {
+        let path = folder.join("src/lib.rs");
+        let source = fs::read_to_string(&path).ok()?;
+        if !source.contains(CALL) || folder.join(CHOSEN).exists() {
+            return None;
+        }
+        fs::write(&path, [&source, TRAIT].concat()).ok()?;
+        Some(Self { path, source })
+    }
+
+    /// Does a failed build, which `said` this, fail because of the trait?
+    pub fn is_to_blame(said: &str) -> bool {
+        said.contains(TWO_METHODS)
+    }
+}
+
+impl Drop for WithTrait {
+    fn drop(&mut self) {
+        // evcxr writes the next cell in any case.
+        let _ = fs::write(&self.path, &self.source);
+    }
+}
+
+/// Notes that the user has chosen how values are shown by the cells in `folder`.
+///
+/// # Errors
+/// The note cannot be written.
+pub fn note_choice(folder: &Path) -> io::Result<()> {
+    fs::write(folder.join(CHOSEN), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    /// A cell of these items and values, each shown as evcxr first tries, in a folder of its own.
+    fn cell(items: &str, values: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("src")).unwrap();
+        let shown: String = values.iter().map(|value| format!("({value}).evcxr_display();\n")).collect();
+        fs::write(folder.path().join("src/lib.rs"), format!("{items}\nfn main() {{ {shown} }}")).unwrap();
+        folder
+    }
+
+    fn compile(folder: &Path) -> Output {
+        let mut command = Command::new("rustc");
+        command.args(["--edition=2024", "--cap-lints=allow", "-o"]).arg(folder.join("cell"));
+        command.arg(folder.join("src/lib.rs")).output().unwrap()
+    }
+
+    /// What a cell prints that is compiled with the trait.
+    fn printed(items: &str, values: &[&str]) -> String {
+        let folder = cell(items, values);
+        let with_trait = WithTrait::add(folder.path()).unwrap();
+        let output = compile(folder.path());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        drop(with_trait);
+        assert!(!fs::read_to_string(folder.path().join("src/lib.rs")).unwrap().contains("__evcxr"));
+        String::from_utf8(Command::new(folder.path().join("cell")).output().unwrap().stdout).unwrap()
+    }
+
+    #[test]
+    fn values_of_the_standard_library_are_shown_by_the_first_build() {
+        let values = [
+            "1",
+            "-2.5",
+            "7u8",
+            "true",
+            "'a'",
+            "\"b\\n\"",
+            "&&3",
+            "\"c\".to_string()",
+            "vec![1.0]",
+            "&[1, 2][..]",
+            "[4; 2]",
+            "Some(\"d\")",
+            "\"x\".parse::<i32>()",
+            "()",
+            "(1, 'e')",
+            "0..3",
+            "vec![Some((1, [2.5]))]",
+            "std::collections::BTreeMap::from([(1, \"f\")])",
+            "std::time::Duration::from_secs(2)",
+            "std::path::Path::new(\"g\")",
+        ];
+        let shown = [
+            "1",
+            "-2.5",
+            "7",
+            "true",
+            "'a'",
+            "\"b\\n\"",
+            "3",
+            "\"c\"",
+            "[1.0]",
+            "[1, 2]",
+            "[4, 4]",
+            "Some(\"d\")",
+            "Err(ParseIntError { kind: InvalidDigit })",
+            "()",
+            "(1, 'e')",
+            "0..3",
+            "[Some((1, [2.5]))]",
+            "{1: \"f\"}",
+            "2s",
+            "\"g\"",
+        ];
+        let wanted = shown.map(|text| format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n"));
+        assert_eq!(printed("", &values), wanted.concat());
+    }
+
+    #[test]
+    fn a_method_of_a_users_type_comes_first_also_below_a_box() {
+        let items =
+            "#[derive(Debug, Clone)] struct Figure; impl Figure { fn evcxr_display(&self) { print!(\"figure \") } }";
+        assert_eq!(
+            printed(items, &["Figure", "&Figure", "Box::new(Figure)", "&std::rc::Rc::new(Figure)"]),
+            "figure ".repeat(4)
+        );
+    }
+
+    #[test]
+    fn where_a_trait_of_the_user_shows_numbers_this_one_is_to_blame() {
+        let folder = cell("trait Show { fn evcxr_display(&self) {} } impl Show for f64 {}", &["1.5"]);
+        let with_trait = WithTrait::add(folder.path());
+        assert!(WithTrait::is_to_blame(&String::from_utf8_lossy(&compile(folder.path()).stderr)));
+        drop(with_trait);
+        assert!(compile(folder.path()).status.success());
+    }
+
+    #[test]
+    fn nothing_is_added_where_no_value_is_shown_or_the_user_has_chosen_how() {
+        let folder = cell("", &[]);
+        assert!(WithTrait::add(folder.path()).is_none());
+        let folder = cell("", &["1"]);
+        note_choice(folder.path()).unwrap();
+        assert!(WithTrait::add(folder.path()).is_none());
+    }
+}

@@ -2,9 +2,9 @@
 //!
 //! evcxr first calls `evcxr_display` on the value; only where the compiler finds no such method does it compile the cell once
 //! more, to show the value's `Debug`. For numbers, texts and the collections of the standard library that is known before.
-//! So while such a cell is compiled, a trait stands at the end of it that gives these types the method, and shows what evcxr
+//! So while such a cell is compiled, traits stand at the end of it that give these types the method, and show what evcxr
 //! would show. A method of a type of the user's own comes first by the rules of the language, and where a trait of theirs
-//! gives one of these types the method, the compiler finds two, and the cell is compiled without this one.
+//! gives one of these types the method, the compiler finds two, and the cell is compiled without these.
 
 use std::fs;
 use std::io;
@@ -16,17 +16,24 @@ const CALL: &str = ").evcxr_display();";
 /// The compiler's name of the error that there are two such methods.
 const TWO_METHODS: &str = "E0034";
 
-/// Beside the cells: the user has chosen by `:fmt` or `:types` how values are shown, which the trait does not know.
+/// Beside the cells: the user has chosen by `:fmt` or `:types` how values are shown, which the traits do not know.
 const CHOSEN: &str = "display-is-chosen";
 
 /// The commands by which they do.
 pub const COMMANDS: [&str; 2] = [":fmt", ":types"];
 
-/// In one line, since it follows the cell's last. No type here leads to one of the user's own by `Deref`.
-const TRAIT: &str = r#"
+/// For types without `Deref`, and for what leads to one of them by up to three, as a `String`, a `Vec`, a `Box` of one and a
+/// user's own type may: its own `Debug` is shown, not that of what it leads to.
+const TRAITS: &str = r#"
 #[allow(non_camel_case_types)] trait __evcxr_debug_display { fn evcxr_display(&self); }
 macro_rules! __evcxr_debug_display { ($([$($generics:tt)*] $shown:ty;)*) => { $(
     impl<$($generics)*> __evcxr_debug_display for $shown where Self: ::std::fmt::Debug {
+        fn evcxr_display(&self) { __evcxr_debug_display(&::std::format!("{:?}", self)); }
+    }
+)* } }
+macro_rules! __evcxr_deref_display { ($($name:ident [$($step:ident),*] {$($bounds:tt)*})*) => { $(
+    #[allow(non_camel_case_types)] trait $name { fn evcxr_display(&self); }
+    impl<T: ::std::fmt::Debug, $($step: ?Sized),*> $name for T where $($bounds)* {
         fn evcxr_display(&self) { __evcxr_debug_display(&::std::format!("{:?}", self)); }
     }
 )* } }
@@ -40,41 +47,50 @@ fn __evcxr_debug_display(text: &str) {
 }
 __evcxr_debug_display! {
     [] i8; [] i16; [] i32; [] i64; [] i128; [] isize; [] u8; [] u16; [] u32; [] u64; [] u128; [] usize;
-    [] f32; [] f64; [] bool; [] char; [] str; [] ::std::string::String; [] ();
-    [] ::std::path::Path; [] ::std::path::PathBuf; [] ::std::time::Duration;
-    [T] [T]; [T, const N: usize] [T; N]; [T] ::std::vec::Vec<T>; [T] ::std::option::Option<T>;
-    [T, E] ::std::result::Result<T, E>; [T] ::std::collections::VecDeque<T>; [T] ::std::ops::Range<T>;
+    [] f32; [] f64; [] bool; [] char; [] str; [] (); [] ::std::path::Path; [] ::std::time::Duration;
+    [T] [T]; [T, const N: usize] [T; N]; [T] ::std::option::Option<T>; [T, E] ::std::result::Result<T, E>;
+    [T] ::std::collections::VecDeque<T>; [T] ::std::ops::Range<T>;
     [K, V, S] ::std::collections::HashMap<K, V, S>; [K, V] ::std::collections::BTreeMap<K, V>;
     [T, S] ::std::collections::HashSet<T, S>; [T] ::std::collections::BTreeSet<T>;
     [A] (A,); [A, B] (A, B); [A, B, C] (A, B, C); [A, B, C, D] (A, B, C, D);
 }
+__evcxr_deref_display! {
+    __evcxr_deref_display_1 [A] { T: ::std::ops::Deref<Target = A>, A: __evcxr_debug_display }
+    __evcxr_deref_display_2 [A, B] {
+        T: ::std::ops::Deref<Target = A>, A: ::std::ops::Deref<Target = B>, B: __evcxr_debug_display
+    }
+    __evcxr_deref_display_3 [A, B, C] {
+        T: ::std::ops::Deref<Target = A>, A: ::std::ops::Deref<Target = B>, B: ::std::ops::Deref<Target = C>,
+        C: __evcxr_debug_display
+    }
+}
 "#;
 
-/// A cell's source with the trait at its end, as it was again on drop.
-pub struct WithTrait {
+/// A cell's source with the traits at its end, as it was again on drop.
+pub struct WithTraits {
     path: PathBuf,
     source: String,
 }
 
-impl WithTrait {
-    /// Adds the trait to the cell in `folder`. `None` where evcxr looks for no method, or would show something else.
+impl WithTraits {
+    /// Adds the traits to the cell in `folder`. `None` where evcxr looks for no method, or would show something else.
     pub fn add(folder: &Path) -> Option<Self> {
         let path = folder.join("src/lib.rs");
         let source = fs::read_to_string(&path).ok()?;
         if !source.contains(CALL) || folder.join(CHOSEN).exists() {
             return None;
         }
-        fs::write(&path, [&source, TRAIT].concat()).ok()?;
+        fs::write(&path, [&source, TRAITS].concat()).ok()?;
         Some(Self { path, source })
     }
 
-    /// Does a failed build, which `said` this, fail because of the trait?
+    /// Does a failed build, which `said` this, fail because of the traits?
     pub fn is_to_blame(said: &str) -> bool {
         said.contains(TWO_METHODS)
     }
 }
 
-impl Drop for WithTrait {
+impl Drop for WithTraits {
     fn drop(&mut self) {
         // evcxr writes the next cell in any case.
         let _ = fs::write(&self.path, &self.source);
@@ -110,13 +126,13 @@ mod tests {
         command.arg(folder.join("src/lib.rs")).output().unwrap()
     }
 
-    /// What a cell prints that is compiled with the trait.
+    /// What a cell prints that is compiled with the traits.
     fn printed(items: &str, values: &[&str]) -> String {
         let folder = cell(items, values);
-        let with_trait = WithTrait::add(folder.path()).unwrap();
+        let with_traits = WithTraits::add(folder.path()).unwrap();
         let output = compile(folder.path());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        drop(with_trait);
+        drop(with_traits);
         assert!(!fs::read_to_string(folder.path().join("src/lib.rs")).unwrap().contains("__evcxr"));
         String::from_utf8(Command::new(folder.path().join("cell")).output().unwrap().stdout).unwrap()
     }
@@ -182,20 +198,29 @@ mod tests {
     }
 
     #[test]
-    fn where_a_trait_of_the_user_shows_numbers_this_one_is_to_blame() {
+    fn what_leads_to_such_a_value_is_shown_by_its_own_debug() {
+        let items = "#[derive(Debug)] struct Metres<T>(T); impl<T> std::ops::Deref for Metres<T> { type Target = T; fn deref(&self) -> &T { &self.0 } }";
+        let values = ["Metres(1.5)", "&Metres(2.5)", "Box::new(3)", "Metres(Box::new(vec![4]))", "&&&5"];
+        let shown = ["Metres(1.5)", "Metres(2.5)", "3", "Metres([4])", "5"];
+        let wanted = shown.map(|text| format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n"));
+        assert_eq!(printed(items, &values), wanted.concat());
+    }
+
+    #[test]
+    fn where_a_trait_of_the_user_shows_numbers_these_are_to_blame() {
         let folder = cell("trait Show { fn evcxr_display(&self) {} } impl Show for f64 {}", &["1.5"]);
-        let with_trait = WithTrait::add(folder.path());
-        assert!(WithTrait::is_to_blame(&String::from_utf8_lossy(&compile(folder.path()).stderr)));
-        drop(with_trait);
+        let with_traits = WithTraits::add(folder.path());
+        assert!(WithTraits::is_to_blame(&String::from_utf8_lossy(&compile(folder.path()).stderr)));
+        drop(with_traits);
         assert!(compile(folder.path()).status.success());
     }
 
     #[test]
     fn nothing_is_added_where_no_value_is_shown_or_the_user_has_chosen_how() {
         let folder = cell("", &[]);
-        assert!(WithTrait::add(folder.path()).is_none());
+        assert!(WithTraits::add(folder.path()).is_none());
         let folder = cell("", &["1"]);
         note_choice(folder.path()).unwrap();
-        assert!(WithTrait::add(folder.path()).is_none());
+        assert!(WithTraits::add(folder.path()).is_none());
     }
 }

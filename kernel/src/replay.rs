@@ -18,7 +18,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::debug_display::WithTrait;
+use crate::debug_display::WithTraits;
 use crate::traces::{Found, Traces};
 
 /// The file, in the folder of the cells' crate, that keeps the call.
@@ -72,11 +72,11 @@ pub fn build(cargo: &mut Command) -> io::Result<i32> {
 impl Record {
     /// Makes the call again and answers it. `None` where cargo is to be asked.
     fn run(&self, cargo: &Command) -> Option<i32> {
-        let with_trait = env::current_dir().ok().and_then(|folder| WithTrait::add(&folder));
+        let with_traits = env::current_dir().ok().and_then(|folder| WithTraits::add(&folder));
         let mut output = self.compile(cargo)?;
-        if with_trait.is_some() {
-            drop(with_trait);
-            if !output.status.success() && WithTrait::is_to_blame(&String::from_utf8_lossy(&output.stderr)) {
+        if with_traits.is_some() {
+            drop(with_traits);
+            if !output.status.success() && WithTraits::is_to_blame(&String::from_utf8_lossy(&output.stderr)) {
                 output = self.compile(cargo)?;
             }
         }

@@ -22,6 +22,32 @@ WRONG = [
     "env!(\"NO_SUCH_VARIABLE_ANYWHERE\")",
 ]
 
+NAMES = """
+let seven = 7;
+let words = vec!["a", "b"];
+#[derive(Debug)] struct Point { x: i32 }
+#[derive(Debug)] struct Metres(f64);
+impl std::ops::Deref for Metres { type Target = f64; fn deref(&self) -> &f64 { &self.0 } }
+"""
+# Values, some of a kind that is shown by one build, and mistakes in such cells.
+VALUES = [
+    "seven + 1",
+    "&words",
+    "words.iter().map(|word| word.len() as f64 / 3.0).collect::<Vec<_>>()",
+    "\"a\".parse::<f32>()",
+    "Some(Point { x: seven })",
+    "Point { x: 1 }",
+    "Metres(1.5)",
+    "Box::new(std::sync::Mutex::new(Metres(2.5)))",
+    "if seven > 6 { \"more\\nlines\" } else { \"é\" }",
+    "()",
+    "missing + seven",
+    "\"7\".parse()?",
+    "words.nothing()",
+    "struct Quiet; Quiet",
+    "std::env::args",
+]
+
 
 class ReplayTest(unittest.TestCase):
     @contextmanager
@@ -148,27 +174,32 @@ class ReplayTest(unittest.TestCase):
     def test_values_are_shown_as_evcxr_shows_them_though_by_one_build(self):
         with tempfile.TemporaryDirectory() as folder, cells_copy(folder) as cells:
             with self.kernel(folder, cells) as kernel:
-                kernel.run("let seven = 7; let words = vec![\"a\", \"b\"];")
+                kernel.run(NAMES)
                 self.assertFalse(self.is_cargo_asked(kernel, "let eight = seven + 1;"))
-                self.assertEqual(self.result(kernel, "words.len() as i32 + eight"), "10")
-                self.assertEqual(self.result(kernel, "&words"), '["a", "b"]')
+                by_one_build = [self.answer(kernel, value) for value in VALUES]
+                self.assertEqual(by_one_build[0], ([{"text/plain": "8"}], ""))
                 with open(f"{self.work}/src/lib.rs") as source:
                     self.assertNotIn("__evcxr_debug_display", source.read())
-                # A message names the cell's own lines.
-                failed = kernel.run("let nine = 9;\nmissing + nine").reply
-                self.assertIn("missing", failed["evalue"])
-                self.assertNotIn("__evcxr", "\n".join(failed["traceback"]))
-                # The user's ways to show a number come first.
+                # Numbers as a trait of the user's shows them.
                 kernel.run("trait Show { fn evcxr_display(&self) { println!(\"EVCXR_BEGIN_CONTENT text/plain\\nmine\\n"
                            "EVCXR_END_CONTENT\") } }\nimpl Show for i32 {}")
-                self.assertEqual(self.result(kernel, "seven"), "mine")
-                self.assertEqual(self.result(kernel, "2.5"), "2.5")
-                kernel.run(":clear")
-                kernel.run("let words = vec![\"a\", \"b\"];")
+                self.assertEqual([self.result(kernel, value) for value in ("seven", "2.5")], ["mine", "2.5"])
+
+                # The user chooses how values are shown: as before, which is left to evcxr then.
+                for code in (":clear", ":fmt", NAMES):
+                    kernel.run(code)
+                self.assertEqual([self.answer(kernel, value) for value in VALUES], by_one_build)
                 kernel.run(":fmt {:#?}")
                 self.assertEqual(self.result(kernel, "&words"), '[\n    "a",\n    "b",\n]')
                 kernel.run(":fmt\n:types")
                 self.assertIn("f64", self.result(kernel, "2.5"))
+
+    def answer(self, kernel, code):
+        """What a cell shows, or how it fails."""
+        cell = kernel.run(code)
+        # Messages name the number of the cell.
+        message = re.sub(r"cell \d+", "cell", "\n".join(cell.reply.get("traceback", [])))
+        return [result["data"] for result in cell.of("execute_result")], message
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@
 //! would show. A method of a type of the user's own comes first by the rules of the language, and where a trait of theirs
 //! gives one of these types the method, the compiler finds two, and the cell is compiled without these.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::cell::Cell;
 
 /// What evcxr calls on a cell's last value.
 const CALL: &str = ").evcxr_display();";
@@ -20,27 +22,26 @@ const TWO_METHODS: &str = "E0034";
 const CHOSEN: &str = "display-is-chosen";
 
 /// The commands by which they do.
-pub const COMMANDS: [&str; 2] = [":fmt", ":types"];
+const COMMANDS: [&str; 2] = [":fmt", ":types"];
 
 /// For types without `Deref`, and for what leads to one of them by up to three, as a `String`, a `Vec`, a `Box` of one and a
 /// user's own type may: its own `Debug` is shown, not that of what it leads to.
 const TRAITS: &str = r#"
-#[allow(non_camel_case_types)] trait __evcxr_debug_display { fn evcxr_display(&self); }
+trait __EvcxrDebugDisplay { fn evcxr_display(&self); }
 macro_rules! __evcxr_debug_display { ($([$($generics:tt)*] $shown:ty;)*) => { $(
-    impl<$($generics)*> __evcxr_debug_display for $shown where Self: ::std::fmt::Debug {
-        fn evcxr_display(&self) { __evcxr_debug_display(&::std::format!("{:?}", self)); }
+    impl<$($generics)*> __EvcxrDebugDisplay for $shown where Self: ::std::fmt::Debug {
+        fn evcxr_display(&self) { __evcxr_debug_display(self) }
     }
 )* } }
 macro_rules! __evcxr_deref_display { ($($name:ident [$($step:ident),*] {$($bounds:tt)*})*) => { $(
-    #[allow(non_camel_case_types)] trait $name { fn evcxr_display(&self); }
+    trait $name { fn evcxr_display(&self); }
     impl<T: ::std::fmt::Debug, $($step: ?Sized),*> $name for T where $($bounds)* {
-        fn evcxr_display(&self) { __evcxr_debug_display(&::std::format!("{:?}", self)); }
+        fn evcxr_display(&self) { __evcxr_debug_display(self) }
     }
 )* } }
-fn __evcxr_debug_display(text: &str) {
-    let mut output = ::std::io::stdout().lock();
-    let message = ::std::format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n");
-    if let Err(error) = ::std::io::Write::write_all(&mut output, message.as_bytes()) {
+fn __evcxr_debug_display(shown: &(impl ::std::fmt::Debug + ?Sized)) {
+    let text = ::std::format!("EVCXR_BEGIN_CONTENT text/plain\n{shown:?}\nEVCXR_END_CONTENT\n");
+    if let Err(error) = ::std::io::Write::write_all(&mut ::std::io::stdout(), text.as_bytes()) {
         ::std::eprintln!("Failed to send content to parent: {error:?}");
         ::std::process::exit(1);
     }
@@ -55,33 +56,36 @@ __evcxr_debug_display! {
     [A] (A,); [A, B] (A, B); [A, B, C] (A, B, C); [A, B, C, D] (A, B, C, D);
 }
 __evcxr_deref_display! {
-    __evcxr_deref_display_1 [A] { T: ::std::ops::Deref<Target = A>, A: __evcxr_debug_display }
-    __evcxr_deref_display_2 [A, B] {
-        T: ::std::ops::Deref<Target = A>, A: ::std::ops::Deref<Target = B>, B: __evcxr_debug_display
+    __EvcxrDerefDisplay1 [A] { T: ::std::ops::Deref<Target = A>, A: __EvcxrDebugDisplay }
+    __EvcxrDerefDisplay2 [A, B] {
+        T: ::std::ops::Deref<Target = A>, A: ::std::ops::Deref<Target = B>, B: __EvcxrDebugDisplay
     }
-    __evcxr_deref_display_3 [A, B, C] {
+    __EvcxrDerefDisplay3 [A, B, C] {
         T: ::std::ops::Deref<Target = A>, A: ::std::ops::Deref<Target = B>, B: ::std::ops::Deref<Target = C>,
-        C: __evcxr_debug_display
+        C: __EvcxrDebugDisplay
     }
 }
 "#;
 
-/// A cell's source with the traits at its end, as it was again on drop.
+/// A cell's source with the traits at its end, cut off again on drop: the cell itself is not written anew, as on a full disk it
+/// might not come back.
 pub struct WithTraits {
-    path: PathBuf,
-    source: String,
+    source: File,
+    n_bytes: u64,
 }
 
 impl WithTraits {
     /// Adds the traits to the cell in `folder`. `None` where evcxr looks for no method, or would show something else.
     pub fn add(folder: &Path) -> Option<Self> {
         let path = folder.join("src/lib.rs");
-        let source = fs::read_to_string(&path).ok()?;
-        if !source.contains(CALL) || folder.join(CHOSEN).exists() {
+        let cell = fs::read_to_string(&path).ok()?;
+        if !cell.contains(CALL) || folder.join(CHOSEN).exists() {
             return None;
         }
-        fs::write(&path, [&source, TRAITS].concat()).ok()?;
-        Some(Self { path, source })
+        let mut with_traits =
+            Self { source: File::options().append(true).open(path).ok()?, n_bytes: cell.len() as u64 };
+        with_traits.source.write_all(TRAITS.as_bytes()).ok()?;
+        Some(with_traits)
     }
 
     /// Does a failed build, which `said` this, fail because of the traits?
@@ -93,16 +97,19 @@ impl WithTraits {
 impl Drop for WithTraits {
     fn drop(&mut self) {
         // evcxr writes the next cell in any case.
-        let _ = fs::write(&self.path, &self.source);
+        let _ = self.source.set_len(self.n_bytes);
     }
 }
 
-/// Notes that the user has chosen how values are shown by the cells in `folder`.
+/// Notes for the cells in `folder` if the user chooses in `cell` how values are shown.
 ///
 /// # Errors
 /// The note cannot be written.
-pub fn note_choice(folder: &Path) -> io::Result<()> {
-    fs::write(folder.join(CHOSEN), "")
+pub fn note_choice(cell: &Cell<'_>, folder: &Path) -> io::Result<()> {
+    match COMMANDS.iter().any(|name| cell.has_command(name)) {
+        true => fs::write(folder.join(CHOSEN), ""),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -137,54 +144,41 @@ mod tests {
         String::from_utf8(Command::new(folder.path().join("cell")).output().unwrap().stdout).unwrap()
     }
 
+    /// Checks as what values are shown.
+    #[track_caller]
+    fn check_shown(items: &str, shown: &[(&str, &str)]) {
+        let (values, texts): (Vec<&str>, Vec<&str>) = shown.iter().copied().unzip();
+        let wanted = texts.iter().map(|text| format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n"));
+        assert_eq!(printed(items, &values), wanted.collect::<String>());
+    }
+
     #[test]
     fn values_of_the_standard_library_are_shown_by_the_first_build() {
-        let values = [
-            "1",
-            "-2.5",
-            "7u8",
-            "true",
-            "'a'",
-            "\"b\\n\"",
-            "&&3",
-            "\"c\".to_string()",
-            "vec![1.0]",
-            "&[1, 2][..]",
-            "[4; 2]",
-            "Some(\"d\")",
-            "\"x\".parse::<i32>()",
-            "()",
-            "(1, 'e')",
-            "0..3",
-            "vec![Some((1, [2.5]))]",
-            "std::collections::BTreeMap::from([(1, \"f\")])",
-            "std::time::Duration::from_secs(2)",
-            "std::path::Path::new(\"g\")",
-        ];
-        let shown = [
-            "1",
-            "-2.5",
-            "7",
-            "true",
-            "'a'",
-            "\"b\\n\"",
-            "3",
-            "\"c\"",
-            "[1.0]",
-            "[1, 2]",
-            "[4, 4]",
-            "Some(\"d\")",
-            "Err(ParseIntError { kind: InvalidDigit })",
-            "()",
-            "(1, 'e')",
-            "0..3",
-            "[Some((1, [2.5]))]",
-            "{1: \"f\"}",
-            "2s",
-            "\"g\"",
-        ];
-        let wanted = shown.map(|text| format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n"));
-        assert_eq!(printed("", &values), wanted.concat());
+        check_shown(
+            "",
+            &[
+                ("1", "1"),
+                ("-2.5", "-2.5"),
+                ("7u8", "7"),
+                ("true", "true"),
+                ("'a'", "'a'"),
+                ("\"b\\n\"", "\"b\\n\""),
+                ("&&3", "3"),
+                ("\"c\".to_string()", "\"c\""),
+                ("vec![1.0]", "[1.0]"),
+                ("&[1, 2][..]", "[1, 2]"),
+                ("[4; 2]", "[4, 4]"),
+                ("Some(\"d\")", "Some(\"d\")"),
+                ("\"x\".parse::<i32>()", "Err(ParseIntError { kind: InvalidDigit })"),
+                ("()", "()"),
+                ("(1, 'e')", "(1, 'e')"),
+                ("0..3", "0..3"),
+                ("vec![Some((1, [2.5]))]", "[Some((1, [2.5]))]"),
+                ("std::collections::BTreeMap::from([(1, \"f\")])", "{1: \"f\"}"),
+                ("std::time::Duration::from_secs(2)", "2s"),
+                ("std::path::Path::new(\"g\")", "\"g\""),
+            ],
+        );
     }
 
     #[test]
@@ -200,10 +194,14 @@ mod tests {
     #[test]
     fn what_leads_to_such_a_value_is_shown_by_its_own_debug() {
         let items = "#[derive(Debug)] struct Metres<T>(T); impl<T> std::ops::Deref for Metres<T> { type Target = T; fn deref(&self) -> &T { &self.0 } }";
-        let values = ["Metres(1.5)", "&Metres(2.5)", "Box::new(3)", "Metres(Box::new(vec![4]))", "&&&5"];
-        let shown = ["Metres(1.5)", "Metres(2.5)", "3", "Metres([4])", "5"];
-        let wanted = shown.map(|text| format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n"));
-        assert_eq!(printed(items, &values), wanted.concat());
+        let shown = [
+            ("Metres(1.5)", "Metres(1.5)"),
+            ("&Metres(2.5)", "Metres(2.5)"),
+            ("Box::new(3)", "3"),
+            ("Metres(Box::new(vec![4]))", "Metres([4])"),
+            ("&&&5", "5"),
+        ];
+        check_shown(items, &shown);
     }
 
     #[test]
@@ -220,7 +218,9 @@ mod tests {
         let folder = cell("", &[]);
         assert!(WithTraits::add(folder.path()).is_none());
         let folder = cell("", &["1"]);
-        note_choice(folder.path()).unwrap();
+        note_choice(&Cell::new("let a = 1;"), folder.path()).unwrap();
+        assert!(WithTraits::add(folder.path()).is_some());
+        note_choice(&Cell::new(":fmt"), folder.path()).unwrap();
         assert!(WithTraits::add(folder.path()).is_none());
     }
 }

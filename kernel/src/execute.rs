@@ -120,10 +120,8 @@ impl Kernel {
         if let Some(command) = commands::own(code) {
             return Ok(self.run_own(command));
         }
-        let cell = Cell::new(code);
         if let Ok(copy) = &self.place.copy
-            && debug_display::COMMANDS.iter().any(|name| cell.has_command(name))
-            && let Err(error) = debug_display::note_choice(copy.folder())
+            && let Err(error) = debug_display::note_choice(&Cell::new(code), copy.folder())
         {
             eprintln!("noting how values are shown in {}: {error}", copy.folder().display());
         }

@@ -61,7 +61,7 @@ pub fn build(cargo: &mut Command) -> io::Result<i32> {
     let record = fs::read(folder.join(FILE)).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
     if let Some(record) = record
         && record.traces.hold(cargo)
-        && let Some(code) = record.run(cargo)
+        && let Some(code) = record.run(cargo, &folder)
     {
         return Ok(code);
     }
@@ -70,9 +70,9 @@ pub fn build(cargo: &mut Command) -> io::Result<i32> {
 }
 
 impl Record {
-    /// Makes the call again and answers it. `None` where cargo is to be asked.
-    fn run(&self, cargo: &Command) -> Option<i32> {
-        let with_traits = env::current_dir().ok().and_then(|folder| WithTraits::add(&folder));
+    /// Makes the call again for the cell in `folder` and answers it. `None` where cargo is to be asked.
+    fn run(&self, cargo: &Command, folder: &Path) -> Option<i32> {
+        let with_traits = WithTraits::add(folder);
         let mut output = self.compile(cargo)?;
         if with_traits.is_some() {
             drop(with_traits);

@@ -2,6 +2,7 @@
 
 use super::objects::Place;
 use super::{Canvas, Colour, Dice, N_PIXELS, SIDE_PX, mix};
+use std::ops::Range;
 
 /// A surface, as the two colours that its noise runs between, and how much wider than high its patches are.
 struct Surface {
@@ -42,10 +43,11 @@ pub(super) fn draw(dice: &mut Dice, place: &Place) -> Canvas {
     };
     let sky = draw_sky(dice, horizon_px);
     let ground = draw_ground(dice);
-    let ridge = noise(dice, 1.0);
+    // The horizon rises and falls a little, along the middle row of a noise of its own.
+    const MIDDLE: usize = SIDE_PX / 2;
+    let ridge = noise(dice, 1.0, MIDDLE..MIDDLE + 1);
     std::array::from_fn(|pixel| {
-        // The horizon rises and falls a little, along the middle row of a noise of its own.
-        let height_px = horizon_px + 2.0 * ridge[N_PIXELS / 2 + pixel % SIDE_PX];
+        let height_px = horizon_px + 2.0 * ridge[MIDDLE * SIDE_PX + pixel % SIDE_PX];
         let share = ((pixel / SIDE_PX) as f32 + 0.5 - height_px).clamp(0.0, 1.0);
         mix(sky[pixel], ground[pixel], share)
     })
@@ -54,7 +56,7 @@ pub(super) fn draw(dice: &mut Dice, place: &Place) -> Canvas {
 fn draw_sky(dice: &mut Dice, horizon_px: f32) -> Canvas {
     let sky = &SKIES[dice.pick(&[0, 0, 1, 2, 3])];
     let (zenith, horizon) = (dice.near(sky.zenith), dice.near(sky.horizon));
-    let clouds = noise(dice, 1.8);
+    let clouds = noise(dice, 1.8, 0..SIDE_PX);
     // How much of the sky is covered: from none to most.
     let cover = dice.between(-0.7, 0.2);
     let depth_px = horizon_px.max(SIDE_PX as f32 / 2.0);
@@ -68,15 +70,16 @@ fn draw_sky(dice: &mut Dice, horizon_px: f32) -> Canvas {
 fn draw_ground(dice: &mut Dice) -> Canvas {
     let surface = &GROUNDS[dice.pick(&[0, 1, 2, 3, 4])];
     let (dark, light) = (dice.near(surface.dark), dice.near(surface.light));
-    let texture = noise(dice, surface.stretch);
+    let texture = noise(dice, surface.stretch, 0..SIDE_PX);
     let contrast = dice.between(0.5, 1.0);
     std::array::from_fn(|pixel| mix(dark, light, (0.5 + contrast * texture[pixel]).clamp(0.0, 1.0)))
 }
 
 /// Smooth noise whose strength falls with frequency as 1/f, about -0.7..=0.7; patches are `stretch` times as wide as high.
+/// Only `rows` are computed; every row costs the same random numbers.
 ///
 /// Each octave is a lattice of random values, twice as fine as the one before and half as strong, joined smoothly.
-fn noise(dice: &mut Dice, stretch: f32) -> [f32; N_PIXELS] {
+fn noise(dice: &mut Dice, stretch: f32, rows: Range<usize>) -> [f32; N_PIXELS] {
     const COARSEST_PX: f32 = 20.0;
     const N_OCTAVES: i32 = 5;
     /// Points along a side of the finest lattice: 32 pixels / 1.25 pixels, the offset and the end points.
@@ -97,7 +100,7 @@ fn noise(dice: &mut Dice, stretch: f32) -> [f32; N_PIXELS] {
             });
             *line = columns.map(|(left, way)| points[left] + (points[left + 1] - points[left]) * way);
         }
-        for (y, row) in sum.chunks_exact_mut(SIDE_PX).enumerate() {
+        for (y, row) in rows.clone().zip(sum.chunks_exact_mut(SIDE_PX).skip(rows.start)) {
             let (top, way) = lattice_position(y as f32 / cell_px + offset_y);
             for ((value, above), below) in row.iter_mut().zip(&lines[top]).zip(&lines[top + 1]) {
                 *value += above + (below - above) * way;

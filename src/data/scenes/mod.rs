@@ -98,7 +98,8 @@ fn draw(number: usize, picture: &mut [u8]) {
 
 /// The colour a share of the way from one to another.
 fn mix(from: Colour, to: Colour, share: f32) -> Colour {
-    [0, 1, 2].map(|channel| from[channel] + (to[channel] - from[channel]) * share)
+    let channel = |channel: usize| from[channel] + (to[channel] - from[channel]) * share;
+    [channel(0), channel(1), channel(2)]
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! distance, negative inside, so that edges come out smooth at any size.
 
 use super::{Canvas, Colour, Dice, SIDE_PX};
+use std::ops::Range;
 
 /// Class names, in the order of the class indices.
 pub(super) const CLASS_NAMES: [&str; 10] =
@@ -113,7 +114,15 @@ pub(super) fn draw(canvas: &mut Canvas, class: usize, place: &Place, dice: &mut 
 struct Brush<'a> {
     canvas: &'a mut Canvas,
     scale_px: f32,
+    /// How far outside a shape a pixel can lie and still have a share of it, in the object's frame.
+    edge: f32,
     spots: Vec<Spot>,
+}
+
+/// A part of the object's frame.
+struct Area {
+    across: Range<f32>,
+    down: Range<f32>,
 }
 
 /// A pixel that the object may cover.
@@ -134,12 +143,45 @@ impl<'a> Brush<'a> {
                 spots.push(Spot { pixel, point: place.frame((x, y)), light: 1.0 - 0.16 * (x + y) });
             }
         }
-        Self { canvas, scale_px: place.scale_px, spots }
+        // Half a pixel, and more than what rounding can make of it.
+        Self { canvas, scale_px: place.scale_px, edge: 0.5 / place.scale_px + 1e-3, spots }
     }
 
-    /// Lays a shape over what is there.
-    fn fill(&mut self, colour: Colour, distance: impl Fn(Point) -> f32) {
-        for &Spot { pixel, point, light } in &self.spots {
+    fn ellipse(&mut self, colour: Colour, centre: Point, radii: Point) {
+        self.fill(colour, self.around_ellipse(centre, radii), |p| ellipse(p, centre, radii));
+    }
+
+    fn segment(&mut self, colour: Colour, from: Point, to: Point, radius: f32) {
+        self.fill(colour, self.around(&[from, to], radius), |p| segment(p, from, to, radius));
+    }
+
+    fn polygon(&mut self, colour: Colour, corners: &[Point]) {
+        self.fill(colour, self.around(corners, 0.0), |p| polygon(p, corners));
+    }
+
+    /// Where lines between points can be seen that are wider by `radius` to each side.
+    fn around(&self, points: &[Point], radius: f32) -> Area {
+        let reach = radius + self.edge;
+        let spread = |coordinates: &dyn Fn(&Point) -> f32| {
+            let low = points.iter().map(coordinates).fold(f32::INFINITY, f32::min);
+            let high = points.iter().map(coordinates).fold(f32::NEG_INFINITY, f32::max);
+            low - reach..high + reach
+        };
+        Area { across: spread(&|point| point.0), down: spread(&|point| point.1) }
+    }
+
+    /// Where an ellipse can be seen: its distance grows more slowly along its longer axis.
+    fn around_ellipse(&self, centre: Point, radii: Point) -> Area {
+        let share = 1.0 + self.edge / radii.0.min(radii.1);
+        let reach = (radii.0 * share, radii.1 * share);
+        Area { across: centre.0 - reach.0..centre.0 + reach.0, down: centre.1 - reach.1..centre.1 + reach.1 }
+    }
+
+    /// Lays a shape over what is there; outside `area` its distance is more than half a pixel.
+    fn fill(&mut self, colour: Colour, area: Area, distance: impl Fn(Point) -> f32) {
+        let spots =
+            self.spots.iter().filter(|spot| area.across.contains(&spot.point.0) && area.down.contains(&spot.point.1));
+        for &Spot { pixel, point, light } in spots {
             let cover = (0.5 - distance(point) * self.scale_px).clamp(0.0, 1.0);
             for (under, channel) in self.canvas[pixel].iter_mut().zip(colour) {
                 *under += ((channel * light).clamp(0.0, 1.0) - *under) * cover;
@@ -148,90 +190,96 @@ impl<'a> Brush<'a> {
     }
 
     fn balloon(&mut self, main: Colour, second: Colour) {
-        self.fill(DARK, |p| {
-            segment(p, (-0.38, 0.2), (-0.14, 0.75), 0.03).min(segment(p, (0.38, 0.2), (0.14, 0.75), 0.03))
+        let ropes = [((-0.38, 0.2), (-0.14, 0.75)), ((0.38, 0.2), (0.14, 0.75))];
+        let ends = ropes.map(|(top, bottom)| [top, bottom]).concat();
+        self.fill(DARK, self.around(&ends, 0.03), |p| {
+            ropes.iter().map(|&(top, bottom)| segment(p, top, bottom, 0.03)).fold(f32::INFINITY, f32::min)
         });
-        self.fill(main, |p| ellipse(p, (0.0, -0.3), (0.66, 0.7)));
-        self.fill(second, |p| ellipse(p, (0.0, -0.3), (0.26, 0.7)));
-        self.fill(WOOD, |p| polygon(p, &[(-0.22, 0.7), (0.22, 0.7), (0.17, 0.98), (-0.17, 0.98)]));
+        self.ellipse(main, (0.0, -0.3), (0.66, 0.7));
+        self.ellipse(second, (0.0, -0.3), (0.26, 0.7));
+        self.polygon(WOOD, &[(-0.22, 0.7), (0.22, 0.7), (0.17, 0.98), (-0.17, 0.98)]);
     }
 
     fn boat(&mut self, main: Colour, second: Colour) {
-        self.fill(WOOD, |p| segment(p, (0.0, -0.92), (0.0, 0.4), 0.05));
-        self.fill(PALE, |p| polygon(p, &[(0.09, -0.86), (0.09, 0.22), (0.78, 0.22)]));
-        self.fill(second, |p| polygon(p, &[(-0.09, -0.62), (-0.09, 0.22), (-0.58, 0.22)]));
-        self.fill(main, |p| polygon(p, &[(-0.96, 0.34), (0.96, 0.34), (0.62, 0.82), (-0.62, 0.82)]));
+        self.segment(WOOD, (0.0, -0.92), (0.0, 0.4), 0.05);
+        self.polygon(PALE, &[(0.09, -0.86), (0.09, 0.22), (0.78, 0.22)]);
+        self.polygon(second, &[(-0.09, -0.62), (-0.09, 0.22), (-0.58, 0.22)]);
+        self.polygon(main, &[(-0.96, 0.34), (0.96, 0.34), (0.62, 0.82), (-0.62, 0.82)]);
     }
 
     fn car(&mut self, main: Colour) {
-        self.fill(main, |p| polygon(p, &[(-0.62, 0.0), (-0.4, -0.46), (0.3, -0.46), (0.62, 0.0)]));
-        self.fill(GLASS, |p| polygon(p, &[(-0.44, -0.04), (-0.31, -0.34), (0.22, -0.34), (0.42, -0.04)]));
-        self.fill(main, |p| polygon(p, &[(-0.98, -0.02), (0.86, -0.02), (0.98, 0.16), (0.98, 0.44), (-0.98, 0.44)]));
+        self.polygon(main, &[(-0.62, 0.0), (-0.4, -0.46), (0.3, -0.46), (0.62, 0.0)]);
+        self.polygon(GLASS, &[(-0.44, -0.04), (-0.31, -0.34), (0.22, -0.34), (0.42, -0.04)]);
+        self.polygon(main, &[(-0.98, -0.02), (0.86, -0.02), (0.98, 0.16), (0.98, 0.44), (-0.98, 0.44)]);
         for x in [-0.52, 0.52] {
-            self.fill(TYRE, |p| ellipse(p, (x, 0.44), (0.24, 0.24)));
+            self.ellipse(TYRE, (x, 0.44), (0.24, 0.24));
         }
     }
 
     fn fish(&mut self, main: Colour, second: Colour) {
-        self.fill(second, |p| polygon(p, &[(-0.4, 0.0), (-0.98, -0.46), (-0.8, 0.0), (-0.98, 0.46)]));
-        self.fill(second, |p| polygon(p, &[(-0.3, -0.36), (0.0, -0.8), (0.4, -0.4)]));
-        self.fill(main, |p| ellipse(p, (0.16, 0.0), (0.8, 0.54)));
+        self.polygon(second, &[(-0.4, 0.0), (-0.98, -0.46), (-0.8, 0.0), (-0.98, 0.46)]);
+        self.polygon(second, &[(-0.3, -0.36), (0.0, -0.8), (0.4, -0.4)]);
+        self.ellipse(main, (0.16, 0.0), (0.8, 0.54));
         for x in [-0.22, 0.12] {
-            self.fill(second, |p| ellipse(p, (x, 0.0), (0.1, 0.48)));
+            self.ellipse(second, (x, 0.0), (0.1, 0.48));
         }
-        self.fill(PALE, |p| ellipse(p, (0.58, -0.1), (0.17, 0.17)));
-        self.fill(DARK, |p| ellipse(p, (0.6, -0.1), (0.09, 0.09)));
+        self.ellipse(PALE, (0.58, -0.1), (0.17, 0.17));
+        self.ellipse(DARK, (0.6, -0.1), (0.09, 0.09));
     }
 
     fn flower(&mut self, main: Colour, second: Colour) {
         const LEAF: Colour = [0.20, 0.46, 0.16];
-        self.fill(LEAF, |p| segment(p, (0.0, 0.0), (0.0, 0.95), 0.06));
-        self.fill(LEAF, |p| ellipse(p, (0.26, 0.66), (0.26, 0.11)));
+        self.segment(LEAF, (0.0, 0.0), (0.0, 0.95), 0.06);
+        self.ellipse(LEAF, (0.26, 0.66), (0.26, 0.11));
         for (x, y) in [(0.46, 0.0), (0.23, 0.4), (-0.23, 0.4), (-0.46, 0.0), (-0.23, -0.4), (0.23, -0.4)] {
-            self.fill(main, |p| ellipse(p, (x, y - 0.3), (0.26, 0.26)));
+            self.ellipse(main, (x, y - 0.3), (0.26, 0.26));
         }
-        self.fill(second, |p| ellipse(p, (0.0, -0.3), (0.24, 0.24)));
+        self.ellipse(second, (0.0, -0.3), (0.24, 0.24));
     }
 
     fn house(&mut self, main: Colour, second: Colour) {
-        self.fill(main, |p| polygon(p, &[(-0.66, -0.12), (0.66, -0.12), (0.66, 0.8), (-0.66, 0.8)]));
-        self.fill(second, |p| polygon(p, &[(-0.92, -0.08), (0.0, -0.86), (0.92, -0.08)]));
-        self.fill(WOOD, |p| polygon(p, &[(-0.42, 0.26), (-0.12, 0.26), (-0.12, 0.8), (-0.42, 0.8)]));
-        self.fill(GLASS, |p| polygon(p, &[(0.12, 0.12), (0.46, 0.12), (0.46, 0.44), (0.12, 0.44)]));
+        self.polygon(main, &[(-0.66, -0.12), (0.66, -0.12), (0.66, 0.8), (-0.66, 0.8)]);
+        self.polygon(second, &[(-0.92, -0.08), (0.0, -0.86), (0.92, -0.08)]);
+        self.polygon(WOOD, &[(-0.42, 0.26), (-0.12, 0.26), (-0.12, 0.8), (-0.42, 0.8)]);
+        self.polygon(GLASS, &[(0.12, 0.12), (0.46, 0.12), (0.46, 0.44), (0.12, 0.44)]);
     }
 
     fn moon(&mut self, main: Colour, second: Colour) {
         let crater = main.map(|channel| channel * 0.4);
-        self.fill(main, |p| ellipse(p, (-0.06, 0.0), (0.98, 0.98)).max(-ellipse(p, (0.42, -0.12), (0.74, 0.74))));
+        let full = ((-0.06, 0.0), (0.98, 0.98));
+        self.fill(main, self.around_ellipse(full.0, full.1), |p| {
+            ellipse(p, full.0, full.1).max(-ellipse(p, (0.42, -0.12), (0.74, 0.74)))
+        });
         for (x, y, radius) in [(-0.66, -0.2, 0.15), (-0.58, 0.32, 0.19), (-0.1, 0.74, 0.14)] {
-            self.fill(crater, |p| ellipse(p, (x, y), (radius, radius)));
+            self.ellipse(crater, (x, y), (radius, radius));
         }
-        self.fill(second, |p| polygon(p, &STAR.map(|(x, y)| (0.44 + 0.44 * x, 0.44 * y - 0.16))));
+        self.polygon(second, &STAR.map(|(x, y)| (0.44 + 0.44 * x, 0.44 * y - 0.16)));
     }
 
     fn mushroom(&mut self, main: Colour) {
-        self.fill(PALE, |p| polygon(p, &[(-0.2, 0.0), (0.2, 0.0), (0.3, 0.9), (-0.3, 0.9)]));
-        self.fill(main, |p| ellipse(p, (0.0, 0.12), (0.92, 0.92)).max(p.1 - 0.12));
+        self.polygon(PALE, &[(-0.2, 0.0), (0.2, 0.0), (0.3, 0.9), (-0.3, 0.9)]);
+        let whole = ((0.0, 0.12), (0.92, 0.92));
+        self.fill(main, self.around_ellipse(whole.0, whole.1), |p| ellipse(p, whole.0, whole.1).max(p.1 - 0.12));
         for (x, y, radius) in [(-0.42, -0.12, 0.15), (0.06, -0.46, 0.17), (0.48, -0.1, 0.13)] {
-            self.fill(PALE, |p| ellipse(p, (x, y), (radius, radius)));
+            self.ellipse(PALE, (x, y), (radius, radius));
         }
     }
 
     fn star(&mut self, main: Colour, second: Colour) {
-        self.fill(main, |p| polygon(p, &STAR));
-        self.fill(second, |p| polygon(p, &STAR.map(|(x, y)| (0.5 * x, 0.5 * y))));
+        self.polygon(main, &STAR);
+        self.polygon(second, &STAR.map(|(x, y)| (0.5 * x, 0.5 * y)));
         for x in [-0.16, 0.16] {
-            self.fill(DARK, |p| ellipse(p, (x, -0.06), (0.09, 0.13)));
+            self.ellipse(DARK, (x, -0.06), (0.09, 0.13));
         }
     }
 
     fn tree(&mut self, main: Colour, second: Colour) {
-        self.fill(WOOD, |p| polygon(p, &[(-0.14, 0.4), (0.14, 0.4), (0.18, 0.98), (-0.18, 0.98)]));
+        self.polygon(WOOD, &[(-0.14, 0.4), (0.14, 0.4), (0.18, 0.98), (-0.18, 0.98)]);
         for (y, half_width) in [(0.6, 0.92), (0.1, 0.7), (-0.36, 0.48)] {
-            self.fill(main, |p| polygon(p, &[(-half_width, y), (0.0, y - 0.64), (half_width, y)]));
+            self.polygon(main, &[(-half_width, y), (0.0, y - 0.64), (half_width, y)]);
         }
         for (x, y) in [(-0.5, 0.48), (0.1, 0.42), (0.36, -0.02), (-0.26, -0.04), (0.02, -0.5)] {
-            self.fill(second, |p| ellipse(p, (x, y), (0.13, 0.13)));
+            self.ellipse(second, (x, y), (0.13, 0.13));
         }
     }
 }

@@ -193,7 +193,7 @@ pub fn build_without_locks() {
 /// # Errors
 /// One of them cannot be read.
 pub fn use_users_configuration(own: &Path) -> Result<()> {
-    let folder = own.join("configuration");
+    let folder = configuration_folder(own);
     fs::create_dir(&folder).context("making a folder for it")?;
     let users = env::var_os(USERS_CONFIGURATION).map(PathBuf::from).or_else(users_configuration);
     // SAFETY: the process has one thread so far.
@@ -209,6 +209,15 @@ pub fn use_users_configuration(own: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Does the user have any of these?
+pub fn has_users_configuration(own: &Path) -> bool {
+    fs::read_dir(configuration_folder(own)).is_ok_and(|mut files| files.next().is_some())
+}
+
+fn configuration_folder(own: &Path) -> PathBuf {
+    own.join("configuration")
 }
 
 /// Where evcxr looks for a user's settings.

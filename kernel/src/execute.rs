@@ -125,6 +125,9 @@ impl Kernel {
         {
             eprintln!("noting how values are shown in {}: {error}", copy.folder().display());
         }
+        if packages::are_needed(code) {
+            self.show_packages()?;
+        }
         let shared = self.shared.clone();
         let context = self.context.as_mut().map_err(|failure| failure.clone())?;
         let variables: Vec<String> = context.variables_and_types().map(|(name, _)| name.to_string()).collect();

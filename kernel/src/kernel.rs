@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use diabolo_protocol::FOLDER_VARIABLE;
 use evcxr::{CommandContext, EvalContext};
@@ -16,13 +17,17 @@ use crate::connection::Channel;
 use crate::event::SOCKET_VARIABLE;
 use crate::failure::Failure;
 use crate::output::Audience;
+use crate::packages::{self, Hidden};
 use crate::shared::Shared;
-use crate::sources::Sources;
 use crate::store::Copy;
-use crate::{assist, hold, packages, prelude, users_environment};
+use crate::{assist, environment, hold, prelude, users_environment};
 
 /// Names code that is run before the first cell comes, while the kernel is idle.
 pub const START_VARIABLE: &str = "DIABOLO_START";
+
+/// When nothing was asked for this long, whoever asks is taken to read: a notebook that is run as a whole sends its next cell
+/// sooner.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// For tests: a cell with this text makes the thread that owns evcxr panic, as a fault in evcxr would.
 pub const PANIC_VARIABLE: &str = "DIABOLO_TEST_PANIC";
@@ -43,6 +48,8 @@ pub struct Kernel {
     pub(crate) shared: Arc<Shared>,
     pub(crate) place: Place,
     pub(crate) context: Result<CommandContext, Failure>,
+    /// What rust-analyzer has not read.
+    hidden: Option<Hidden>,
     /// The relay whose process of cells has run the prelude.
     prepared: Option<u32>,
     pub(crate) next_count: u32,
@@ -55,7 +62,8 @@ impl Kernel {
     /// Where the place is what went wrong before, every cell says so.
     pub fn run(shared: Arc<Shared>, place: Place) {
         let context = Err(Failure::new("KernelNotReady", "evcxr has not started"));
-        let mut kernel = Self { shared, place, context, prepared: None, next_count: 1, has_footer: false };
+        let mut kernel =
+            Self { shared, place, context, hidden: None, prepared: None, next_count: 1, has_footer: false };
         kernel.shared.display().begin(None, Audience::Nobody);
         kernel.start();
         kernel.shared.queue.end_of_start();
@@ -72,7 +80,10 @@ impl Kernel {
             });
         }
         loop {
-            let request = kernel.shared.queue.take();
+            let request = kernel.shared.queue.take_within(PAUSE).unwrap_or_else(|| {
+                kernel.read_ahead();
+                kernel.shared.queue.take()
+            });
             kernel.answer_or_start_anew(&request);
         }
     }
@@ -84,7 +95,11 @@ impl Kernel {
             let say = |notice: &str| shared.say_notice(notice);
             let place = self.place.clone();
             let context = place.copy.and_then(|copy| start(&place.folder, &place.library?, &copy, &say));
-            self.context = context.map_err(|message| Failure::new("KernelNotReady", message));
+            let (context, hidden) = match context {
+                Ok((context, hidden)) => (Ok(context), hidden),
+                Err(message) => (Err(Failure::new("KernelNotReady", message)), None),
+            };
+            (self.context, self.hidden) = (context, hidden);
             *shared.notice.lock().unwrap_or_else(PoisonError::into_inner) = None;
             self.start_up();
         }));
@@ -132,16 +147,18 @@ impl Kernel {
         match &request.content {
             JupyterMessageContent::ExecuteRequest(content) => stopped = self.execute(request, content),
             JupyterMessageContent::CompleteRequest(content) => {
-                let reply = match &mut self.context {
-                    Ok(context) => assist::complete(context, &content.code, content.cursor_pos),
-                    Err(_) => assist::no_completions(content.cursor_pos),
+                let shown = self.show_packages();
+                let reply = match (shown, &mut self.context) {
+                    (Ok(()), Ok(context)) => assist::complete(context, &content.code, content.cursor_pos),
+                    _ => assist::no_completions(content.cursor_pos),
                 };
                 self.reply(request, reply);
             }
             JupyterMessageContent::InspectRequest(content) => {
-                let reply = match &mut self.context {
-                    Ok(context) => assist::inspect(context, &content.code, content.cursor_pos),
-                    Err(_) => assist::nothing_found(),
+                let shown = self.show_packages();
+                let reply = match (shown, &mut self.context) {
+                    (Ok(()), Ok(context)) => assist::inspect(context, &content.code, content.cursor_pos),
+                    _ => assist::nothing_found(),
                 };
                 self.reply(request, reply);
             }
@@ -183,10 +200,11 @@ impl Kernel {
     /// Runs the start code and the prelude as one cell: what the first cell of most notebooks asks for is then there, and
     /// the rest of it is compiled only once.
     fn start_up(&mut self) {
-        let Ok(context) = &mut self.context else { return };
         let start = std::env::var(START_VARIABLE).unwrap_or_default();
         let start = Cell::new(&start).to_run(Path::new("/")).unwrap_or(start.clone());
-        match run_prelude(context, &start) {
+        let shown = if packages::are_needed(&start) { self.show_packages() } else { Ok(()) };
+        let Ok(context) = &mut self.context else { return };
+        match shown.and_then(|()| run_prelude(context, &start)) {
             Ok(()) => {
                 self.prepared = Some(process_of(context));
                 if let Ok(copy) = &self.place.copy
@@ -204,13 +222,38 @@ impl Kernel {
     /// Pays what the first variable would: rust-analyzer's first look at all crates.
     fn warm_up(&mut self) {
         hold::at(hold::WARM_UP);
-        if let (Ok(()), Ok(context)) = (self.prepare_process(), &mut self.context) {
+        let ready = self.show_packages().and_then(|()| self.prepare_process());
+        if let (Ok(()), Ok(context)) = (ready, &mut self.context) {
             // It is dropped again, and leaves nothing behind.
             for code in ["let warm = String::new();", "drop(warm);"] {
                 if let Err(error) = context.execute(code) {
                     eprintln!("warming up with `{code}`: {error}");
                 }
             }
+        }
+    }
+
+    /// Lets rust-analyzer read the packages with what comes next.
+    pub(crate) fn show_packages(&mut self) -> Result<(), Failure> {
+        if let (Some(hidden), Ok(context)) = (&self.hidden, &mut self.context) {
+            hidden.show(context).map_err(|error| {
+                Failure::new(
+                    "Error",
+                    format!("packages cannot be shown to rust-analyzer ({error}); restart the kernel"),
+                )
+            })?;
+            self.hidden = None;
+        }
+        Ok(())
+    }
+
+    /// Lets it read them now, while nobody waits, if it has not.
+    fn read_ahead(&mut self) {
+        if self.hidden.is_some()
+            && let (Ok(()), Ok(context)) = (self.show_packages(), &mut self.context)
+            && let Err(error) = context.completions("a", 1)
+        {
+            eprintln!("reading packages ahead: {error}");
         }
     }
 
@@ -243,7 +286,12 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Fills the warm folder and starts evcxr with a relay as its child. What takes long is told to `say`.
-fn start(folder: &Path, library: &Path, copy: &Copy, say: &dyn Fn(&str)) -> Result<CommandContext, String> {
+fn start(
+    folder: &Path,
+    library: &Path,
+    copy: &Copy,
+    say: &dyn Fn(&str),
+) -> Result<(CommandContext, Option<Hidden>), String> {
     copy.take_spare_or_fill(say).map_err(|error| {
         format!("copying the warm build to {}: {error}; `cargo diabolo setup` makes it anew", copy.folder().display())
     })?;
@@ -254,23 +302,24 @@ fn start(folder: &Path, library: &Path, copy: &Copy, say: &dyn Fn(&str)) -> Resu
     // A Ctrl-C in the terminal that started the kernel is for the kernel.
     std::os::unix::process::CommandExt::process_group(&mut relay, 0);
     let written = |error| format!("writing to {}: {error}", folder.display());
-    let sources = Sources::empty(folder).map_err(written)?;
+    let hidden = Hidden::hide(folder, library).map_err(written)?;
     let elsewhere = Elsewhere::enter(folder, &mut relay);
     let (context, outputs) = EvalContext::with_subprocess_command(relay)
         .map_err(|error| format!("evcxr does not start; `cargo diabolo setup` repairs what it can.\n{error}"))?;
-    sources.fill(library).map_err(written)?;
     // The relay sends everything to the front instead.
     drop(outputs);
     let mut context = CommandContext::with_eval_context(context);
-    // It has seen the empty library, and reads the other one when it reads the dependencies again.
-    packages::read_again(&mut context);
+    let is_needed = environment::has_users_configuration(folder);
+    if is_needed {
+        hidden.show(&mut context).map_err(written)?;
+    }
     context.execute(":load_config --quiet").map_err(|error| {
         format!(
             "your configuration of evcxr (evcxr.toml, init.evcxr, prelude.rs) failed; mend it, or remove it: {error}"
         )
     })?;
     drop(elsewhere);
-    Ok(context)
+    Ok((context, (!is_needed).then_some(hidden)))
 }
 
 /// While it lives, this process works in another folder than the notebook's, in which evcxr would look for its settings and

@@ -12,6 +12,9 @@
 //! a toolchain. In the one made here, cargo is this program: it hands every call to the real cargo, and leaves the other
 //! packages out of the answer to rust-analyzer. It also sees to it that cargo finds the versions of what is compiled
 //! already, which evcxr makes it forget ([`crate::versions`]). Without rustup this cargo is the first in the search path.
+//!
+//! And only a `let` needs to know a type. Until one comes, or a question about code, or a moment in which nobody waits, all
+//! packages are hidden ([`Hidden`]): a notebook's first cell mostly has none.
 
 use std::collections::{HashMap, HashSet};
 use std::env;
@@ -28,6 +31,8 @@ use anyhow::{Context, Result};
 use evcxr::CommandContext;
 use serde_json::Value;
 
+use crate::cell::Cell;
+use crate::sources::Sources;
 use crate::versions::Versions;
 use crate::{environment, hold, replay};
 
@@ -39,6 +44,12 @@ const USERS_TOOLCHAIN: &str = "DIABOLO_USERS_TOOLCHAIN";
 
 /// The folder of the real toolchain.
 const SYSROOT: &str = "DIABOLO_SYSROOT";
+
+/// The toolchain in the kernel's own folder.
+const TOOLCHAIN_FOLDER: &str = "toolchain";
+
+/// The file in it that is there while rust-analyzer sees no packages.
+const HIDDEN: &str = "packages-are-hidden";
 
 /// Puts this program in cargo's place, for this process and its children. Called before any thread is started.
 pub fn stand_in_for_cargo(own_folder: &Path, sysroot: &Path) -> io::Result<()> {
@@ -63,7 +74,7 @@ pub fn stand_in_for_cargo(own_folder: &Path, sysroot: &Path) -> io::Result<()> {
 
 /// A toolchain like the real one, in which cargo is this program.
 fn make_toolchain(own_folder: &Path, sysroot: &Path) -> io::Result<PathBuf> {
-    let toolchain = own_folder.join("toolchain");
+    let toolchain = own_folder.join(TOOLCHAIN_FOLDER);
     let programs = toolchain.join("bin");
     fs::create_dir_all(&programs)?;
     symlink(sysroot.join("lib"), toolchain.join("lib"))?;
@@ -87,6 +98,40 @@ pub fn use_real_toolchain(command: &mut Command) {
         let others = env::split_paths(&paths).filter(|folder| *folder != own);
         command.env("PATH", env::join_paths(others).unwrap_or(paths.clone()));
     }
+}
+
+/// All packages and the standard library, while rust-analyzer sees none of them.
+pub struct Hidden {
+    /// The file by which the program in cargo's place knows.
+    marker: PathBuf,
+    sources: Sources,
+    library: PathBuf,
+}
+
+impl Hidden {
+    /// Hides them from the rust-analyzer of the kernel whose folder this is.
+    pub fn hide(own_folder: &Path, library: &Path) -> io::Result<Self> {
+        let toolchain = own_folder.join(TOOLCHAIN_FOLDER);
+        fs::create_dir_all(&toolchain)?;
+        let marker = toolchain.join(HIDDEN);
+        fs::write(&marker, "")?;
+        Ok(Self { marker, sources: Sources::empty(own_folder)?, library: library.into() })
+    }
+
+    /// Lets it read them with the next cell or question.
+    pub fn show(&self, context: &mut CommandContext) -> io::Result<()> {
+        fs::remove_file(&self.marker)?;
+        self.sources.fill(&self.library)?;
+        read_again(context);
+        Ok(())
+    }
+}
+
+/// Does this cell need them? evcxr asks for the types of what a `let` names; what its commands ask for is not known here.
+pub fn are_needed(code: &str) -> bool {
+    let cell = Cell::new(code);
+    let is_dependency = |command: &str| command.split_whitespace().next() == Some(":dep");
+    cell.body().contains("let") || !cell.commands().all(is_dependency)
 }
 
 /// Makes rust-analyzer read all packages with the next cell: after a stop it may have read half of them, and believes that
@@ -144,7 +189,10 @@ pub fn run_as_cargo() -> Result<()> {
     if !(has("metadata") && has("--filter-platform")) {
         return Err(cargo.exec()).context("starting the real cargo");
     }
-    if !has("--no-deps") {
+    let are_hidden = env::var_os(TOOLCHAIN).is_some_and(|toolchain| Path::new(&toolchain).join(HIDDEN).exists());
+    if are_hidden {
+        cargo.arg("--no-deps");
+    } else if !has("--no-deps") {
         hold::at(hold::METADATA);
     }
     let output = cargo.stderr(Stdio::inherit()).output().context("starting the real cargo")?;
@@ -256,6 +304,16 @@ mod tests {
         let mut without_dependencies = json!({ "packages": [], "resolve": null });
         leave_out_private(&mut without_dependencies);
         assert_eq!(without_dependencies["packages"], json!([]));
+    }
+
+    #[test]
+    fn packages_are_needed_by_a_let_and_by_commands_that_may_ask() {
+        for code in ["use a::*;", ":dep a = \"1\"\nuse a::b;", "println!(\"{}\", 1 + 1)", "fn f() -> u8 { 1 }", ""] {
+            assert!(!are_needed(code), "{code}");
+        }
+        for code in ["use a::*;\nlet b = a();", ":vars", ":dep a\n:clear", "if let Some(a) = b { }"] {
+            assert!(are_needed(code), "{code}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jupyter_protocol::{JupyterMessage, JupyterMessageContent};
 
@@ -50,6 +51,13 @@ impl Queue {
             Some(request) => request,
             None => unreachable!("the wait ends with a request"),
         }
+    }
+
+    /// Takes the next request, if there is one or one comes in time.
+    pub fn take_within(&self, time: Duration) -> Option<JupyterMessage> {
+        let state = self.state();
+        let waited = self.arrived.wait_timeout_while(state, time, |state| state.waiting.is_empty());
+        waited.unwrap_or_else(PoisonError::into_inner).0.take()
     }
 
     /// Takes the next request, if there is one.

@@ -60,7 +60,7 @@ pub fn build(cargo: &mut Command) -> io::Result<i32> {
     let folder = env::current_dir()?;
     let record = fs::read(folder.join(FILE)).ok().and_then(|text| serde_json::from_slice::<Record>(&text).ok());
     if let Some(record) = record
-        && record.traces.hold(cargo)
+        && record.traces.hold(cargo, &folder)
         && let Some(code) = record.run(cargo, &folder)
     {
         return Ok(code);

@@ -1,8 +1,7 @@
 //! Which part of the standard library's sources rust-analyzer reads, which it reads to know the types of variables.
 //!
-//! evcxr evaluates something before it has any dependency. rust-analyzer would read the whole library for that, and again
-//! for the first dependency, so at first it sees none. Later it sees the three crates whose items a cell can name, without
-//! the packages below them and the vendors' intrinsics.
+//! At first it sees nothing, as with all packages ([`crate::packages::Hidden`]); later the three crates whose items a cell can
+//! name, without the packages below them and the vendors' intrinsics.
 
 use std::env;
 use std::fs;
@@ -43,7 +42,7 @@ impl Sources {
     }
 
     /// Puts the toolchain's library in its place.
-    pub fn fill(self, library: &Path) -> io::Result<()> {
+    pub fn fill(&self, library: &Path) -> io::Result<()> {
         fs::remove_dir(self.folder.join("core"))?;
         for name in CRATES {
             std::os::unix::fs::symlink(library.join(name), self.folder.join(name))?;

@@ -1,7 +1,8 @@
 //! What cargo looks at before it calls the compiler, so that a look at the same shows whether it would do the same.
 //!
 //! Manifests, lock file and settings count by their text, all others as cargo has it: by the time of their last change,
-//! here with size and number as well.
+//! here with size and number as well. In the cells' manifest the level of optimisation does not count: set-up's settings
+//! replace it, and it changes to make rust-analyzer read again ([`crate::packages::read_again`]).
 
 use std::collections::BTreeSet;
 use std::env;
@@ -59,8 +60,10 @@ struct Stamp {
 impl Traces {
     /// Takes them after a build that began at `started`. `None` where the next one cannot be known from them.
     pub fn of(found: &Found<'_>, started: SystemTime) -> Option<Self> {
-        let texts =
-            texts(found).into_iter().map(|path| (trace_of_text(&path), path)).map(|(trace, path)| (path, trace));
+        let texts = texts(found)
+            .into_iter()
+            .map(|path| (trace_of_text(&path, found.folder), path))
+            .map(|(trace, path)| (path, trace));
         let mut files = BTreeSet::from([found.cargo.get_program().into(), found.rustc.into()]);
         for message in found.messages {
             let names = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -85,10 +88,10 @@ impl Traces {
         Some(Self { call: trace_of_call(found.cargo), texts: texts.collect(), stamps })
     }
 
-    /// Is everything as it was, for this call of cargo?
-    pub fn hold(&self, cargo: &Command) -> bool {
+    /// Is everything as it was, for this call of cargo in the folder of the cells' crate?
+    pub fn hold(&self, cargo: &Command, folder: &Path) -> bool {
         self.call == trace_of_call(cargo)
-            && self.texts.iter().all(|(path, trace)| trace_of_text(path) == *trace)
+            && self.texts.iter().all(|(path, trace)| trace_of_text(path, folder) == *trace)
             && self.stamps.iter().all(|(path, stamp)| stamp_of(path) == *stamp)
     }
 }
@@ -181,8 +184,12 @@ fn trace_of_call(cargo: &Command) -> u64 {
     hasher.finish()
 }
 
-fn trace_of_text(path: &Path) -> u64 {
+fn trace_of_text(path: &Path, folder: &Path) -> u64 {
     let Ok(text) = fs::read(path) else { return 0 };
+    let mut text = String::from_utf8_lossy(&text);
+    if path.parent() == Some(folder) && path.ends_with("Cargo.toml") {
+        text = text.lines().filter(|line| !line.starts_with("opt-level = ")).collect::<String>().into();
+    }
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()
@@ -278,7 +285,9 @@ mod tests {
         built.write("cells/target/debug/libctx.so", "");
         // Written again as it was.
         built.write("cells/Cargo.toml", "[package]");
-        assert!(traces.hold(&built.cargo()));
+        assert!(traces.hold(&built.cargo(), &built.at("cells")));
+        built.write("cells/Cargo.toml", "[package]\nopt-level = 3\n");
+        assert!(traces.hold(&built.cargo(), &built.at("cells")));
     }
 
     #[test]
@@ -300,14 +309,14 @@ mod tests {
             let built = Built::new();
             let traces = built.traces().unwrap();
             built.write(name, "new");
-            assert!(!traces.hold(&built.cargo()), "{name}");
+            assert!(!traces.hold(&built.cargo(), &built.at("cells")), "{name}");
         }
         let built = Built::new();
         let traces = built.traces().unwrap();
-        assert!(!traces.hold(built.cargo().arg("--offline")));
-        assert!(traces.hold(&built.cargo()));
+        assert!(!traces.hold(built.cargo().arg("--offline"), &built.at("cells")));
+        assert!(traces.hold(&built.cargo(), &built.at("cells")));
         fs::remove_file(built.at("helper/src/lib.rs")).unwrap();
-        assert!(!traces.hold(&built.cargo()));
+        assert!(!traces.hold(&built.cargo(), &built.at("cells")));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 """What asking about code does (nothing), what is read as a command, and versions that stay what set-up compiled."""
 
+import fcntl
 import os
 import re
+import shutil
 import tempfile
 import unittest
 from pathlib import Path
 
-from harness import Kernel, KernelCase, make_crate, wait_until
+from harness import Kernel, KernelCase, cells_copy, make_crate, wait_until
 
 
 def text_of(cell):
@@ -184,6 +186,33 @@ class StoppedAnalysisTest(unittest.TestCase):
                 self.assertEqual(text_of(kernel.run(code)), "1")
                 self.assertEqual(text_of(kernel.run("kept")), "5")
             finally:
+                kernel.close()
+
+
+class FirstCellTest(unittest.TestCase):
+    def test_packages_are_read_for_a_variable_and_not_for_a_first_cell_without_one(self):
+        with tempfile.TemporaryDirectory() as folder, cells_copy(folder) as cells:
+            hold, path = f"{folder}/hold", f"{folder}/pln"
+            make_crate(path, "pub struct Thing; impl Thing { pub fn one(&self) -> u8 { 1 } } pub fn thing() -> Thing { Thing }")
+            # Held by the lock, the kernel does not start before the cell is there.
+            lock = open(f"{cells}/master.lock", "a")
+            shutil.rmtree(f"{cells}/spare", ignore_errors=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            kernel = Kernel({"DIABOLO_CELLS": cells, "DIABOLO_TEST_HOLD_METADATA": hold})
+            try:
+                Path(hold).touch()
+                request = kernel.send(f':dep pln = {{ path = "{path}" }}\nuse pln::*;\nthing().one()')
+                kernel.wait_for(request, "stream")
+                lock.close()
+                self.assertEqual(text_of(kernel.gather(request)), "1")
+                request = kernel.send("let t = thing();\nt.one()")
+                wait_until(lambda: os.path.exists(f"{hold}.begun"))
+                os.remove(hold)
+                self.assertEqual(text_of(kernel.gather(request)), "1")
+                reply = kernel.ask("shell", "complete_request", {"code": "t.on", "cursor_pos": 4})[1]
+                self.assertIn("one", [match.split("(")[0] for match in reply["matches"]])
+            finally:
+                lock.close()
                 kernel.close()
 
 

@@ -131,7 +131,7 @@ pub(super) fn each_batch(
 ) -> Result<()> {
     let device = network.device();
     let network = network.evaluated(precision);
-    let batch_size = if is_host(device) { BATCH_ON_CPU } else { BATCH_ON_GPU };
+    let batch_size = if is_host(device) { BATCH_ON_CPU.max(network.fewest_at_once()) } else { BATCH_ON_GPU };
     for start in (0..images.len()).step_by(batch_size) {
         interrupt::check(doing)?;
         let on_device = ResidentImages::new(images, start..images.len().min(start + batch_size), device)?;

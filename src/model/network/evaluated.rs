@@ -29,6 +29,11 @@ impl Evaluated<'_> {
         if self.folded.is_some() { Ok(images) } else { self.network.arranged(images) }
     }
 
+    /// Images at a time below which some threads would have none to do.
+    pub(crate) fn fewest_at_once(&self) -> usize {
+        self.folded.as_ref().map_or(0, |_| Folded::fewest_at_once())
+    }
+
     /// From images `[n, c, h, w]` to codes `[n, d]`; of a Gaussian bottleneck its mean.
     pub(crate) fn encode(&self, images: &Tensor) -> Result<Tensor> {
         match &self.folded {

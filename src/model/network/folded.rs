@@ -85,6 +85,12 @@ impl Folded {
         Some(Self { operations, grids, n_encoding, spare: Mutex::default() })
     }
 
+    /// Images for which every thread has a few groups to do.
+    pub(super) fn fewest_at_once() -> usize {
+        const GROUPS_PER_THREAD: usize = 4;
+        GROUPS_PER_THREAD * LANES * tch::get_num_threads().max(1) as usize
+    }
+
     /// What is wanted of images `[n, c, h, w]`, in as many threads as libtorch's operations take.
     pub(super) fn of_images<const N: usize>(
         &self,

@@ -4,8 +4,7 @@
 //! them stay in the cache of a core from the first layer to the last. Sums are added in the same order in every lane, so an
 //! image's result does not depend on the images beside it.
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::*;
+#![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there are vectors of x86-64 alone"))]
 
 /// Images that are computed side by side.
 pub(super) const LANES: usize = 16;
@@ -128,104 +127,126 @@ trait Vector: Copy {
     unsafe fn max(self, other: Self) -> Self;
 }
 
-macro_rules! vector {
-    ($type:ty, $n:expr, $load:ident, $store:ident, $splat:ident, $multiply_add:ident, $multiply:ident, $max:ident, $not_numbers_of:ident) => {
-        impl Vector for $type {
-            const N: usize = $n;
-            #[inline(always)]
-            unsafe fn load(from: *const f32) -> Self {
-                unsafe { $load(from) }
-            }
-            #[inline(always)]
-            unsafe fn store(self, to: *mut f32) {
-                unsafe { $store(to, self) }
-            }
-            #[inline(always)]
-            unsafe fn splat(value: f32) -> Self {
-                unsafe { $splat(value) }
-            }
-            #[inline(always)]
-            unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self {
-                unsafe { $multiply_add(self, factor, summand) }
-            }
-            #[inline(always)]
-            unsafe fn multiply(self, factor: Self) -> Self {
-                unsafe { $multiply(self, factor) }
-            }
-            #[inline(always)]
-            unsafe fn max_or(self, other: Self) -> Self {
-                unsafe { $max(self, other) }
-            }
-            #[inline(always)]
-            unsafe fn max(self, other: Self) -> Self {
-                unsafe { $not_numbers_of(self, $max(self, other)) }
-            }
-        }
-    };
-}
+/// Vectors of 512 and of 256 bits.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Convolution, Grid, Lanes, Stage, Vector, map_values};
+    use std::arch::x86_64::*;
 
-vector!(
-    __m512,
-    16,
-    _mm512_loadu_ps,
-    _mm512_storeu_ps,
-    _mm512_set1_ps,
-    _mm512_fmadd_ps,
-    _mm512_mul_ps,
-    _mm512_max_ps,
-    not_numbers_of_16
-);
-vector!(
-    __m256,
-    8,
-    _mm256_loadu_ps,
-    _mm256_storeu_ps,
-    _mm256_set1_ps,
-    _mm256_fmadd_ps,
-    _mm256_mul_ps,
-    _mm256_max_ps,
-    not_numbers_of_8
-);
+    macro_rules! vector {
+        ($type:ty, $n:expr, $load:ident, $store:ident, $splat:ident, $multiply_add:ident, $multiply:ident, $max:ident, $not_numbers_of:ident) => {
+            impl Vector for $type {
+                const N: usize = $n;
+                #[inline(always)]
+                unsafe fn load(from: *const f32) -> Self {
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut f32) {
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                unsafe fn splat(value: f32) -> Self {
+                    unsafe { $splat(value) }
+                }
+                #[inline(always)]
+                unsafe fn multiply_add(self, factor: Self, summand: Self) -> Self {
+                    unsafe { $multiply_add(self, factor, summand) }
+                }
+                #[inline(always)]
+                unsafe fn multiply(self, factor: Self) -> Self {
+                    unsafe { $multiply(self, factor) }
+                }
+                #[inline(always)]
+                unsafe fn max_or(self, other: Self) -> Self {
+                    unsafe { $max(self, other) }
+                }
+                #[inline(always)]
+                unsafe fn max(self, other: Self) -> Self {
+                    unsafe { $not_numbers_of(self, $max(self, other)) }
+                }
+            }
+        };
+    }
 
-/// `other`, but for what is no number in `value`.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn not_numbers_of_16(value: __m512, other: __m512) -> __m512 {
-    _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value), other, value)
-}
+    vector!(
+        __m512,
+        16,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_set1_ps,
+        _mm512_fmadd_ps,
+        _mm512_mul_ps,
+        _mm512_max_ps,
+        not_numbers_of_16
+    );
+    vector!(
+        __m256,
+        8,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_set1_ps,
+        _mm256_fmadd_ps,
+        _mm256_mul_ps,
+        _mm256_max_ps,
+        not_numbers_of_8
+    );
 
-/// The same.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn not_numbers_of_8(value: __m256, other: __m256) -> __m256 {
-    _mm256_blendv_ps(other, value, _mm256_cmp_ps::<_CMP_UNORD_Q>(value, value))
+    /// `other`, but for what is no number in `value`.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn not_numbers_of_16(value: __m512, other: __m512) -> __m512 {
+        _mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value), other, value)
+    }
+
+    /// The same.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn not_numbers_of_8(value: __m256, other: __m256) -> __m256 {
+        _mm256_blendv_ps(other, value, _mm256_cmp_ps::<_CMP_UNORD_Q>(value, value))
+    }
+
+    /// # Safety
+    /// [`Convolution::check`] found nothing.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn in_512_bits(convolution: &Convolution, input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
+        // SAFETY: this is compiled for such vectors; the rest as the caller promises.
+        unsafe { convolution.compute_by::<__m512>(input, output) }
+    }
+
+    /// # Safety
+    /// As above.
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn in_256_bits(convolution: &Convolution, input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
+        // SAFETY: likewise.
+        unsafe { convolution.compute_by::<__m256>(input, output) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn map(stages: &[Stage], input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
+        map_values(stages, input, output);
+    }
 }
 
 /// Whether the processor has vectors that this is written for.
 pub(super) fn suit() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 impl Convolution {
     /// Computes all outputs. `input` and `output` are of the grids that the convolution was made for.
     pub(super) fn compute(&self, input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
-        #[target_feature(enable = "avx512f")]
-        fn in_512_bits(convolution: &Convolution, input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
-            // SAFETY: the processor has these vectors, as the caller knows; the rest as below.
-            unsafe { convolution.compute_by::<__m512>(input, output) }
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn in_256_bits(convolution: &Convolution, input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
-            // SAFETY: likewise.
-            unsafe { convolution.compute_by::<__m256>(input, output) }
-        }
         self.check(&input, &output);
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the processor has been asked, and the places have been checked.
         unsafe {
             if is_x86_feature_detected!("avx512f") {
-                in_512_bits(self, input, output);
+                x86::in_512_bits(self, input, output);
             } else {
-                in_256_bits(self, input, output);
+                x86::in_256_bits(self, input, output);
             }
         }
     }
@@ -352,6 +373,8 @@ impl Work<'_> {
                                 let [factor, summand] = numbers.get_unchecked(channel).map(|number| V::splat(number));
                                 output.multiply_add(factor, summand)
                             }
+                            // Not zero times an infinite number.
+                            Stage::LeakyReLU(0.0) => V::splat(0.0).max_or(*output),
                             Stage::LeakyReLU(slope) => output.multiply(V::splat(*slope)).max_or(*output),
                             Stage::Sigmoid | Stage::Tanh => *output,
                         };
@@ -405,32 +428,37 @@ impl Work<'_> {
 }
 
 /// Applies stages to each value.
-pub(super) fn map(stages: &[Stage], (input, from): (&[Lanes], Grid), (output, to): (&mut [Lanes], Grid)) {
-    #[target_feature(enable = "avx2,fma")]
-    fn wide(stages: &[Stage], (input, from): (&[Lanes], Grid), (output, to): (&mut [Lanes], Grid)) {
-        for (row, (x, y)) in from.rows().zip(to.rows()).enumerate() {
-            let channel = row / from.height;
-            for (x, y) in input[x..][..from.width].iter().zip(&mut output[y..][..from.width]) {
-                *y = *x;
-                for stage in stages {
-                    match stage {
-                        Stage::Affine(numbers) => {
-                            let [factor, summand] = numbers[channel];
-                            y.0.iter_mut().for_each(|y| *y = y.mul_add(factor, summand));
-                        }
-                        Stage::LeakyReLU(slope) => {
-                            y.0.iter_mut().for_each(|y| *y = if *y < 0.0 { *y * slope } else { *y });
-                        }
-                        Stage::Sigmoid => y.0.iter_mut().for_each(|y| *y = sigmoid(*y)),
-                        Stage::Tanh => y.0.iter_mut().for_each(|y| *y = sigmoid(2.0 * *y).mul_add(2.0, -1.0)),
+pub(super) fn map(stages: &[Stage], input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
+    assert!(suit());
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the processor has been asked.
+    unsafe {
+        x86::map(stages, input, output);
+    }
+}
+
+#[inline(always)]
+fn map_values(stages: &[Stage], (input, from): (&[Lanes], Grid), (output, to): (&mut [Lanes], Grid)) {
+    for (row, (x, y)) in from.rows().zip(to.rows()).enumerate() {
+        let channel = row / from.height;
+        for (x, y) in input[x..][..from.width].iter().zip(&mut output[y..][..from.width]) {
+            *y = *x;
+            for stage in stages {
+                match stage {
+                    Stage::Affine(numbers) => {
+                        let [factor, summand] = numbers[channel];
+                        y.0.iter_mut().for_each(|y| *y = y.mul_add(factor, summand));
                     }
+                    Stage::LeakyReLU(slope) => {
+                        let below = |y: f32| if *slope == 0.0 { 0.0 } else { y * slope };
+                        y.0.iter_mut().for_each(|y| *y = if *y < 0.0 { below(*y) } else { *y });
+                    }
+                    Stage::Sigmoid => y.0.iter_mut().for_each(|y| *y = sigmoid(*y)),
+                    Stage::Tanh => y.0.iter_mut().for_each(|y| *y = sigmoid(2.0 * *y).mul_add(2.0, -1.0)),
                 }
             }
         }
     }
-    assert!(suit());
-    // SAFETY: the processor has been asked.
-    unsafe { wide(stages, (input, from), (output, to)) }
 }
 
 /// `1 / (1 + exp(-x))`, to 2e-7; what is no number stays so. The exponential is `2^n exp(r)` with `r` between
@@ -486,5 +514,97 @@ pub(super) fn upsample(scale: usize, (input, from): (&[Lanes], Grid), (output, t
             let outputs = output[to.index(channel, y, 0)..][..to.width].chunks_exact_mut(scale);
             outputs.zip(line).for_each(|(outputs, value)| outputs.fill(*value));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A convolution of 2 to 8 channels of 3 x 3 pixels, pooled or not, of images of 7 x 9.
+    #[cfg(target_arch = "x86_64")]
+    fn convolution(is_pooled: bool) -> (Convolution, [Grid; 2]) {
+        let from = Grid { channels: 2, height: 7, width: 9, border: 1 };
+        let [height, width] = if is_pooled { [3, 4] } else { [7, 9] };
+        let to = Grid { channels: 8, height, width, border: 0 };
+        let [plane, line] = [from.channel_length(), from.row_length()].map(|length| length as isize);
+        let places = (0..18).map(|index| (index / 9) * plane + (index / 3 % 3 - 1) * line + index % 3 - 1);
+        let number = |index: usize| (index * 37 % 101) as f32 / 50.0 - 1.0;
+        let block = |first: usize, n: usize| Block {
+            first,
+            biases: (first..first + n).map(number).collect(),
+            weights: (0..n * 18).map(|index| number(index + first)).collect(),
+        };
+        let phase = Phase {
+            start: [0, 0],
+            out_step: 1,
+            n_outputs: [7, 9],
+            inputs: places.collect(),
+            blocks: vec![block(0, 6), block(6, 2)],
+        };
+        let convolution = Convolution {
+            phases: vec![phase],
+            step: 1,
+            is_pooled,
+            stages: vec![Stage::Affine((0..8).map(|index| [number(index), number(index + 8)]).collect())],
+            outputs: (0..8).map(|channel| to.index(channel, 0, 0)).collect(),
+        };
+        (convolution, [from, to])
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn vectors_of_either_length_give_the_same_and_what_is_no_number_stays_in_its_lane() {
+        if !suit() {
+            return;
+        }
+        for is_pooled in [false, true] {
+            let (convolution, [from, to]) = convolution(is_pooled);
+            let mut input = vec![Lanes([0.0; LANES]); from.length()];
+            for (index, row) in from.rows().enumerate() {
+                for (x, value) in input[row..][..9].iter_mut().enumerate() {
+                    value.0 = std::array::from_fn(|lane| ((index * 9 + x + lane * 5) * 53 % 97) as f32 / 48.0 - 1.0);
+                }
+            }
+            input[from.index(1, 3, 4)].0[11] = f32::NAN;
+            let mut by_any = vec![Lanes([7.0; LANES]); to.length()];
+            let mut by_256_bits = by_any.clone();
+            convolution.compute((&input, from), (&mut by_any, to));
+            // SAFETY: as before, and the processor has been asked.
+            unsafe { x86::in_256_bits(&convolution, (&input, from), (&mut by_256_bits, to)) };
+            let bits = |values: &[Lanes]| Vec::from_iter(values.iter().flat_map(|value| value.0.map(f32::to_bits)));
+            assert_eq!(bits(&by_any), bits(&by_256_bits));
+            // In a window of nine outputs; of these four are the last of their pools.
+            let is_none = |value: &Lanes| value.0.map(f32::is_nan);
+            assert!(
+                by_any.iter().all(|value| is_none(value).iter().enumerate().all(|(lane, none)| lane == 11 || !none))
+            );
+            let n = by_any.iter().filter(|value| value.0[11].is_nan()).count();
+            assert_eq!(n, 8 * if is_pooled { 4 } else { 9 });
+        }
+    }
+
+    #[test]
+    fn the_sigmoid_is_exact_to_seven_digits() {
+        for step in -20_000..=20_000 {
+            let x = step as f32 / 200.0;
+            let exact = 1.0 / (1.0 + (-f64::from(x)).exp());
+            let error = (f64::from(sigmoid(x)) - exact).abs();
+            assert!(error <= 2e-7 * exact.max(1e-6), "{x}: {error}");
+        }
+        assert_eq!([f32::INFINITY, f32::NEG_INFINITY].map(|x| sigmoid(x).mul_add(2.0, -1.0)), [1.0, -1.0]);
+        assert!(sigmoid(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn a_pool_keeps_what_is_no_number() {
+        let [from, to] = [3, 2].map(|side| Grid { channels: 1, height: side, width: side, border: 0 });
+        let mut input = vec![Lanes([-1.0; LANES]); 9];
+        input[0].0[2] = f32::NAN;
+        input[8].0[2] = 5.0;
+        let mut output = vec![Lanes([0.0; LANES]); 4];
+        max_pool([2, 2, 1], (&input, from), (&mut output, to));
+        assert_eq!(output.iter().map(|value| value.0[1]).collect::<Vec<_>>(), [-1.0; 4]);
+        assert!(output[0].0[2].is_nan() && output[3].0[2] == 5.0);
     }
 }

@@ -189,9 +189,8 @@ fn errors((images, from): (&[Lanes], Grid), (rebuilt, to): (&[Lanes], Grid), err
     for (image, rebuilt_row) in from.rows().zip(to.rows()) {
         let mut of_row = [0.0; LANES];
         for (image, rebuilt) in images[image..][..from.width].iter().zip(&rebuilt[rebuilt_row..]) {
-            for lane in 0..LANES {
-                let difference = rebuilt.0[lane] - image.0[lane];
-                of_row[lane] += difference * difference;
+            for (sum, (rebuilt, image)) in of_row.iter_mut().zip(rebuilt.0.iter().zip(image.0)) {
+                *sum += (rebuilt - image) * (rebuilt - image);
             }
         }
         sums.iter_mut().zip(of_row).for_each(|(sum, of_row)| *sum += f64::from(of_row));

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use tch::{Kind, TchError, Tensor};
 
-/// Bytes of what becomes of sixteen images, above which they leave the cache and libtorch's operations are as fast.
+/// Bytes of the weights, and of what becomes of sixteen images, above which neither stays in the cache.
 const MOST_BYTES: usize = 32 << 20;
 
 /// The operations of a network, and the weights that they need.
@@ -58,6 +58,7 @@ impl Folded {
         let is_for = is_host(network.device())
             && network.encoder.kernels.channels_last
             && network.parameters.kind() == Kind::Float
+            && plan.n_parameters() * size_of::<f32>() <= MOST_BYTES
             && threads::suit(network.device())
             && lanes::suit();
         if !is_for {
@@ -606,6 +607,19 @@ mod tests {
         check(&Architecture::report_cnn().adapted_to([1, 48, 48]).unwrap(), [1, 48, 48], 16);
         check(&Architecture::conv(), [3, 32, 32], 5);
         check(&Architecture::conv().adapted_to([1, 40, 40]).unwrap(), [1, 40, 40], 1);
+    }
+
+    #[test]
+    fn other_networks_are_left_to_libtorch() {
+        let is_left = |architecture: Architecture, image_shape| {
+            let network = Network::new(architecture.plan(image_shape).unwrap(), 5, Device::Cpu).unwrap();
+            Folded::of(&network).is_none()
+        };
+        assert!(is_left(Architecture::fcn(), [3, 32, 32]), "no convolutions");
+        let wide = Architecture::parse("Conv2d(3, 64, 3, 1, 1)", "Conv2d(64, 3, 3, 1, 1)").unwrap();
+        assert!(is_left(wide.clone(), [3, 128, 128]) && !is_left(wide, [3, 32, 32]), "large images");
+        let long = Architecture::parse("Conv2d(1, 1, 3, 1, 1) / Linear(256, 40000)", "Linear(40000, 256)").unwrap();
+        assert!(is_left(long, [1, 16, 16]), "many weights");
     }
 
     #[test]

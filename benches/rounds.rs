@@ -99,7 +99,7 @@ fn prepare(arguments: &Arguments) -> Outcome<Round> {
         "train_report_cnn" | "train_report_cnn_tuned" => training(Architecture::report_cnn(), Training::report_cnn())?,
         "train_fcn" => training(Architecture::fcn(), Training::default())?,
         "train_conv" => training(Architecture::conv(), Training::default())?,
-        "score_report_cnn" => scoring(arguments)?,
+        "score_report_cnn" | "score_report_cnn_openvino" | "score_report_cnn_onnx" => scoring(arguments)?,
         "load_cifar" => {
             let data = data.clone();
             Box::new(move || Ok(open(&data)?.train().len() as f64))

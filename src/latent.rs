@@ -42,7 +42,7 @@ impl Autoencoder {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn encode(&self, images: &Images) -> Result<Latents> {
-        let values = self.stream(images, |network, batch| network.encode(batch, self.training().precision))?;
+        let values = self.stream(images, |network, batch| network.encode(batch))?;
         let n_latents = values.len() / images.len();
         let values = Array2::from_shape_vec((images.len(), n_latents), values).expect("every code has the same length");
         Ok(Latents { name: self.name().into(), values })

@@ -1,13 +1,11 @@
 //! Reconstruction errors as anomaly scores, and images ranked by them.
 
 use crate::data::Images;
-use crate::error::TorchContext;
 use crate::files::write_whole;
 use crate::train::{Autoencoder, Learnt, warn_of_nothing_learnt};
 use crate::{Error, Result};
 use std::fmt;
 use std::path::Path;
-use tch::Kind;
 
 /// One number per image; higher is more anomalous, for every kind of score.
 ///
@@ -137,11 +135,7 @@ impl Autoencoder {
     /// # Ok::<(), diabolo::Error>(())
     /// ```
     pub fn score(&self, images: &Images) -> Result<Scores> {
-        let errors = self.stream(images, |network, batch| {
-            let difference = self.rebuild(network, batch)?.f_sub(batch).and_then(|difference| difference.f_square());
-            let mean = difference.and_then(|square| square.f_mean_dim(&[1i64, 2, 3][..], false, Kind::Float));
-            mean.doing("measuring reconstruction errors")
-        })?;
+        let errors = self.stream(images, |network, batch| network.errors(batch))?;
         if let Some(index) = errors.iter().position(|error| error.is_nan()) {
             let found = format!("an error that is not a number, of image {index}");
             let next_step = "look at the model's history: did its training diverge?";

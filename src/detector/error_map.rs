@@ -154,7 +154,7 @@ impl ErrorMaps {
 /// Squared errors, mean over the channels: `[n, h, w]`.
 fn squared_errors(model: &Autoencoder, images: &Images) -> Result<Array3<f32>> {
     let values = model.stream(images, |network, batch| {
-        let difference = model.rebuild(network, batch)?.f_sub(batch).and_then(|difference| difference.f_square());
+        let difference = network.rebuild(batch)?.f_sub(batch).and_then(|difference| difference.f_square());
         let mean = difference.and_then(|square| square.f_mean_dim(&[1i64][..], false, Kind::Float));
         mean.doing("measuring reconstruction errors")
     })?;

@@ -11,6 +11,6 @@ mod signatures;
 
 pub use architecture::Architecture;
 pub use layer::{Layer, Part};
-pub(crate) use network::{Backward, Draws, LatentDistribution, Mode, Network, Pass, Share, StepRandomness};
+pub(crate) use network::{Backward, Draws, Evaluated, LatentDistribution, Mode, Network, Share, StepRandomness};
 pub use plan::{Plan, PlanRow};
 pub use planned::{FeatureShape, PlannedLayer};

@@ -4,7 +4,7 @@ use super::batches::each_batch;
 use super::{History, Training};
 use crate::data::Images;
 use crate::error::TorchContext;
-use crate::model::{Architecture, Mode, Network, Plan};
+use crate::model::{Architecture, Evaluated, Network, Plan};
 use crate::{Error, Result, memory};
 use ndarray::Array4;
 use std::fmt;
@@ -112,7 +112,7 @@ impl Autoencoder {
         let shape = self.plan().image_shape;
         let n_bytes = memory::bytes_of(&[images.len(), shape.iter().product(), size_of::<f32>()]);
         memory::check("reconstructing images", n_bytes, "reconstruct fewer at a time")?;
-        let pixels = self.stream(images, |network, batch| self.rebuild(network, batch))?;
+        let pixels = self.stream(images, |network, batch| network.rebuild(batch))?;
         let pixels = Array4::from_shape_vec((images.len(), shape[0], shape[1], shape[2]), pixels)
             .expect("a reconstruction has the shape of its image");
         Images::from_outputs(pixels)
@@ -124,16 +124,12 @@ impl Autoencoder {
         self.network.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn rebuild(&self, network: &Network, batch: &Tensor) -> Result<Tensor> {
-        Ok(network.pass(batch, Mode::Evaluation, self.training.precision)?.reconstruction)
-    }
-
     /// Applies `compute` to images batch by batch, so that memory does not grow with their number, and joins the
     /// results in order.
     pub(crate) fn stream(
         &self,
         images: &Images,
-        mut compute: impl FnMut(&Network, &Tensor) -> Result<Tensor>,
+        mut compute: impl FnMut(&Evaluated, &Tensor) -> Result<Tensor>,
     ) -> Result<Vec<f32>> {
         let network = self.network();
         let wanted = network.plan().image_shape;
@@ -148,8 +144,8 @@ impl Autoencoder {
         }
         let mut values = Vec::new();
         self.training.set_switches(network.device());
-        each_batch(&network, images, &doing, |batch| {
-            let flat = compute(&network, batch)?.f_reshape([-1]).and_then(|flat| flat.f_to(tch::Device::Cpu));
+        each_batch(&network, self.training.precision, images, &doing, |network, batch| {
+            let flat = compute(network, batch)?.f_reshape([-1]).and_then(|flat| flat.f_to(tch::Device::Cpu));
             values.extend(flat.and_then(Vec::<f32>::try_from).doing("reading results from the device")?);
             Ok(())
         })?;

@@ -2,9 +2,9 @@
 
 use crate::data::{Images, Pixels, Split};
 use crate::device::graph::Turn;
-use crate::device::{ResidentImages, is_host, shuffled_rows, without_gradients};
+use crate::device::{Precision, ResidentImages, is_host, shuffled_rows, without_gradients};
 use crate::error::TorchContext;
-use crate::model::{Network, Share};
+use crate::model::{Evaluated, Network, Share};
 use crate::together::Together;
 use crate::{Result, interrupt, memory};
 use std::ops::Range;
@@ -124,12 +124,14 @@ pub(super) fn batch_on_host(images: &Images, indices: &[usize]) -> Result<Tensor
 /// recording what a gradient would need.
 pub(super) fn each_batch(
     network: &Network,
+    precision: Precision,
     images: &Images,
     doing: &str,
-    mut take: impl FnMut(&Tensor) -> Result<()>,
+    mut take: impl FnMut(&Evaluated, &Tensor) -> Result<()>,
 ) -> Result<()> {
     let device = network.device();
-    let batch_size = if is_host(device) { BATCH_ON_CPU } else { BATCH_ON_GPU };
+    let network = network.evaluated(precision);
+    let batch_size = if is_host(device) { BATCH_ON_CPU.max(network.fewest_at_once()) } else { BATCH_ON_GPU };
     for start in (0..images.len()).step_by(batch_size) {
         interrupt::check(doing)?;
         let on_device = ResidentImages::new(images, start..images.len().min(start + batch_size), device)?;
@@ -139,7 +141,7 @@ pub(super) fn each_batch(
         crate::device::simulated::is_given_work();
         let batch = on_device.all()?;
         let batch = network.arranged(batch).doing("arranging a batch")?;
-        without_gradients(|| take(&batch))?;
+        without_gradients(|| take(&network, &batch))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::batches::each_batch;
 use crate::data::Images;
 use crate::device::{Precision, ResidentImages};
 use crate::error::TorchContext;
-use crate::model::{Mode, Network, Pass};
+use crate::model::Network;
 use crate::{Error, Result, interrupt};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -125,8 +125,8 @@ pub struct Watched {
 /// AUC and mean of the reconstruction errors of `images`.
 fn auc_and_mse(network: &Network, precision: Precision, images: &Images) -> Result<(Option<f64>, f64)> {
     let mut errors = Vec::with_capacity(images.len());
-    each_pass(network, precision, images, "watching a training", |batch, pass| {
-        errors.extend(squared_distances(batch, &pass.reconstruction)?);
+    each_pass(network, precision, images, "watching a training", |batch, [reconstruction, _]| {
+        errors.extend(squared_distances(batch, reconstruction)?);
         Ok(())
     })?;
     let mse = errors.iter().sum::<f64>() / errors.len() as f64;
@@ -164,12 +164,12 @@ pub(super) fn measure(
     let mean_image = mean_image(train)?.f_to(network.device()).doing(doing)?;
     let [mut images, mut reconstructions, mut codes] = [Moments::default(), Moments::default(), Moments::default()];
     let (mut errors, mut from_mean) = (Vec::new(), Vec::new());
-    each_pass(network, precision, test, doing, |batch, pass| {
-        errors.extend(squared_distances(batch, &pass.reconstruction)?);
+    each_pass(network, precision, test, doing, |batch, [reconstruction, code]| {
+        errors.extend(squared_distances(batch, reconstruction)?);
         from_mean.extend(squared_distances(batch, &mean_image)?);
         images.add(batch)?;
-        reconstructions.add(&pass.reconstruction)?;
-        codes.add(&pass.code)
+        reconstructions.add(reconstruction)?;
+        codes.add(code)
     })?;
     let explained = |is_counted: &dyn Fn(usize) -> bool| {
         let sum = |values: &[f64]| {
@@ -201,11 +201,10 @@ fn each_pass(
     precision: Precision,
     images: &Images,
     doing: &str,
-    mut take: impl FnMut(&Tensor, &Pass) -> Result<(), TchError>,
+    mut take: impl FnMut(&Tensor, &[Tensor; 2]) -> Result<(), TchError>,
 ) -> Result<()> {
-    each_batch(network, images, doing, |batch| {
-        let pass = network.pass(batch, Mode::Evaluation, precision)?;
-        take(batch, &pass).doing(doing)
+    each_batch(network, precision, images, doing, |network, batch| {
+        take(batch, &network.rebuild_and_encode(batch)?).doing(doing)
     })
 }
 

@@ -62,12 +62,14 @@ const fn on_codes(name: &'static str, peer: &'static str) -> Row {
 
 /// To add a row: a line here, and a line in `prepare` of benches/rounds.rs and of benches/peers/peers.py; for one in a cell
 /// its cells in benches/in_cell.py.
-const ROWS: [Row; 21] = [
+const ROWS: [Row; 23] = [
     row("train_report_cnn", "PyTorch, the course's loop"),
     row("train_report_cnn_tuned", "PyTorch, tuned by hand"),
     row("train_fcn", "PyTorch, the course's loop"),
     row("train_conv", "PyTorch, the course's loop"),
     row("score_report_cnn", "PyTorch"),
+    row("score_report_cnn_openvino", "OpenVINO"),
+    row("score_report_cnn_onnx", "ONNX Runtime"),
     row("load_cifar", "NumPy"),
     row("roc_auc", "scikit-learn"),
     on_codes("kmeans_k3", "scikit-learn"),
@@ -94,7 +96,7 @@ const N_THREADS: &str = "2";
 
 const PEERS: Locked = Locked {
     name: "peers",
-    what: "what diabolo is measured against (PyTorch, scikit-learn, faiss, openTSNE; 5 GB on Linux)",
+    what: "what diabolo is measured against (PyTorch, scikit-learn, OpenVINO, faiss and others; 5 GB on Linux)",
     lock_file: include_str!("../bench-requirements.txt"),
 };
 
@@ -129,7 +131,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         programs.make_codes(&cache, &progress)?;
     }
 
-    say(format_args!("{:<24}{:>10}{:>11}{:>8}{:>16}  peer", "", "peer s", "diabolo s", "ratio", "rounds' ratios"))?;
+    say(format_args!("{:<26}{:>10}{:>11}{:>8}{:>16}  peer", "", "peer s", "diabolo s", "ratio", "rounds' ratios"))?;
     let mut results = Vec::new();
     for row in rows {
         let n_rounds = options.rounds.unwrap_or(row.n_rounds);
@@ -319,7 +321,7 @@ impl Times {
         let ratios = || self.peer.iter().zip(&self.diabolo).map(|(peer, diabolo)| peer / diabolo);
         let range = format!("{:.2} to {:.2}", ratios().fold(f64::MAX, f64::min), ratios().fold(0.0, f64::max));
         let Row { name, peer, .. } = row;
-        format!("{name:<24}{peer_s:>10.3}{diabolo_s:>11.3}{:>8.2}{range:>16}  {peer}", peer_s / diabolo_s)
+        format!("{name:<26}{peer_s:>10.3}{diabolo_s:>11.3}{:>8.2}{range:>16}  {peer}", peer_s / diabolo_s)
     }
 
     fn to_json(&self, row: &Row) -> Value {

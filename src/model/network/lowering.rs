@@ -49,7 +49,7 @@ fn may_go_before(layer: &Layer, earlier: &PlannedLayer) -> bool {
 /// Whether an upsampling gives every value as many copies as every other. PyTorch, and libtorch with it, finds the value
 /// that an output is a copy of by `floor(output * (1 / scale))` in 32-bit floats, which for some scales, such as 41, is one
 /// too low at some outputs.
-fn repeats_evenly(upsample: &PlannedLayer) -> bool {
+pub(super) fn repeats_evenly(upsample: &PlannedLayer) -> bool {
     let (Layer::Upsample { scale }, FeatureShape::Image([_, height, width])) = (&upsample.layer, upsample.input) else {
         return false;
     };

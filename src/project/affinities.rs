@@ -96,24 +96,26 @@ impl Work for Attraction<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
+        // Places that lie anywhere are put beside each other first: the rest is work for vectors.
+        let mut near = [[0.0; GATHERED]; 2];
         for (point, pull) in (self.first..).zip(self.pulls) {
             let place = self.places[point];
             let mut sums = [[0.0; LANES]; 2];
             let (others, similarities) = self.affinities.parts(point);
             for (others, similarities) in others.chunks(GATHERED).zip(similarities.chunks(GATHERED)) {
-                // Places that lie anywhere are put beside each other first: the rest is work for vectors.
-                let (mut near, mut weights) = ([[0.0; GATHERED]; 2], [0.0; GATHERED]);
                 let [xs, ys] = &mut near;
                 for ((other, x), y) in others.iter().zip(xs).zip(ys) {
                     [*x, *y] = self.places[*other as usize];
                 }
-                weights[..similarities.len()].copy_from_slice(similarities);
+                let (groups, rest) = similarities.as_chunks();
+                // What is left over of the last group weighs nothing.
+                let mut last = [0.0; LANES];
+                last.iter_mut().zip(rest).for_each(|(last, similarity)| *last = *similarity);
                 let [xs, ys] = near.each_ref().map(|values| values.as_chunks::<LANES>().0);
-                let groups = xs.iter().zip(ys).zip(weights.as_chunks::<LANES>().0);
-                for ((xs, ys), weights) in groups.take(others.len().div_ceil(LANES)) {
+                for ((xs, ys), similarities) in xs.iter().zip(ys).zip(groups.iter().chain([&last])) {
                     for lane in 0..LANES {
                         let [x, y] = [place[0] - xs[lane], place[1] - ys[lane]];
-                        let weight = weights[lane] / multiply_add::<FUSED>(x, x, multiply_add::<FUSED>(y, y, 1.0));
+                        let weight = similarities[lane] / multiply_add::<FUSED>(x, x, multiply_add::<FUSED>(y, y, 1.0));
                         sums[0][lane] = multiply_add::<FUSED>(weight, x, sums[0][lane]);
                         sums[1][lane] = multiply_add::<FUSED>(weight, y, sums[1][lane]);
                     }

@@ -53,8 +53,8 @@ struct Grid {
 }
 
 impl Interpolation {
-    /// The most memory that a grid for `n` points takes: a number for each cell of kernel and potential, two for each half
-    /// of the rows and for the columns.
+    /// The most memory that a grid for `n` points takes: at most 12 bytes a cell, for the transforms' rows and columns, the
+    /// kernel and the potential.
     pub(super) fn n_bytes(n: usize) -> u128 {
         memory::bytes_of(&[n, CELLS_PER_POINT, 12])
     }

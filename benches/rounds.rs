@@ -113,7 +113,7 @@ fn prepare(arguments: &Arguments) -> Outcome<Round> {
             let points = pixels(open(data)?.test())?;
             Box::new(move || Ok(Pca::fit(&points, 2)?.explained_variance[0]))
         }
-        "tsne_sklearn" | "tsne_opentsne" => {
+        "tsne_sklearn" | "tsne_opentsne" | "tsne_intelex" => {
             let points = read_codes(codes)?;
             Box::new(move || Ok(Tsne::seed(0).fit(&points)?.kl_divergence))
         }

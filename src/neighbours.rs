@@ -1,13 +1,16 @@
 //! Nearest neighbours.
 
+use crate::cluster::vectors::{LANES, Work, multiply_add, with_vectors};
 use crate::latent::{check_points, check_points_of, mean};
 use crate::{Error, Result, interrupt};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 const DOING: &str = "looking for neighbours";
-/// Queries of a block, which needs their distances to all points in memory.
-const BLOCK: usize = 64;
+/// Queries of a block, and points that they are compared with at once: their products stay in a core's own memory.
+const BLOCK: usize = 128;
+const POINTS: usize = 1024;
 
 /// Points among which neighbours are searched.
 ///
@@ -109,39 +112,50 @@ impl Nearest {
         // A matrix product gives all squared distances, less what rounding takes: squares of large numbers drown small
         // distances, so points are centred first, and what is left of the error is bounded for each pair.
         let centred = &self.points - &self.mean;
-        let squared_norms = centred.map_axis(Axis(1), |row| row.dot(&row));
-        let norms = squared_norms.mapv(f32::sqrt);
+        let mut squared_norms = centred.map_axis(Axis(1), |row| row.dot(&row)).to_vec();
+        squared_norms.resize(n.next_multiple_of(POINTS), 0.0);
+        let norms: Vec<f32> = squared_norms.iter().map(|square| square.sqrt()).collect();
         let rounding = (d + 8) as f32 * f32::EPSILON;
         let of_block = |(block, queries): (usize, ArrayView2<f32>)| -> Result<Vec<T>> {
             interrupt::check(DOING)?;
             let centred_queries = &queries - &self.mean;
-            let products = centred_queries.dot(&centred.t());
-            let mut highest: Vec<f32> = Vec::with_capacity(n);
-            let of_query = |(row, query): (usize, ArrayView1<f32>)| {
-                let itself = if among == Among::OtherPoints { Some(block * BLOCK + row) } else { None };
-                let query_norm = centred_queries.row(row).dot(&centred_queries.row(row)).sqrt();
-                // |x - y|^2 - |x|^2 = |y|^2 - 2 x y, and the most by which it may be wrong.
-                let of_point = |((xy, yy), norm): ((&f32, &f32), &f32)| {
-                    (yy - 2.0 * xy, rounding * (query_norm + norm) * (query_norm + norm))
-                };
-                let bounds = || products.row(row).into_iter().zip(&squared_norms).zip(&norms).map(of_point).enumerate();
-                let others = || bounds().filter(move |(index, _)| Some(*index) != itself);
-                // The k nearest are at most as far as this; whatever may be as near is measured exactly.
-                highest.clear();
-                highest.extend(others().map(|(_, (square, error))| square + error));
-                let (_, farthest, _) = highest.select_nth_unstable_by(k - 1, f32::total_cmp);
-                let distance = |(index, _): (usize, (f32, f32))| {
-                    let point = self.points.row(index);
+            let query_norms: Vec<f32> = centred_queries.rows().into_iter().map(|row| row.dot(&row).sqrt()).collect();
+            let mut nearest = vec![Candidates { k, farthest: f32::INFINITY, found: Vec::new() }; queries.nrows()];
+            let mut products = Array2::zeros((queries.nrows(), POINTS));
+            for (part, points) in centred.axis_chunks_iter(Axis(0), POINTS).enumerate() {
+                let of_part = s![.., ..points.nrows()];
+                general_mat_mul(1.0, &centred_queries, &points.t(), 0.0, &mut products.slice_mut(of_part));
+                let first = part * POINTS;
+                let [squared_norms, norms] = [&squared_norms, &norms].map(|all| &all[first..first + POINTS]);
+                for (row, (candidates, products)) in nearest.iter_mut().zip(products.rows()).enumerate() {
+                    with_vectors(Sift {
+                        candidates,
+                        first,
+                        n_points: n,
+                        itself: if among == Among::OtherPoints { Some(block * BLOCK + row) } else { None },
+                        products: products.to_slice().expect("a row lies in one piece"),
+                        squared_norms,
+                        norms,
+                        query_norm: query_norms[row],
+                        rounding,
+                    });
+                }
+            }
+            let of_query = |(query, mut candidates): (usize, Candidates)| {
+                // Whatever may be as near as the k nearest is measured exactly.
+                candidates.sift();
+                let query = queries.row(query);
+                let distance = |candidate: &Candidate| {
+                    let point = self.points.row(candidate.point as usize);
                     let square: f64 =
                         query.iter().zip(point).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
-                    (index as u32, square.sqrt())
+                    (candidate.point, square.sqrt())
                 };
-                let may_be_near = |(_, (square, error)): &(usize, (f32, f32))| square - error <= *farthest;
-                let mut nearest: Vec<(u32, f64)> = others().filter(may_be_near).map(distance).collect();
+                let mut nearest: Vec<(u32, f64)> = candidates.found.iter().map(distance).collect();
                 nearest.sort_unstable_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
                 of(&nearest[..k])
             };
-            Ok(queries.rows().into_iter().enumerate().map(of_query).collect())
+            Ok(nearest.into_iter().enumerate().map(of_query).collect())
         };
         let blocks: Vec<(usize, ArrayView2<f32>)> = queries.axis_chunks_iter(Axis(0), BLOCK).enumerate().collect();
         let found = blocks.into_par_iter().map(of_block).collect::<Result<Vec<_>>>()?;
@@ -155,6 +169,97 @@ enum Among {
     AllPoints,
     /// The queries are the points, and none is its own neighbour.
     OtherPoints,
+}
+
+/// The points that may be among the k nearest of a query.
+#[derive(Clone)]
+struct Candidates {
+    k: usize,
+    /// The k nearest are at most as far as this, less the query's own square.
+    farthest: f32,
+    found: Vec<Candidate>,
+}
+
+/// A point, and its squared distance less the query's own square: at least and at most.
+#[derive(Clone, Copy)]
+struct Candidate {
+    point: u32,
+    lowest: f32,
+    highest: f32,
+}
+
+impl Candidates {
+    /// Drops what is farther than k others.
+    fn sift(&mut self) {
+        let by_highest = |a: &Candidate, b: &Candidate| a.highest.total_cmp(&b.highest);
+        let (_, farthest, _) = self.found.select_nth_unstable_by(self.k - 1, by_highest);
+        self.farthest = farthest.highest;
+        self.found.retain(|candidate| candidate.lowest <= self.farthest);
+    }
+}
+
+/// Points from `first` on that are compared with one query.
+struct Sift<'a> {
+    candidates: &'a mut Candidates,
+    first: usize,
+    /// What is beyond the last point fills groups up.
+    n_points: usize,
+    /// The query among the points.
+    itself: Option<usize>,
+    products: &'a [f32],
+    squared_norms: &'a [f32],
+    norms: &'a [f32],
+    query_norm: f32,
+    /// The most by which a square may be wrong, in squares of the sum of both norms.
+    rounding: f32,
+}
+
+impl Work for Sift<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let [products, squares, norms] = [self.products, self.squared_norms, self.norms].map(|all| all.as_chunks().0);
+        let mut points = self.first;
+        for ((products, squares), norms) in products.iter().zip(squares).zip(norms) {
+            let [lowest, highest] = bounds::<FUSED>(products, squares, norms, self.query_norm, self.rounding);
+            let farthest = self.candidates.farthest;
+            // Few points are near, and so sixteen are looked at together.
+            if lowest.iter().fold(false, |any, lowest| any | (*lowest <= farthest)) {
+                for lane in 0..LANES {
+                    let point = points + lane;
+                    if lowest[lane] <= farthest && point < self.n_points && Some(point) != self.itself {
+                        let (lowest, highest) = (lowest[lane], highest[lane]);
+                        self.candidates.found.push(Candidate { point: point as u32, lowest, highest });
+                    }
+                }
+                if self.candidates.found.len() >= 2 * self.candidates.k + 256 {
+                    self.candidates.sift();
+                }
+            }
+            points += LANES;
+        }
+    }
+}
+
+/// The squared distances of sixteen points less the query's own square: at least and at most.
+#[inline(always)]
+fn bounds<const FUSED: bool>(
+    products: &[f32; LANES],
+    squares: &[f32; LANES],
+    norms: &[f32; LANES],
+    query_norm: f32,
+    rounding: f32,
+) -> [[f32; LANES]; 2] {
+    let mut bounds = [[0.0; LANES]; 2];
+    for lane in 0..LANES {
+        // |x - y|^2 - |x|^2 = |y|^2 - 2 x y, and the most by which it may be wrong.
+        let square = multiply_add::<FUSED>(-2.0, products[lane], squares[lane]);
+        let error = rounding * (query_norm + norms[lane]) * (query_norm + norms[lane]);
+        bounds[0][lane] = square - error;
+        bounds[1][lane] = square + error;
+    }
+    bounds
 }
 
 /// Share of each point's k nearest neighbours that are still among its k nearest in a map, mean over all points: 0..=1,

@@ -8,7 +8,7 @@ mod rows;
 mod starts;
 mod tiles;
 mod together;
-mod vectors;
+pub(crate) mod vectors;
 
 use crate::latent::{check_points, check_points_of, mean};
 use crate::together::{Together, alone, gather};

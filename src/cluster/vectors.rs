@@ -1,12 +1,12 @@
 //! Loops for the vectors of the processor at hand.
 
 /// Values that are worked on side by side.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// A loop that is compiled twice: for every processor, and for those with vectors of eight floats.
 ///
 /// Whatever `run` calls has to be `#[inline(always)]`, or it is compiled for every processor alone.
-pub(super) trait Work {
+pub(crate) trait Work {
     type Output;
 
     /// `FUSED` says that `a * b + c` is one operation.
@@ -14,7 +14,7 @@ pub(super) trait Work {
 }
 
 /// Does the work in the way that is fastest here.
-pub(super) fn with_vectors<W: Work>(work: W) -> W::Output {
+pub(crate) fn with_vectors<W: Work>(work: W) -> W::Output {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
@@ -30,7 +30,7 @@ pub(super) fn with_vectors<W: Work>(work: W) -> W::Output {
 }
 
 #[inline(always)]
-pub(super) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 

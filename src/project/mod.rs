@@ -3,6 +3,7 @@
 mod affinities;
 mod diffusion;
 mod eigen;
+mod interpolation;
 mod mahalanobis;
 mod pca;
 mod quadtree;

@@ -3,6 +3,8 @@
 //! Source: Barnes and Hut, "A hierarchical O(N log N) force-calculation algorithm", 1986; van der Maaten, "Accelerating t-SNE
 //! using tree-based algorithms", 2014.
 
+use rayon::prelude::*;
+
 /// Points in the plane.
 pub(super) type Place = [f64; 2];
 
@@ -38,11 +40,7 @@ pub(super) struct Quadtree {
 impl Quadtree {
     /// Sorts points into cells.
     pub(super) fn new(points: &[Place]) -> Self {
-        let extent = |axis: usize| {
-            let values = points.iter().map(|place| place[axis]);
-            (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
-        };
-        let [(left, right), (bottom, top)] = [extent(0), extent(1)];
+        let [(left, right), (bottom, top)] = [extent(points, 0), extent(points, 1)];
         let side = (right - left).max(top - bottom).max(f64::MIN_POSITIVE);
         let middle = [(left + right) / 2.0, (bottom + top) / 2.0];
         let mut items: Vec<(Place, u32)> = points.iter().copied().zip(0..).collect();
@@ -52,14 +50,19 @@ impl Quadtree {
         Self { cells, places, order }
     }
 
-    /// Numbers of the points, so that neighbours in the list are near each other.
-    pub(super) fn order(&self) -> &[u32] {
-        &self.order
+    /// The repulsion of each point of the map.
+    pub(super) fn repulsions(&self, map: &[Place]) -> Vec<(Place, f64)> {
+        // In the tree's order, in which one point's way through the tree is nearly the next one's.
+        let repulsion = |&point: &u32| self.repulsion(map[point as usize]);
+        let in_order: Vec<(Place, f64)> = self.order.par_iter().with_min_len(256).map(repulsion).collect();
+        let mut repulsions = vec![([0.0; 2], 0.0); map.len()];
+        self.order.iter().zip(in_order).for_each(|(&point, repulsion)| repulsions[point as usize] = repulsion);
+        repulsions
     }
 
     /// The repulsive force on the point at `place`, `sum of q^2 (y - y_j)`, and `sum of q`, where
     /// `q = 1 / (1 + |y - y_j|^2)`; the point itself, at distance 0, adds 1 to the second.
-    pub(super) fn repulsion(&self, place: Place) -> (Place, f64) {
+    fn repulsion(&self, place: Place) -> (Place, f64) {
         let (mut push, mut sum) = ([0.0; 2], 0.0);
         let mut add = |other: Place, mass: f64| {
             let difference = [place[0] - other[0], place[1] - other[1]];
@@ -86,6 +89,12 @@ impl Quadtree {
         }
         (push, sum)
     }
+}
+
+/// The lowest and the highest value along an axis.
+pub(super) fn extent(points: &[Place], axis: usize) -> (f64, f64) {
+    let values = points.iter().map(|place| place[axis]);
+    (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max))
 }
 
 /// Puts `items`, which begin at `start` in the tree's order, into a cell and those inside it.
@@ -169,7 +178,7 @@ mod tests {
 
     #[test]
     fn every_point_is_in_the_order_once() {
-        let mut order = Quadtree::new(&places(500)).order().to_vec();
+        let mut order = Quadtree::new(&places(500)).order;
         order.sort_unstable();
         assert!(order.iter().copied().eq(0..500));
     }

@@ -1,7 +1,8 @@
-//! t-SNE (Barnes-Hut): embeddings in the plane that keep neighbours together.
+//! t-SNE: embeddings in the plane that keep neighbours together.
 
 use super::Pca;
 use super::affinities::Affinities;
+use super::interpolation::Interpolation;
 use super::quadtree::{Place, Quadtree};
 use crate::latent::check_points;
 use crate::neighbours::Nearest;
@@ -87,7 +88,7 @@ impl Tsne {
     /// Maps points `[n, d]` to the plane. Those of more than 50 values are reduced to 50 principal components first. The
     /// map begins with the first two principal components, with a little noise.
     ///
-    /// Looking for neighbours takes time in proportion to the square of n, each step in proportion to n log n.
+    /// Looking for neighbours takes time in proportion to the square of n, each step in proportion to n and the map's area.
     ///
     /// # Errors
     /// [`Error::Setting`] for a perplexity out of range or no steps; [`Error::Data`] for fewer than three points, points
@@ -95,8 +96,9 @@ impl Tsne {
     ///
     /// # Source
     /// van der Maaten and Hinton, "Visualizing data using t-SNE", 2008; van der Maaten, "Accelerating t-SNE using tree-based
-    /// algorithms", 2014; the learning rate: Belkina et al., "Automated optimized parameters
-    /// for t-SNE", 2019, as scikit-learn has it.
+    /// algorithms", 2014; Linderman et al., "Fast interpolation-based t-SNE for improved visualization of single-cell RNA-seq
+    /// data", 2019; the learning rate: Belkina et al., "Automated optimized parameters for t-SNE", 2019, in the later steps as
+    /// openTSNE has it.
     ///
     /// # Example
     /// ```
@@ -129,8 +131,8 @@ impl Tsne {
             return Err(Error::setting("n_steps", "0", "1 or more", "1000 is usual"));
         }
         let n_neighbours = ((3.0 * self.perplexity) as usize).clamp(1, n - 1);
-        // Neighbours with their distances, then weights in both directions and the sum of these.
-        let n_bytes = memory::bytes_of(&[n, n_neighbours, 16 + 2 * 16 + 2 * 16]);
+        // Neighbours with their distances, then weights in both directions and the sum of these; later the grid.
+        let n_bytes = memory::bytes_of(&[n, n_neighbours, 16 + 2 * 16 + 2 * 16]).max(Interpolation::n_bytes(n));
         memory::check(DOING, n_bytes, "choose a smaller perplexity, or map fewer images")?;
         let reduced = match points.ncols() {
             0..=MOST_VALUES => None,
@@ -167,62 +169,56 @@ impl Tsne {
     }
 
     /// Gradient descent with momentum, and with a gain for each value that grows while its direction holds.
-    fn descend(&self, mut map: Vec<Place>, affinities: &Affinities) -> Result<(Vec<Place>, f64)> {
+    fn descend(&self, map: Vec<Place>, affinities: &Affinities) -> Result<(Vec<Place>, f64)> {
         let n = map.len();
-        let learning_rate = (n as f64 / EXAGGERATION / 4.0).max(50.0);
-        let mut velocities = vec![[0.0; 2]; n];
-        let mut gains = vec![[1.0f64; 2]; n];
+        let mut grid = Interpolation::default();
+        let (mut map, mut moves) = (map, vec![Move { velocity: [0.0; 2], gain: [1.0; 2] }; n]);
         for step in 0..self.n_steps {
             interrupt::check(DOING)?;
             let exaggeration = if step < N_EARLY_STEPS { EXAGGERATION } else { 1.0 };
-            let gradients = gradients(&map, affinities, exaggeration);
-            let states = map.iter_mut().zip(&mut velocities).zip(&mut gains).zip(&gradients);
-            for (((place, velocity), gain), gradient) in states {
+            let learning_rate = (n as f64 / exaggeration / 4.0).max(50.0);
+            let repulsions = repulsions(&map, &mut grid);
+            let sum = normalisation(&repulsions);
+            let attractions = affinities.attractions(&map);
+            let points = map.par_iter_mut().zip(&mut moves).zip(repulsions).zip(attractions).with_min_len(1024);
+            points.for_each(|(((place, Move { velocity, gain }), (push, _)), pull)| {
                 for axis in 0..2 {
-                    let holds = velocity[axis] * gradient[axis] < 0.0;
+                    let gradient = 4.0 * (exaggeration * f64::from(pull[axis]) - push[axis] / sum);
+                    let holds = velocity[axis] * gradient < 0.0;
                     gain[axis] = if holds { gain[axis] + 0.2 } else { gain[axis] * 0.8 }.max(0.01);
-                    velocity[axis] = MOMENTUM * velocity[axis] - learning_rate * gain[axis] * gradient[axis];
+                    velocity[axis] = MOMENTUM * velocity[axis] - learning_rate * gain[axis] * gradient;
                     place[axis] += velocity[axis];
                 }
-            }
+            });
         }
-        let sum = repulsions(&map).iter().map(|(_, sum)| sum - 1.0).sum::<f64>();
+        let sum = normalisation(&repulsions(&map, &mut grid));
         let divergence = |(point, place): (usize, &Place)| -> f64 {
-            let of = |&(other, p): &(u32, f64)| p * (p / (closeness(*place, map[other as usize]) / sum)).ln();
+            let of = |(other, p): (u32, f64)| p * (p / (closeness(*place, map[other as usize]) / sum)).ln();
             // Far neighbours may weigh nothing, and then add nothing.
-            affinities.of(point).iter().filter(|(_, p)| *p > 0.0).map(of).sum()
+            affinities.of(point).filter(|(_, p)| *p > 0.0).map(of).sum()
         };
-        let kl_divergence = map.iter().enumerate().map(divergence).sum();
+        let divergences: Vec<f64> = map.par_iter().enumerate().map(divergence).collect();
+        let kl_divergence = divergences.iter().sum();
         Ok((map, kl_divergence))
     }
 }
 
-/// The gradient of the divergence with respect to each point's position.
-fn gradients(map: &[Place], affinities: &Affinities, exaggeration: f64) -> Vec<Place> {
-    let repulsions = repulsions(map);
-    // A point's distance from itself is not meant.
-    let sum = repulsions.iter().map(|(_, sum)| sum - 1.0).sum::<f64>();
-    let gradient = |(point, (push, _)): (usize, &(Place, f64))| {
-        let mut pull = [0.0; 2];
-        for &(other, p) in affinities.of(point) {
-            let other = map[other as usize];
-            let weight = p * closeness(map[point], other);
-            (0..2).for_each(|axis| pull[axis] += weight * (map[point][axis] - other[axis]));
-        }
-        [0, 1].map(|axis| 4.0 * (exaggeration * pull[axis] - push[axis] / sum))
-    };
-    repulsions.par_iter().enumerate().with_min_len(256).map(gradient).collect()
+/// How a point moves along either axis.
+#[derive(Clone)]
+struct Move {
+    velocity: [f64; 2],
+    gain: [f64; 2],
 }
 
-/// The repulsive forces, and their normalisation.
-fn repulsions(map: &[Place]) -> Vec<(Place, f64)> {
-    let tree = Quadtree::new(map);
-    // In the tree's order, in which one point's way through the tree is nearly the next one's.
-    let in_order: Vec<(Place, f64)> =
-        tree.order().par_iter().with_min_len(256).map(|&point| tree.repulsion(map[point as usize])).collect();
-    let mut repulsions = vec![([0.0; 2], 0.0); map.len()];
-    tree.order().iter().zip(in_order).for_each(|(&point, repulsion)| repulsions[point as usize] = repulsion);
-    repulsions
+/// The repulsive forces, and each point's part of their normalisation: by interpolation, or where points are few for the
+/// size of the map by a tree.
+fn repulsions(map: &[Place], grid: &mut Interpolation) -> Vec<(Place, f64)> {
+    grid.repulsions(map).unwrap_or_else(|| Quadtree::new(map).repulsions(map))
+}
+
+/// The sum over all pairs of points; a point's distance from itself is not meant.
+fn normalisation(repulsions: &[(Place, f64)]) -> f64 {
+    repulsions.iter().map(|(_, sum)| sum - 1.0).sum()
 }
 
 /// Student's kernel, `1 / (1 + distance^2)`.

@@ -88,6 +88,16 @@ fn one_seed_gives_one_map() {
 }
 
 #[test]
+fn no_digit_depends_on_the_number_of_threads() {
+    let map = |n_threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| Tsne { n_steps: 400, ..Tsne::seed(7) }.fit(codes()).unwrap())
+    };
+    let alone = map(1);
+    assert!((2..=3).all(|n_threads| map(n_threads) == alone));
+}
+
+#[test]
 fn equal_points_have_a_map() {
     // Half of them in one place, more than a point has neighbours.
     let mut points = codes().slice(s![..400, ..]).to_owned();

@@ -62,7 +62,7 @@ const fn on_codes(name: &'static str, peer: &'static str) -> Row {
 
 /// To add a row: a line here, and a line in `prepare` of benches/rounds.rs and of benches/peers/peers.py; for one in a cell
 /// its cells in benches/in_cell.py.
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 24] = [
     row("train_report_cnn", "PyTorch, the course's loop"),
     row("train_report_cnn_tuned", "PyTorch, tuned by hand"),
     row("train_fcn", "PyTorch, the course's loop"),
@@ -83,6 +83,7 @@ const ROWS: [Row; 23] = [
     row("pca_pixels", "scikit-learn"),
     Row { n_rounds: 3, ..on_codes("tsne_sklearn", "scikit-learn") },
     Row { n_rounds: 3, ..on_codes("tsne_opentsne", "openTSNE") },
+    Row { n_rounds: 3, ..on_codes("tsne_intelex", "scikit-learn-intelex") },
     row("train_report_cnn_in_cell", "PyTorch, the course's loop"),
     row("score_report_cnn_in_cell", "PyTorch"),
     on_codes("kmeans_k5_in_cell", "scikit-learn"),

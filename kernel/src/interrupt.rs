@@ -220,6 +220,14 @@ mod tests {
         let (_folder, interrupts) = interrupts();
         let group = || {
             let mut command = std::process::Command::new("sleep");
+            // Tests that a script has started in the background ignore interrupts, and so would what they start.
+            // SAFETY: after the fork this only makes a call of the system.
+            unsafe {
+                std::os::unix::process::CommandExt::pre_exec(&mut command, || {
+                    libc::signal(libc::SIGINT, libc::SIG_DFL);
+                    Ok(())
+                });
+            }
             std::os::unix::process::CommandExt::process_group(command.arg("600"), 0).spawn().unwrap()
         };
         let (mut idle, mut running) = (group(), group());

@@ -1,6 +1,6 @@
 //! Nearest neighbours.
 
-use crate::cluster::vectors::{LANES, Work, multiply_add, with_vectors};
+use crate::device::vectors::{LANES, Work, multiply_add, with_vectors};
 use crate::latent::{check_points, check_points_of, mean};
 use crate::{Error, Result, interrupt};
 use ndarray::linalg::general_mat_mul;

@@ -120,12 +120,13 @@ impl Kernel {
         if let Some(command) = commands::own(code) {
             return Ok(self.run_own(command));
         }
+        let cell = Cell::new(code);
         if let Ok(copy) = &self.place.copy
-            && let Err(error) = debug_display::note_choice(&Cell::new(code), copy.folder())
+            && let Err(error) = debug_display::note_choice(&cell, copy.folder())
         {
             eprintln!("noting how values are shown in {}: {error}", copy.folder().display());
         }
-        if packages::are_needed(code) {
+        if packages::are_needed(&cell) {
             self.show_packages()?;
         }
         let shared = self.shared.clone();

@@ -202,7 +202,7 @@ impl Kernel {
     fn start_up(&mut self) {
         let start = std::env::var(START_VARIABLE).unwrap_or_default();
         let start = Cell::new(&start).to_run(Path::new("/")).unwrap_or(start.clone());
-        let shown = if packages::are_needed(&start) { self.show_packages() } else { Ok(()) };
+        let shown = if packages::are_needed(&Cell::new(&start)) { self.show_packages() } else { Ok(()) };
         let Ok(context) = &mut self.context else { return };
         match shown.and_then(|()| run_prelude(context, &start)) {
             Ok(()) => {

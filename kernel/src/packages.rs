@@ -128,8 +128,7 @@ impl Hidden {
 }
 
 /// Does this cell need them? evcxr asks for the types of what a `let` names; what its commands ask for is not known here.
-pub fn are_needed(code: &str) -> bool {
-    let cell = Cell::new(code);
+pub fn are_needed(cell: &Cell<'_>) -> bool {
     let is_dependency = |command: &str| command.split_whitespace().next() == Some(":dep");
     cell.body().contains("let") || !cell.commands().all(is_dependency)
 }
@@ -309,10 +308,10 @@ mod tests {
     #[test]
     fn packages_are_needed_by_a_let_and_by_commands_that_may_ask() {
         for code in ["use a::*;", ":dep a = \"1\"\nuse a::b;", "println!(\"{}\", 1 + 1)", "fn f() -> u8 { 1 }", ""] {
-            assert!(!are_needed(code), "{code}");
+            assert!(!are_needed(&Cell::new(code)), "{code}");
         }
         for code in ["use a::*;\nlet b = a();", ":vars", ":dep a\n:clear", "if let Some(a) = b { }"] {
-            assert!(are_needed(code), "{code}");
+            assert!(are_needed(&Cell::new(code)), "{code}");
         }
     }
 

@@ -60,10 +60,10 @@ struct Stamp {
 impl Traces {
     /// Takes them after a build that began at `started`. `None` where the next one cannot be known from them.
     pub fn of(found: &Found<'_>, started: SystemTime) -> Option<Self> {
-        let texts = texts(found)
-            .into_iter()
-            .map(|path| (trace_of_text(&path, found.folder), path))
-            .map(|(trace, path)| (path, trace));
+        let texts = texts(found).into_iter().map(|path| {
+            let trace = trace_of_text(&path, found.folder);
+            (path, trace)
+        });
         let mut files = BTreeSet::from([found.cargo.get_program().into(), found.rustc.into()]);
         for message in found.messages {
             let names = message["filenames"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -186,12 +186,13 @@ fn trace_of_call(cargo: &Command) -> u64 {
 
 fn trace_of_text(path: &Path, folder: &Path) -> u64 {
     let Ok(text) = fs::read(path) else { return 0 };
-    let mut text = String::from_utf8_lossy(&text);
-    if path.parent() == Some(folder) && path.ends_with("Cargo.toml") {
-        text = text.lines().filter(|line| !line.starts_with("opt-level = ")).collect::<String>().into();
-    }
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    if path == folder.join("Cargo.toml") {
+        let text = String::from_utf8_lossy(&text);
+        text.lines().filter(|line| !line.starts_with("opt-level = ")).for_each(|line| line.hash(&mut hasher));
+    } else {
+        text.hash(&mut hasher);
+    }
     hasher.finish()
 }
 

@@ -3,23 +3,24 @@
 //! Points are processed in blocks of fixed size whose results are added in order, so that no digit depends on the number
 //! of threads.
 
+mod inertia;
 mod points;
 mod rows;
 mod starts;
 mod tiles;
 mod together;
-pub(crate) mod vectors;
 
+use crate::device::vectors::with_vectors;
 use crate::latent::{check_points, check_points_of, mean};
 use crate::together::{Together, alone, gather};
 use crate::{Error, Result, interrupt};
+use inertia::Inertia;
 use ndarray::{Array1, Array2, ArrayView1};
 use points::Points;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rayon::prelude::*;
 use starts::Draws;
-use vectors::{Inertia, with_vectors};
 
 /// Points whose distances are added up together.
 const BLOCK: usize = 1024;

@@ -5,7 +5,7 @@
 
 use super::rows::{self, Bounds, Movements};
 use super::tiles::Tiles;
-use super::vectors::{LANES, with_vectors};
+use crate::device::vectors::{LANES, with_vectors};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, CowArray, Ix2};
 use rayon::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Points of many values: as they lie in memory, and read as seldom as bounds of their distances allow.
 
-use super::vectors::{Work, multiply_add};
+use crate::device::vectors::{Work, multiply_add};
 use ndarray::ArrayView2;
 
 /// Points and centres of which all distances are computed at once.

@@ -1,7 +1,7 @@
 //! The centres that runs start from.
 
-use super::vectors::{Work, with_vectors};
 use super::{DOING, Problem};
+use crate::device::vectors::{Work, with_vectors};
 use crate::{Result, interrupt};
 use ndarray::{Array2, s};
 use rand::{Rng, RngExt};

@@ -1,6 +1,6 @@
 //! Points of few values: sixteen side by side, so that a centre is compared with all of them at once.
 
-use super::vectors::{LANES, Work, multiply_add, with_vectors};
+use crate::device::vectors::{LANES, Work, multiply_add, with_vectors};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 /// Centres that are compared with a tile at once: as many as sums fit into a processor's registers.

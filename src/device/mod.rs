@@ -6,6 +6,7 @@ pub(crate) mod host;
 #[cfg(test)]
 pub(crate) mod simulated;
 pub(crate) mod threads;
+pub(crate) mod vectors;
 
 use crate::data::{Images, Pixels};
 use crate::error::TorchContext;

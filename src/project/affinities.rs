@@ -1,7 +1,7 @@
 //! The pairwise similarities of t-SNE, for a given perplexity, and the attraction that follows from them.
 
 use super::quadtree::Place;
-use crate::cluster::vectors::{Work, multiply_add, with_vectors};
+use crate::device::vectors::{Work, multiply_add, with_vectors};
 use rayon::prelude::*;
 
 /// Neighbours that are worked on side by side.

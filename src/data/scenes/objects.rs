@@ -246,9 +246,9 @@ impl<'a> Brush<'a> {
 
     fn moon(&mut self, main: Colour, second: Colour) {
         let crater = main.map(|channel| channel * 0.4);
-        let full = ((-0.06, 0.0), (0.98, 0.98));
-        self.fill(main, self.around_ellipse(full.0, full.1), |p| {
-            ellipse(p, full.0, full.1).max(-ellipse(p, (0.42, -0.12), (0.74, 0.74)))
+        let (centre, radii) = ((-0.06, 0.0), (0.98, 0.98));
+        self.fill(main, self.around_ellipse(centre, radii), |p| {
+            ellipse(p, centre, radii).max(-ellipse(p, (0.42, -0.12), (0.74, 0.74)))
         });
         for (x, y, radius) in [(-0.66, -0.2, 0.15), (-0.58, 0.32, 0.19), (-0.1, 0.74, 0.14)] {
             self.ellipse(crater, (x, y), (radius, radius));
@@ -258,8 +258,8 @@ impl<'a> Brush<'a> {
 
     fn mushroom(&mut self, main: Colour) {
         self.polygon(PALE, &[(-0.2, 0.0), (0.2, 0.0), (0.3, 0.9), (-0.3, 0.9)]);
-        let whole = ((0.0, 0.12), (0.92, 0.92));
-        self.fill(main, self.around_ellipse(whole.0, whole.1), |p| ellipse(p, whole.0, whole.1).max(p.1 - 0.12));
+        let (centre, radii) = ((0.0, 0.12), (0.92, 0.92));
+        self.fill(main, self.around_ellipse(centre, radii), |p| ellipse(p, centre, radii).max(p.1 - 0.12));
         for (x, y, radius) in [(-0.42, -0.12, 0.15), (0.06, -0.46, 0.17), (0.48, -0.1, 0.13)] {
             self.ellipse(PALE, (x, y), (radius, radius));
         }

@@ -6,6 +6,8 @@
 
 #![cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "there are vectors of x86-64 alone"))]
 
+use crate::device::vectors;
+
 /// Images that are computed side by side.
 pub(super) const LANES: usize = 16;
 
@@ -130,7 +132,7 @@ trait Vector: Copy {
 /// Vectors of 512 and of 256 bits.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Convolution, Grid, Lanes, Stage, Vector, map_values};
+    use super::{Convolution, Grid, Lanes, Vector};
     use std::arch::x86_64::*;
 
     macro_rules! vector {
@@ -221,19 +223,11 @@ mod x86 {
         // SAFETY: likewise.
         unsafe { convolution.compute_by::<__m256>(input, output) }
     }
-
-    #[target_feature(enable = "avx2,fma")]
-    pub(super) fn map(stages: &[Stage], input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
-        map_values(stages, input, output);
-    }
 }
 
 /// Whether the processor has vectors that this is written for.
 pub(super) fn suit() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+    vectors::has_eight()
 }
 
 impl Convolution {
@@ -429,11 +423,21 @@ impl Work<'_> {
 
 /// Applies stages to each value.
 pub(super) fn map(stages: &[Stage], input: (&[Lanes], Grid), output: (&mut [Lanes], Grid)) {
-    assert!(suit());
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the processor has been asked.
-    unsafe {
-        x86::map(stages, input, output);
+    vectors::with_vectors(Map { stages, input, output });
+}
+
+struct Map<'a> {
+    stages: &'a [Stage],
+    input: (&'a [Lanes], Grid),
+    output: (&'a mut [Lanes], Grid),
+}
+
+impl vectors::Work for Map<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        map_values(self.stages, self.input, self.output);
     }
 }
 

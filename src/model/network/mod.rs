@@ -4,6 +4,7 @@ mod backward;
 mod batch_norm;
 mod built;
 mod channels_last;
+mod drafts;
 mod dropout;
 mod evaluated;
 mod folded;

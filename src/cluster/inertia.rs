@@ -1,38 +1,6 @@
-//! Loops for the vectors of the processor at hand.
+//! How far points are from the centres of their clusters.
 
-/// Values that are worked on side by side.
-pub(crate) const LANES: usize = 16;
-
-/// A loop that is compiled twice: for every processor, and for those with vectors of eight floats.
-///
-/// Whatever `run` calls has to be `#[inline(always)]`, or it is compiled for every processor alone.
-pub(crate) trait Work {
-    type Output;
-
-    /// `FUSED` says that `a * b + c` is one operation.
-    fn run<const FUSED: bool>(self) -> Self::Output;
-}
-
-/// Does the work in the way that is fastest here.
-pub(crate) fn with_vectors<W: Work>(work: W) -> W::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide<W: Work>(work: W) -> W::Output {
-            work.run::<true>()
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has both.
-            return unsafe { wide(work) };
-        }
-    }
-    work.run::<{ cfg!(target_arch = "aarch64") }>()
-}
-
-#[inline(always)]
-pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
-}
+use crate::device::vectors::Work;
 
 /// Sum of the squared distances of points to their centres, in double precision.
 pub(super) struct Inertia<'a> {
@@ -69,6 +37,7 @@ impl Work for Inertia<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::vectors::{multiply_add, with_vectors};
 
     #[test]
     fn both_ways_of_a_loop_give_the_same() {
